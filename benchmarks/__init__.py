@@ -1,0 +1,1 @@
+"""Benchmarks: kernels beside their peers; results are compared before anything is timed."""

@@ -1,0 +1,319 @@
+"""The calculus' nodes: functions of whole vectors and matrices, and operations over time.
+
+Input: nodes. Output: nodes.
+"""
+
+from __future__ import annotations
+
+import sympy as sp
+
+from derive.arithmetic import Mul, common_shape, joint_kind, same_shape
+from derive.errors import ShapeError
+from derive.nodes import ATOM, Kind, Node, Number, Shape, Window, shape_text
+
+EPSILON = sp.Rational(1, 100000)  # what layer_norm adds to the variance
+
+
+class Function(Node):
+    """A function written as `name(operands)`."""
+
+    name = ""
+
+    def text(self) -> str:
+        """`name(a, b)`."""
+        return f"{self.name}({', '.join(arg.source() for arg in self.operands)})"
+
+
+class Reduction(Function):
+    """All components to a scalar."""
+
+    def infer(self) -> tuple[Shape, Kind]:
+        """A scalar."""
+        common_shape(self.operands)
+        return (), joint_kind(self.operands)
+
+
+class Sum(Reduction):
+    """The sum of all components."""
+
+    name = "sum"
+
+
+class Mean(Reduction):
+    """The mean of all components."""
+
+    name = "mean"
+
+
+class Norm2(Reduction):
+    """The sum of squares of all components."""
+
+    name = "norm2"
+
+
+class PairReduction(Reduction):
+    """Two arrays of one shape to a scalar."""
+
+    def infer(self) -> tuple[Shape, Kind]:
+        """A scalar; the shapes must be equal."""
+        a, b = self.operands
+        if not same_shape(a.shape, b.shape):
+            raise ShapeError(
+                f"{self.name} takes two arrays of one shape: {a.source()} is {shape_text(a.shape)}, "
+                f"{b.source()} is {shape_text(b.shape)}"
+            )
+        return (), joint_kind(self.operands)
+
+
+class Dot(PairReduction):
+    """The sum of products of components."""
+
+    name = "dot"
+
+
+class CrossEntropy(PairReduction):
+    """-Σ d log y; with y = softmax(z) written in place, in its stable fused form."""
+
+    name = "cross_entropy"
+
+
+class RowFunction(Function):
+    """A function along the last axis that keeps the shape."""
+
+    def infer(self) -> tuple[Shape, Kind]:
+        """The operand's shape."""
+        (a,) = self.operands
+        if not a.shape:
+            raise ShapeError(f"{self.name} takes a vector or a matrix; {a.source()} is a scalar")
+        return a.shape, a.kind
+
+
+class Softmax(RowFunction):
+    """exp(a) over its sum."""
+
+    name = "softmax"
+
+
+class LogSoftmax(RowFunction):
+    """a - logsumexp(a)."""
+
+    name = "log_softmax"
+
+
+class LayerNorm(RowFunction):
+    """(a - mean) / sqrt(variance + 1e-5), without gain."""
+
+    name = "layer_norm"
+
+
+class LogSumExp(Function):
+    """log Σ exp(a) along the last axis."""
+
+    name = "logsumexp"
+
+    def infer(self) -> tuple[Shape, Kind]:
+        """Without the last axis."""
+        (a,) = self.operands
+        if not a.shape:
+            raise ShapeError(f"logsumexp takes a vector or a matrix; {a.source()} is a scalar")
+        return a.shape[:-1], a.kind
+
+
+class Outer(Function):
+    """Vector times vector: a b'."""
+
+    name = "outer"
+
+    def infer(self) -> tuple[Shape, Kind]:
+        """(n) and (m) give (n, m)."""
+        for a in self.operands:
+            if len(a.shape) != 1:
+                raise ShapeError(f"outer takes two vectors; {a.source()} is {shape_text(a.shape)}")
+        return tuple(a.shape[0] for a in self.operands), joint_kind(self.operands)
+
+
+class Concat(Function):
+    """Arrays joined along the first axis."""
+
+    name = "concat"
+
+    def infer(self) -> tuple[Shape, Kind]:
+        """The first dims add; the others must agree."""
+        first = self.operands[0]
+        for a in self.operands:
+            if not a.shape or not same_shape(a.shape[1:], first.shape[1:]):
+                raise ShapeError(f"concat takes vectors, or matrices of equal width; {a.source()} is {shape_text(a.shape)}")
+        return (sp.expand(sum(a.shape[0] for a in self.operands)), *first.shape[1:]), joint_kind(self.operands)
+
+
+class Diag(Function):
+    """A vector as a diagonal matrix, or a square matrix's diagonal."""
+
+    name = "diag"
+
+    def infer(self) -> tuple[Shape, Kind]:
+        """(n) gives (n, n) and the reverse."""
+        (a,) = self.operands
+        if len(a.shape) == 1:
+            return a.shape * 2, a.kind
+        if len(a.shape) != 2 or not same_shape(a.shape[:1], a.shape[1:]):
+            raise ShapeError(f"diag takes a vector or a square matrix; {a.source()} is {shape_text(a.shape)}")
+        return a.shape[:1], a.kind
+
+
+class Filled(Function):
+    """A constant array of a given shape."""
+
+    def infer(self) -> tuple[Shape, Kind]:
+        """The sizes given."""
+        return tuple(self.args), Kind.SHARED
+
+    def text(self) -> str:
+        """`zeros(n, m)`."""
+        return f"{self.name}({', '.join(str(size) for size in self.args)})"
+
+
+class Zeros(Filled):
+    """Zeros."""
+
+    name = "zeros"
+
+
+class Ones(Filled):
+    """Ones."""
+
+    name = "ones"
+
+
+class Eye(Filled):
+    """The identity matrix."""
+
+    name = "eye"
+
+    def infer(self) -> tuple[Shape, Kind]:
+        """(n, n)."""
+        return (self.args[0],) * 2, Kind.SHARED
+
+
+class Slice(Node):
+    """Components of an array; each axis has (start, stop), or (index,) and is dropped."""
+
+    def __new__(cls, operand: Node, spec: sp.Tuple) -> Slice:
+        """Build from an array and one Tuple for each axis."""
+        return super().__new__(cls, operand, sp.Tuple(*(sp.Tuple(*axis) for axis in spec)))
+
+    @property
+    def spec(self) -> tuple[tuple[sp.Expr, ...], ...]:
+        """(start, stop) or (index,) for each axis."""
+        return tuple(tuple(axis) for axis in self.args[1])
+
+    def infer(self) -> tuple[Shape, Kind]:
+        """The lengths of the axes that are kept."""
+        a = self.operands[0]
+        if len(self.spec) != len(a.shape):
+            raise ShapeError(f"{a.source()} is {shape_text(a.shape)} and takes {len(a.shape)} slices, not {len(self.spec)}")
+        for axis, size in zip(self.spec, a.shape, strict=True):
+            room = sp.expand(size - (axis[-1] if len(axis) == 2 else axis[0] + 1))
+            if axis[0].is_negative or room.is_negative or (len(axis) == 2 and sp.expand(axis[1] - axis[0]).is_negative):
+                raise ShapeError(f"the slice [{':'.join(map(str, axis))}] leaves {a.source()}, {shape_text(a.shape)}")
+        return tuple(sp.expand(axis[1] - axis[0]) for axis in self.spec if len(axis) == 2), a.kind
+
+    def text(self) -> str:
+        """`z[t][0:n]`."""
+        return f"{self.args[0].source(4)}[{', '.join(':'.join(map(str, axis)) for axis in self.spec)}]"
+
+
+class Pad(Node):
+    """An array placed into zeros: one (start, size) for each axis of the result; a scalar goes into a vector.
+
+    The adjoint of a slice, and the one function that slices need for the language to be closed.
+    """
+
+    def __new__(cls, operand: Node, spec: sp.Tuple) -> Pad:
+        """Build from an array and (start, size) for each axis."""
+        return super().__new__(cls, operand, sp.Tuple(*(sp.Tuple(*axis) for axis in spec)))
+
+    spec = Slice.spec
+
+    def infer(self) -> tuple[Shape, Kind]:
+        """The sizes given."""
+        a = self.operands[0]
+        if len(a.shape) != len(self.spec) and not (not a.shape and len(self.spec) == 1):
+            raise ShapeError(f"pad takes a start and a size for each axis of {a.source()}, {shape_text(a.shape)}")
+        return tuple(size for _, size in self.spec), a.kind
+
+    def text(self) -> str:
+        """`pad(v, 0, 2*n)`."""
+        return f"pad({', '.join([self.args[0].source(), *(str(part) for axis in self.spec for part in axis)])})"
+
+
+class StopGradient(Function):
+    """The operand's value; nothing flows back through it."""
+
+    name = "stop_gradient"
+
+    def infer(self) -> tuple[Shape, Kind]:
+        """The operand's."""
+        (a,) = self.operands
+        return a.shape, a.kind
+
+
+class Argument(StopGradient):
+    """Marks the argument of an inlined function, which normalisation makes a signal of its own."""
+
+    def text(self) -> str:
+        """As the operand."""
+        return self.args[0].source(ATOM)
+
+
+class Each(StopGradient):
+    """The operand, one for each sequence: a value that no sequence enters, counted once for every sequence."""
+
+    name = "each"
+
+    def infer(self) -> tuple[Shape, Kind]:
+        """At least one for each sequence."""
+        (a,) = self.operands
+        return a.shape, max(a.kind, Kind.SEQUENCE)
+
+
+class Windowed(Node):
+    """An expression at the steps of a window."""
+
+    @property
+    def window(self) -> Window:
+        """The steps."""
+        return self.args[1]
+
+
+class TimeSum(Windowed):
+    """The sum of a timed expression over the steps of a window, for each sequence."""
+
+    def infer(self) -> tuple[Shape, Kind]:
+        """The operand's shape, one for each sequence."""
+        return self.args[0].shape, Kind.SEQUENCE
+
+    def text(self) -> str:
+        """`sum(e[t] for t in steps)`."""
+        return f"sum({self.args[0].source()} for t in {self.window.source()})"
+
+
+class Within(Windowed):
+    """An expression at the steps of a window and zero at the others."""
+
+    def infer(self) -> tuple[Shape, Kind]:
+        """The operand's shape; a value for each step."""
+        return self.args[0].shape, Kind.TIMED
+
+    def text(self) -> str:
+        """`within(e[t], steps[-3:])`."""
+        return f"within({self.args[0].source()}, {self.window.source()})"
+
+
+def filled(node: Node, shape: Shape) -> Node:
+    """The node, spread over the shape where it is a scalar."""
+    if node.shape or not shape:
+        return node
+    if isinstance(node, Number) and node.value in (0, 1):
+        return (Zeros if node.value == 0 else Ones)(*shape)
+    return Mul(node, Ones(*shape))

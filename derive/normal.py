@@ -1,0 +1,104 @@
+"""Normal form: Recurrence -> Recurrence in which every argument of a nonlinear function is a signal of its own.
+
+The imaginary bias is added to those signals, the pre-activations; costs summed over time become scalar signals; a cross entropy
+of a softmax is written on the softmax's argument, so that it is derived and computed in its stable form. Applying it twice
+changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from derive.arithmetic import Abstract, Apply
+from derive.arrays import Argument, CrossEntropy, LayerNorm, LogSoftmax, LogSumExp, Softmax, TimeSum
+from derive.names import Names, taken_by
+from derive.nodes import At, Kind, Node, Number, Pick, Quantity, walk
+from derive.recurrence import Equation, Recurrence
+
+NONLINEAR = (Apply, Abstract, Softmax, LogSoftmax, LogSumExp, LayerNorm, Argument)
+READS = (At, Pick, Quantity, Number)
+
+
+def normalise(recurrence: Recurrence) -> Recurrence:
+    """The normal form of a recurrence."""
+    return _Normaliser(recurrence).run()
+
+
+def _arguments(recurrence: Recurrence) -> int:
+    """How many pre-activations the normal form adds."""
+    found = {
+        arg for e in recurrence.equations for n in walk(e.expr) if isinstance(n, NONLINEAR) for arg in n.operands if not isinstance(arg, READS)
+    }
+    return len(found)
+
+
+class _Normaliser:
+    def __init__(self, recurrence: Recurrence) -> None:
+        self.recurrence = recurrence
+        self.names = Names(taken_by(recurrence))
+        self.single = _arguments(recurrence) == 1
+        self.meanings = dict(recurrence.meanings)
+        self.quantities = list(recurrence.quantities)
+        self.equations: list[Equation] = []
+        self.known: dict[tuple[Node, bool], Node] = {}
+
+    def run(self) -> Recurrence:
+        for equation in self.recurrence.equations:
+            expr = self._visit(equation.expr, equation, equation.timed)
+            self.equations.append(replace(equation, expr=expr))
+        softmaxes = {
+            (At(e.target, 0) if e.timed else e.target): e.expr
+            for e in self.equations
+            if isinstance(e.target, Quantity) and isinstance(e.expr, Softmax)
+        }
+        self.equations = [replace(e, expr=_fuse(e.expr, softmaxes)) for e in self.equations]
+        return replace(
+            self.recurrence, quantities=tuple(self.quantities), equations=tuple(self.equations), meanings=self.meanings
+        )
+
+    def _visit(self, node: Node, equation: Equation, timed: bool) -> Node:
+        if isinstance(node, READS) or not node.operands:
+            return node
+        if isinstance(node, TimeSum):
+            return self._cost(node, equation)
+        parts = [self._visit(arg, equation, timed) if isinstance(arg, Node) else arg for arg in node.args]
+        if isinstance(node, NONLINEAR):
+            parts = [self._name(arg, equation, timed) if isinstance(arg, Node) else arg for arg in parts]
+            if isinstance(node, Argument):
+                return parts[0]
+        return node.func(*parts)
+
+    def _cost(self, node: TimeSum, equation: Equation) -> Node:
+        body = self._visit(node.args[0], equation, True)
+        if not body.shape and not isinstance(body, READS):
+            target = equation.target.source()
+            body = self._signal(body, equation, True, f"cost summed in {target}", "e")
+        return TimeSum(body, node.window)
+
+    def _name(self, node: Node, equation: Equation, timed: bool) -> Node:
+        if isinstance(node, READS):
+            return node
+        owner = equation.target.quantity.name if isinstance(equation.target, Pick) else equation.target.name
+        wishes = (["z"] if self.single else []) + [f"z_{owner}"]
+        return self._signal(node, equation, timed, f"pre-activation of {owner}", *wishes)
+
+    def _signal(self, node: Node, equation: Equation, timed: bool, meaning: str, *wishes: str) -> Node:
+        if (node, timed) in self.known:
+            return self.known[node, timed]
+        name = self.names.fresh(*wishes)
+        role, kind = ("signal", Kind.TIMED) if timed else ("quantity", node.kind)
+        quantity = Quantity(name, role, node.shape, kind)
+        owner = equation.target.quantity if isinstance(equation.target, Pick) else equation.target
+        self.quantities.insert(self.quantities.index(owner), quantity)
+        self.equations.append(Equation(quantity, node, equation.line))
+        self.meanings[name] = meaning
+        self.known[node, timed] = At(quantity, 0) if timed else quantity
+        return self.known[node, timed]
+
+
+def _fuse(node: Node, softmaxes: dict[Node, Softmax]) -> Node:
+    if isinstance(node, CrossEntropy) and node.args[1] in softmaxes:
+        return CrossEntropy(_fuse(node.args[0], softmaxes), softmaxes[node.args[1]])
+    if isinstance(node, READS) or not node.operands:
+        return node
+    return node.func(*(_fuse(arg, softmaxes) if isinstance(arg, Node) else arg for arg in node.args))

@@ -1,0 +1,153 @@
+"""Structure: Recurrence -> blocks, the strongly connected components of its lagged dependence graph.
+
+A block is computed once, swept over all steps, run forward or backward in time, or solved as a steady state. What no order of
+steps computes is refused by naming the cycle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, TypeVar
+
+from derive.errors import Location, RecurrenceError
+from derive.nodes import At, Kind, Pick, Quantity
+from derive.recurrence import Equation, Recurrence, Target, reads_over_time
+
+V = TypeVar("V", bound=Hashable)
+
+
+class Edge(NamedTuple):
+    """A read: of what, at which lag (0 for what has no time), and whether a sum or pick stands between (a barrier)."""
+
+    target: Target
+    lag: int
+    barrier: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Equations that are evaluated at one step: a single one, or a cycle without lag that is solved."""
+
+    members: tuple[Target, ...]
+    steady: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One component. kind: once, sweep, forward, backward or steady; groups in order of evaluation within a step."""
+
+    kind: str
+    groups: tuple[Group, ...]
+
+    @property
+    def members(self) -> tuple[Target, ...]:
+        """All targets of the block."""
+        return tuple(member for group in self.groups for member in group.members)
+
+
+def components(graph: Mapping[V, Iterable[V]]) -> list[tuple[V, ...]]:
+    """Strongly connected components, those read before their readers; members in the graph's order (Tarjan's algorithm)."""
+    index: dict[V, int] = {}
+    low: dict[V, int] = {}
+    stack: list[V] = []
+    found: list[tuple[V, ...]] = []
+    position = {vertex: place for place, vertex in enumerate(graph)}
+    for root in graph:
+        if root in index:
+            continue
+        work = [(root, iter(graph[root]))]
+        index[root] = low[root] = len(index)
+        stack.append(root)
+        while work:
+            vertex, successors = work[-1]
+            for successor in successors:
+                if successor not in index:
+                    index[successor] = low[successor] = len(index)
+                    stack.append(successor)
+                    work.append((successor, iter(graph[successor])))
+                    break
+                if successor in low:
+                    low[vertex] = min(low[vertex], index[successor])
+            else:
+                work.pop()
+                if work:
+                    low[work[-1][0]] = min(low[work[-1][0]], low[vertex])
+                if low[vertex] == index[vertex]:
+                    cut = stack.index(vertex)
+                    members = sorted(stack[cut:], key=position.__getitem__)
+                    del stack[cut:]
+                    for member in members:
+                        del low[member]
+                    found.append(tuple(members))
+    return found
+
+
+def edges(recurrence: Recurrence, equation: Equation) -> list[Edge]:
+    """What an equation reads, among what has an equation itself."""
+    found: dict[Edge, None] = {}
+    for read, summed in reads_over_time(equation.expr):
+        barrier = summed or equation.sums_sequences
+        if isinstance(read, At):
+            found[Edge(read.quantity, read.lag, barrier)] = None
+            outer = recurrence.ghosts[read.quantity]
+            reached = [g for g in outer if (g.offset <= 0) == (read.lag < 0)] if read.lag else []
+        elif isinstance(read, Pick):
+            reached = [read] if read.outside else list(recurrence.ghosts[read.quantity])
+            if not read.outside:
+                found[Edge(read.quantity, 0, True)] = None
+        else:
+            reached = []
+            found[Edge(read, 0, barrier)] = None
+        found.update((Edge(ghost, 0, barrier), None) for ghost in reached)
+    return [edge for edge in found if edge.target in recurrence.equation]
+
+
+def blocks(recurrence: Recurrence) -> tuple[Block, ...]:
+    """The blocks of a recurrence, in an order in which they can be computed.
+
+    Raises: RecurrenceError naming the cycle that no order of steps computes.
+    """
+    graph = {equation.target: edges(recurrence, equation) for equation in recurrence.equations}
+    order = components({target: [edge.target for edge in out] for target, out in graph.items()})
+    return tuple(_block(recurrence, graph, members) for members in order)
+
+
+def _block(recurrence: Recurrence, graph: Mapping[Target, list[Edge]], members: tuple[Target, ...]) -> Block:
+    inside = [(target, edge) for target in members for edge in graph[target] if edge.target in members]
+    timed = recurrence.equation[members[0]].timed
+    if not inside:
+        return Block("sweep" if timed else "once", (Group(members, False),))
+    if any(edge.barrier for _, edge in inside):
+        _refuse(recurrence, inside, "through a sum or a fixed step, which need all steps first", "break the cycle")
+    lags = {edge.lag for _, edge in inside}
+    if min(lags) < 0 < max(lags):
+        _refuse(recurrence, inside, "with lags of both signs", "this is not supported; break the cycle or drop one lag")
+    now = {t: [edge.target for owner, edge in inside if owner == t and edge.lag == 0] for t in members}
+    groups = tuple(Group(part, len(part) > 1 or part[0] in now[part[0]]) for part in components(now))
+    kind = "steady" if lags == {0} else ("forward" if min(lags) < 0 else "backward")
+    return Block(kind, groups)
+
+
+def describe(target: Target) -> str:
+    """`h[t]`, `x`, `h[0]`: a target as users write it."""
+    return f"{target.name}[t]" if isinstance(target, Quantity) and target.kind == Kind.TIMED else target.source()
+
+
+def _refuse(recurrence: Recurrence, inside: list[tuple[Target, Edge]], how: str, hint: str) -> None:
+    names = list(dict.fromkeys(describe(target) for target, _ in inside))
+    listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+    facts = []
+    for target, edge in inside:
+        read = edge.target
+        timed = isinstance(read, Quantity) and read.kind == Kind.TIMED and not edge.barrier
+        facts.append(f"{describe(target)} reads {At(read, edge.lag).source() if timed else read.source()}")
+    verb = "forms" if len(names) == 1 else "form"
+    line = min((recurrence.equation[target].line or 0 for target, _ in inside), default=0)
+    where = Location(recurrence.file or recurrence.name, line) if line else None
+    raise RecurrenceError(f"{listed} {verb} a cycle {how}: {', '.join(facts)}", hint, where)
+
+
+def directions(found: Iterable[Block]) -> dict[Target, str]:
+    """The kind of the block in which each target is computed."""
+    return {member: block.kind for block in found for member in block.members}

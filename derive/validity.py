@@ -1,0 +1,111 @@
+"""Validity: a drafted Recurrence -> the same Recurrence with notes, or an error that names what is wrong.
+
+Checks what single statements cannot see: missing equations, time where there is none, values beyond the wrong end, cycles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from derive.arrays import TimeSum, Within
+from derive.errors import Location, RecurrenceError
+from derive.nodes import At, Kind, Node, Pick, walk
+from derive.recurrence import Equation, Recurrence, reads, reads_over_time
+from derive.structure import Block, blocks, describe, directions
+
+
+def validate(recurrence: Recurrence, lines: Mapping[str, int]) -> Recurrence:
+    """Check a recurrence as a whole; returns it with notes added. Raises RecurrenceError."""
+    names = {name.name for q in recurrence.quantities for size in q.shape for name in size.free_symbols}
+    for name in sorted(names & set(recurrence.named)):
+        raise _error(recurrence, lines.get(name), f"{name} is both a dim and a quantity", "rename one of them")
+    for quantity in recurrence.of_role("signal", "quantity", "total"):
+        if quantity not in recurrence.equation:
+            raise _error(
+                recurrence, lines.get(quantity.name), f"{quantity.name} has no equation", f"write {describe(quantity)} = … for it"
+            )
+    for equation in recurrence.equations:
+        _check_equation(recurrence, equation)
+    found = blocks(recurrence)
+    _check_ends(recurrence, found)
+    return replace(recurrence, notes=(*recurrence.notes, *_unused(recurrence, lines), *_settling(recurrence, found)))
+
+
+def _error(recurrence: Recurrence, line: int | None, problem: str, hint: str = "") -> RecurrenceError:
+    where = Location(recurrence.file or recurrence.name, line) if line else None
+    return RecurrenceError(problem, hint, where)
+
+
+def _check_equation(recurrence: Recurrence, equation: Equation) -> None:
+    name = describe(equation.target)
+    for read, summed in reads_over_time(equation.expr):
+        known = read.quantity if isinstance(read, (At, Pick)) else read
+        if recurrence.named.get(known.name) != known:
+            raise _error(recurrence, equation.line, f"{known.name} in the equation of {name} is not declared here")
+        if isinstance(read, At) and not equation.timed and not summed:
+            raise _error(
+                recurrence,
+                equation.line,
+                f"{read.source()} has no step in the equation of {name}, which has no time",
+                f"write sum({read.source()} for t in steps), or a fixed step such as {read.quantity.name}[T]",
+            )
+        if not isinstance(read, (At, Pick)) and known.kind == Kind.TIMED:
+            raise _error(recurrence, equation.line, f"{known.name} is a sequence", f"write {known.name}[t]")
+        if known.role == "objective":
+            raise _error(recurrence, equation.line, f"the equation of {name} reads the objective {known.name}")
+    for node in walk(equation.expr):
+        _check_time(recurrence, equation, node, name)
+
+
+def _check_time(recurrence: Recurrence, equation: Equation, node: Node, name: str) -> None:
+    if isinstance(node, TimeSum) and equation.timed:
+        raise _error(
+            recurrence,
+            equation.line,
+            f"a sum over time in the equation of {name}, which holds at every step",
+            "give the sum a name without time, and read that",
+        )
+    if isinstance(node, Within) and not equation.timed and not _summed(equation.expr, node):
+        raise _error(recurrence, equation.line, f"{node.source()} has no step in the equation of {name}", "sum it over steps")
+    if isinstance(node, TimeSum) and any(isinstance(inner, TimeSum) for inner in walk(node.args[0])):
+        raise _error(recurrence, equation.line, f"a sum over time inside another, in the equation of {name}")
+
+
+def _summed(expr: Node, sought: Node) -> bool:
+    return any(isinstance(node, TimeSum) and sought in walk(node.args[0]) for node in walk(expr))
+
+
+def _check_ends(recurrence: Recurrence, found: tuple[Block, ...]) -> None:
+    direction = directions(found)
+    for ghost in recurrence.arguments:
+        kind, name = direction[ghost.quantity], ghost.quantity.name
+        if (kind == "forward" and ghost.offset > 0 and ghost.from_end) or (kind == "backward" and not ghost.from_end):
+            reader = next(
+                (e for e in recurrence.equations for r in reads(e.expr) if isinstance(r, At) and r.quantity == ghost.quantity
+                 and (r.lag > 0) == ghost.from_end and r.lag), None
+            )
+            raise _error(
+                recurrence,
+                reader.line if reader else None,
+                f"{name} runs {kind} in time and is read at {ghost.source()}, beyond its last step",
+                f"say what stands there: {ghost.source()} = 0, or {name}[...] = 0",
+            )
+
+
+def _unused(recurrence: Recurrence, lines: Mapping[str, int]) -> list[str]:
+    used = {(r.quantity if isinstance(r, (At, Pick)) else r) for e in recurrence.equations for r in reads(e.expr)}
+    idle = [q.name for q in recurrence.of_role("input", "parameter", "constant") if q not in used and q.name in lines]
+    return [f"warning: {name} is declared on line {lines[name]} and never used" for name in idle]
+
+
+def _settling(recurrence: Recurrence, found: tuple[Block, ...]) -> list[str]:
+    notes = []
+    for group in (group for block in found for group in block.groups if group.steady):
+        names = " and ".join(describe(member) for member in group.members)
+        if recurrence.equation[group.members[0]].timed and not any(name.name in recurrence.meanings for name in group.members):
+            verb = "forms a cycle" if len(group.members) == 1 else "form a cycle"
+            notes.append(f"note: {names} {verb} without lag, solved as a steady state at every step; is a [t-1] missing?")
+    return notes
+
+
