@@ -133,9 +133,7 @@ class Cache:
             warn_once(self._wanted, reason)
         return self._private
 
-    def _obtain(
-        self, root: Path, key: str, quick_key: str, build: Callable[[Path], str], signature: str
-    ) -> Artefact:
+    def _obtain(self, root: Path, key: str, quick_key: str, build: Callable[[Path], str], signature: str) -> Artefact:
         artefact = _load(root, key)
         if artefact is None:
             prepare(root, *PARTS)

@@ -98,7 +98,7 @@ def private_root() -> Path:
     process = os.getpid()
     if process not in _private:
         _private[process] = Path(tempfile.mkdtemp(prefix="retrograd-"))
-        atexit.register(_remove, process)
+        atexit.register(_remove, process, _private[process])
     return _private[process]
 
 
@@ -107,9 +107,9 @@ def known_private_root() -> Path | None:
     return _private.get(os.getpid())
 
 
-def _remove(process: int) -> None:
+def _remove(process: int, folder: Path) -> None:
     import shutil
 
     # A forked child inherits the registration; the folder is its parent's.
     if process == os.getpid():
-        shutil.rmtree(_private.pop(process), ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)

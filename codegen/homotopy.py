@@ -43,7 +43,8 @@ def follow(apply: Apply, start: Array, rows: Array, limit: Array) -> tuple[Array
         reach = np.where(passed, share, 1)[:, None]
         point[here] += reach * (there - point[here])
         tangent[here] = direction[reached]
-        length[going] = np.where(reached, np.minimum(1.5 * length[going], 1), length[going] / 3)
+        far = np.maximum(1, 0.3 * largest(point[going]))
+        length[going] = np.where(reached, np.minimum(1.5 * length[going], far), length[going] / 3)
         end[here] = point[here, :size]
         over = np.zeros(count, bool)
         over[here[passed]] = True
@@ -100,5 +101,6 @@ def _correct(curve: _Curve, which: Array, guess: Array, tangent: Array) -> tuple
             pull = curve.pull(which, np.where(np.isfinite(point), point, 0)[:, :size])
         direction = inverse[:, :, size]
         norm = np.sqrt((direction * direction).sum(axis=1, keepdims=True))
-        reached = np.isfinite(point).all(axis=1) & (largest(step) <= CLOSE) & np.isfinite(pull).all(axis=1)
-        return point, direction / norm, reached & (largest(point - guess) <= 0.5)
+        far = np.maximum(1, largest(guess))
+        reached = np.isfinite(point).all(axis=1) & (largest(step) <= CLOSE * far) & np.isfinite(pull).all(axis=1)
+        return point, direction / norm, reached & (largest(point - guess) <= 0.5 * far)

@@ -91,9 +91,9 @@ def _extend(product: Callable[[Array], Array], basis: Array, reduced: Array, j: 
 
 def _least_squares(reduced: Array, length: Array) -> tuple[Array, Array]:
     """Minimise |length e_1 - H y| for each row; y (k, j) and the minimum (k,)."""
-    finite = np.isfinite(reduced).all(axis=(1, 2))
-    inverse = np.linalg.pinv(np.where(finite[:, None, None], reduced, 0), rcond=1e-14)
+    finite: Array = np.isfinite(reduced.sum(axis=(1, 2)))
+    inverse: Array = np.linalg.pinv(np.where(finite[:, None, None], reduced, 0), rcond=1e-14)
     y = inverse[:, :, 0] * length[:, None]
-    left: Array = -(reduced @ y[:, :, None])[:, :, 0]
-    left[:, 0] += length
-    return y, _norm(left)
+    image: Array = reduced @ y[:, :, None]
+    image[:, 0, 0] -= length
+    return y, _norm(image[:, :, 0])

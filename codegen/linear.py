@@ -71,7 +71,7 @@ def solve_affine(
     offset = evaluate(apply, np.zeros(shape, dtype)).astype(wide)
     size, info = largest(offset), np.finfo(dtype)
     finite = np.isfinite(size)
-    exponent = np.log2(np.where(finite & (size > 0), size, 1)).round().clip(info.minexp // 2, info.maxexp // 2)
+    exponent = np.log2(np.where(finite & (size > 0), size, 1)).round().clip(3 * info.minexp // 4, 3 * info.maxexp // 4)
     count = shape[0]
     system = _Affine(apply, offset, np.exp2(exponent)[:, None], np.zeros(shape, dtype), np.zeros(count, int),
                      np.full(count, np.nan), {int(b): "the map is not finite at 0" for b in np.flatnonzero(~finite)})

@@ -121,7 +121,8 @@ def prepare(problem: Problem, dtype: str, rng: np.random.Generator) -> Trial:
     drawn = {name: array.copy() for name, array in point.items()}
     scale = {name: _size(point[name][valid[name]]) for name in problem.free}
     objective = float(np.real(problem.value(point)))
-    return Trial(problem, point, drawn, draws, distance, objective, as_float64(gradient(point), problem.free), valid, scale)
+    return Trial(problem, point, drawn, draws, distance, objective, as_float64(gradient(point), problem.free),
+                 valid, scale)
 
 
 def as_float64(gradient: Values, names: Sequence[str]) -> dict[str, np.ndarray]:

@@ -236,13 +236,23 @@ def scale(factor: Node, node: Node) -> Node:
         return negate(scale(factor.args[0], node))
     if isinstance(node, Neg):
         return negate(scale(factor, node.args[0]))
-    if isinstance(factor, Number) and isinstance(node, Number):
-        return Number(factor.value * node.value)
-    if isinstance(node, Mul) and isinstance(node.args[0], Number) and isinstance(factor, Number):
-        return Mul(Number(factor.value * node.args[0].value), *node.args[1:])
-    left = factor.args if isinstance(factor, Mul) else (factor,)
-    right = node.args if isinstance(node, Mul) else (node,)
-    return Mul(*left, *right)
+    factors = [*(factor.args if isinstance(factor, Mul) else (factor,)), *(node.args if isinstance(node, Mul) else (node,))]
+    numbers = [part for part in factors if is_rational(part)]
+    if len(numbers) > 1:
+        value = sp.Mul(*(part.value for part in numbers))
+        factors = [part for part in factors if part not in numbers]
+        factors = [Number(value), *factors] if value != 1 or not factors else factors
+    return factors[0] if len(factors) == 1 else Mul(*factors)
+
+
+def is_rational(node: Node) -> bool:
+    """Whether the node is a plain number, without dims or T."""
+    return isinstance(node, Number) and node.value.is_Rational
+
+
+def quotient(a: Node, b: Node) -> Node:
+    """a / b, as a number where both are."""
+    return Number(a.value / b.value) if is_rational(a) and is_rational(b) else Div(a, b)
 
 
 def negate(node: Node) -> Node:

@@ -37,6 +37,7 @@ class Variant:
     V: int = 2  # vectors of a register tile
     L: int = 16  # floats of a vector
     kc: int = 256  # inner dimension of one tile call, in the time loop
+    ahead: int = 16  # prefetch distance in a panel, 0 for none
     segment: int = 256  # inner dimension of one tile call, in the weight gradient
     hoist: bool = False  # U @ x before the loop, instead of continuing the tile of W @ h
     sweep_dx: bool = True  # U.T @ dz after the loop, instead of in it
@@ -44,6 +45,7 @@ class Variant:
     repack: bool = False  # weights packed at every step
     barrier: bool = False  # threads meet at every step
     per_step: bool = False  # weight gradient added step by step
+    near: bool = True  # tape of the next units fetched ahead
     keep_tanh: bool = False  # a seventh number on the tape
     math: str = "own"  # or "libm"
     pad: int = 16  # floats added to each row of the gate tape
@@ -111,7 +113,7 @@ class Kernel:
             "G": (T, B, 4 * Hp + v.pad), "C": (T + 1, B, Hp), "Y": (T + 1, B, Hp), "dX": (T, B, Ip),
             "TC": (T, B, Hp) if v.keep_tanh else (0,), "dH": (B, Hp), "dC": (B, Hp), "dWU": (4 * H, Hp + Ip), "db": (4 * H,),
             "loss": (B, v.L), "Wf": (4 * Hp, H), "Wb": (4 * Hp, Hp), "Uf": (4 * Hp, I), "Ub": (4 * Hp, Ip), "bf": (4 * Hp,),
-            "zero": (max(Hp, Ip),), "scratch": (self.threads, segment * (12 * W + 8)),
+            "zero": (max(Hp, Ip),), "scratch": (self.threads, segment * (12 * W + 4 * v.L)),
         }  # fmt: skip
         return {name: zeros(*shape) for name, shape in shapes.items()}
 
@@ -128,7 +130,7 @@ class Kernel:
         }  # fmt: skip
         o = self.buffers
         Hp, Ip, W = o["C"].shape[2], o["dX"].shape[2], self.variant.V * self.variant.L
-        numbers = (T, B, I, H, Hp, Ip, o["G"].shape[2], self.threads, len(steps), o["scratch"].shape[1] // (12 * W + 8),
+        numbers = (T, B, I, H, Hp, Ip, o["G"].shape[2], self.threads, len(steps), o["scratch"].shape[1] // (12 * W + 4 * self.variant.L),
                    o["scratch"].shape[1])  # fmt: skip
         arrays = {**index, **{n: values[n] for n in GIVEN}, **o}
         self.library.run(ctypes.byref(State(*numbers, *(arrays[n].ctypes.data for n in INDICES + GIVEN + BUFFERS))))

@@ -168,7 +168,7 @@ def test_an_empty_path_entry_is_not_the_working_folder(tmp_path, monkeypatch):
     assert find_toolchain() is None
 
 
-@pytest.mark.parametrize("script", ["exit 1", "sleep 0", "test \"$1\" = --version && echo fake 1"])
+@pytest.mark.parametrize("script", ["exit 1", "sleep 0", 'test "$1" = --version && echo fake 1'])
 def test_compilers_that_do_not_work_are_none(script, tmp_path, monkeypatch):
     monkeypatch.setenv("CC", write_compiler(tmp_path / "cc", script))
     assert find_toolchain() is None
@@ -206,17 +206,10 @@ def changed_compiler(monkeypatch, tmp_path):
     monkeypatch.setenv("CC", write_compiler(tmp_path / "cc", "exit 0"))
 
 
-def touched_compiler(monkeypatch, tmp_path):
-    path = write_compiler(tmp_path / "cc", "exit 1")
-    os.utime(path, (1, 1))
-    monkeypatch.setenv("CC", path)
-
-
 @pytest.mark.parametrize(
     "change",
     [
         changed_compiler,
-        touched_compiler,
         lambda patch, _: patch.setattr(environment, "OPTIMISE", ("-O1",)),
         lambda patch, _: patch.setattr(environment, "GENERATOR", "other"),
         lambda patch, _: patch.setattr(environment, "_cpu", lambda: "another processor"),

@@ -3,14 +3,11 @@
 Objectives and gradients are hand-written NumPy; nothing derived or generated takes part.
 """
 
-import json
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from codegen.differences import complex_step, extrapolate, measure_taylor
+
 from codegen.gradcheck import Problem, check
 
 N, M, STEPS, BATCH = 4, 3, 6, 2
@@ -95,8 +92,9 @@ def rejected(report, word):
     return True
 
 
-SABOTAGES = ["sign", "transpose", "lag off by one", "dropped term", "missing sum over sequences", "missing initial value",
-             "1 % scaling", "1 % noise", "NaN", "all zero", "missing quantity", "transposed result"]
+SABOTAGES = ["sign", "transpose", "lag off by one", "dropped term", "missing sum over sequences",
+             "missing initial value", "1 % scaling", "1 % noise", "NaN", "all zero", "missing quantity",
+             "transposed result"]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -135,8 +133,8 @@ def test_float32_passes():
 def test_float32_sabotage_is_rejected(sabotage):
     def wrong(p):
         return network_gradient(p, sabotage)
-    kernel = network(gradient=lambda p: {k: v.astype(np.float32) for k, v in wrong(p).items()}, jvp=None, kernel_value=None)
-    assert rejected(check(replace(kernel, reference_gradient=network_gradient), dtype="float32"), "")
+    kernel = network(gradient=narrow(wrong), reference_gradient=network_gradient, jvp=None, kernel_value=None)
+    assert rejected(check(kernel, dtype="float32"), "")
     both = check(replace(kernel, reference_gradient=wrong), dtype="float32")
     assert rejected(both, "") and any(row.failed for row in both.quantities if row.method in ("complex step", "none"))
 
@@ -161,79 +159,18 @@ def test_one_wrong_entry_in_a_thousand_is_found(seed):
         return {"a": gradient}
     report = check(replace(LINEAR, gradient=wrong), seed=seed)
     assert rejected(report, "a: wrong") and np.ravel_multi_index(report.quantities[0].worst, (40, 25)) == place
-    reference = replace(LINEAR, gradient=lambda p: {"a": wrong(p)["a"].astype(np.float32)}, reference_gradient=LINEAR.gradient)
-    assert rejected(check(reference, dtype="float32", seed=seed), "a: wrong")
-
-
-def kinks(slope=1.0, **changes):
-    """sum of |a| + 2 relu(b) + a b, its gradient with the slope of abs scaled."""
-    return Problem(**{
-        "value": lambda p: np.sum(np.abs(p["a"]) + 2 * np.maximum(p["b"], 0) + p["a"] * p["b"]),
-        "gradient": lambda p: {"a": slope * np.sign(p["a"]) + p["b"], "b": 2.0 * (p["b"] > 0) + p["a"]},
-        "draw": lambda rng: {name: rng.standard_normal(30) for name in ("a", "b")}, "free": ("a", "b"), "analytic": False,
-        "kink_distance": lambda p: min(np.min(np.abs(p["a"])), np.min(np.abs(p["b"])))} | changes)
-
-
-@pytest.mark.parametrize("seed", range(5))
-def test_kinks_are_avoided_and_passed(seed):
-    report = check(kinks(), seed=seed)
-    assert report.verdict == "passed" and report.kink_distance >= 1e-3, report
-    assert rejected(check(kinks(slope=1.01), seed=seed), "a: wrong")
-    assert rejected(check(kinks(slope=0.0), seed=seed), "a: wrong")
-
-
-def test_near_kinks_the_point_is_drawn_again():
-    near = {"a": np.full(30, 1e-5), "b": np.ones(30)}
-    draws = iter([near, near, kinks().draw(np.random.default_rng(1))])
-    assert check(kinks(draw=lambda rng: next(draws))).draws == 3
-    report = check(kinks(draw=lambda rng: near))
-    assert report.draws == 100 and "from a kink" in report.verdict
-
-
-def test_differences_that_never_settle_are_rejected():
-    noise = np.random.default_rng(0)
-    assert rejected(check(kinks(value=lambda p: kinks().value(p) + 1e-3 * noise.random())), "settle")
-
-
-def test_complex_step_through_abs_is_found_out():
-    """With slope 0 the gradient agrees with the complex step, and both are wrong."""
-    agreeing = check(kinks(slope=0.0, analytic=True))
-    assert all(row.relative < 1e-12 for row in agreeing.quantities)
-    assert rejected(agreeing, "a: complex step") and "analytic=False" in agreeing.verdict
-    assert rejected(check(kinks(analytic=True)), "a: wrong")
-
-
-def softmax(p):
-    e = np.exp(p["z"] + p["shift"])
-    return e / e.sum()
-
-
-SOFTMAX = Problem(
-    value=lambda p: -np.log(softmax(p)[1]), free=("z",), analytic=True, jvp=lambda p, u: (softmax(p) - np.eye(5)[1]) @ u["z"],
-    gradient=lambda p: {"z": softmax(p) - np.eye(5)[1], "shift": np.sum(softmax(p) - np.eye(5)[1]) + 1e-18},
-    draw=lambda rng: {"z": rng.standard_normal(5), "shift": rng.standard_normal()})
-
-
-@pytest.mark.parametrize("analytic", [True, False])
-def test_softmax(analytic):
-    assert check(replace(SOFTMAX, analytic=analytic)).verdict == "passed"
-    off_diagonal_missing = replace(SOFTMAX, gradient=lambda p: {"z": (softmax(p) - 1) * np.eye(5)[1] - 1e-9}, jvp=None)
-    assert rejected(check(replace(off_diagonal_missing, analytic=analytic)), "z: wrong")
-
-
-def test_gradient_that_cancels_is_weak_not_passed():
-    cancelling = replace(SOFTMAX, free=("z", "shift"), jvp=None)
-    assert check(cancelling).verdict == "passed, weak: shift: at rounding level beside the other gradients"
-    assert rejected(check(replace(cancelling, gradient=lambda p: {**SOFTMAX.gradient(p), "shift": 1e-9})), "shift: wrong")
+    narrowed = replace(LINEAR, gradient=narrow(wrong), reference_gradient=LINEAR.gradient)
+    assert rejected(check(narrowed, dtype="float32", seed=seed), "a: wrong")
 
 
 def test_zero_is_proved_only_without_a_path():
-    spare = network(draw=lambda rng: draw_network(rng) | {"spare": rng.standard_normal(2)}, free=(*FREE, "spare"), jvp=None,
-                    gradient=lambda p: network_gradient(p) | {"spare": np.zeros(2)})
+    spare = network(draw=lambda rng: draw_network(rng) | {"spare": rng.standard_normal(2)}, free=(*FREE, "spare"),
+                    jvp=None, gradient=lambda p: network_gradient(p) | {"spare": np.zeros(2)})
     proved = check(replace(spare, path={"spare": False}))
     assert proved.verdict == "passed" and proved.quantities[-1].status == "zero, proved"
     assert rejected(check(spare), "spare: zero although a dependence path")
-    tiny = replace(spare, path={"spare": False}, gradient=lambda p: network_gradient(p) | {"spare": np.array([0, 1e-300])})
+    tiny = replace(spare, path={"spare": False},
+                   gradient=lambda p: network_gradient(p) | {"spare": np.array([0, 1e-300])})
     assert rejected(check(tiny), "spare: not zero at (1,)")
     lie = network(path={"b": False}, gradient=lambda p: network_gradient(p) | {"b": np.zeros(N)}, jvp=None)
     assert rejected(check(lie), "b: the objective moves with it")
@@ -266,53 +203,15 @@ def test_kernel_tangent_and_arguments():
 FIRST_SUM = float(np.sum(draw_network(np.random.default_rng(0))["W"]))
 
 
-def lengths_problem(leak=0.0, **changes):
-    """The mean of squares over ragged lengths; steps beyond a sequence's end hold NaN and are never read."""
-    alive = np.arange(5)[:, None] < np.array([5, 2, 0])
-
-    def draw(rng):
-        return {"x": np.where(alive, rng.standard_normal((5, 3)), np.nan)}
-    return Problem(**{"value": lambda p: np.sum(p["x"][alive] ** 2), "draw": draw, "free": ("x",), "analytic": True,
-                      "gradient": lambda p: {"x": np.where(alive, 2 * p["x"], leak)}, "mask": lambda p: {"x": alive}} | changes)
-
-
-@pytest.mark.parametrize("analytic", [True, False])
-def test_entries_never_read_are_left_out(analytic):
-    report = check(lengths_problem(analytic=analytic))
-    assert report.verdict == "passed" and report.quantities[0].entries == 7, report
-    assert rejected(check(lengths_problem(leak=1e-9)), "which the objective never reads")
-    assert rejected(check(lengths_problem(leak=np.nan)), "NaN")
-    nothing = check(network(mask=lambda p: {"x": False}, gradient=lambda p: network_gradient(p) | {"x": 0 * p["x"]}, jvp=None))
-    assert nothing.verdict == "passed, weak: x: no entry may be perturbed"
-
-
-def test_constrained_directions():
-    """A symmetric W and U tied to -V: the projected gradient passes, the bare one does not."""
-    def value(p):
-        if np.max(np.abs(p["W"] - p["W"].T)) > 1e-12 or np.max(np.abs(p["U"] + p["V"])) > 1e-12:
-            raise ValueError("off the constraints")
-        return np.sum(p["k"] * np.tanh(p["W"])) + np.sum(p["c"] * p["U"] ** 2 + p["V"])
-
-    def bare(p):
-        return {"W": p["k"] * (1 - np.tanh(p["W"]) ** 2), "U": 2 * p["c"] * p["U"], "V": np.ones(2)}
-
-    def project(d):
-        return {"W": (d["W"] + d["W"].T) / 2, "U": (d["U"] - d["V"]) / 2, "V": (d["V"] - d["U"]) / 2}
-
-    def draw(rng):
-        raw = {"W": rng.standard_normal((3, 3)), "U": rng.standard_normal(2), "V": rng.standard_normal(2)}
-        return project(raw) | {"k": rng.standard_normal((3, 3)), "c": rng.standard_normal(2)}
-    problem = Problem(value, lambda p: project(bare(p)), draw, ("W", "U", "V"), True, feasible=project)
-    assert check(problem).verdict == check(replace(problem, analytic=False)).verdict == "passed"
-    assert rejected(check(replace(problem, gradient=bare)), "W: wrong") and rejected(check(replace(problem, gradient=bare)), "U: wrong")
-
-
 def test_weak_verdicts_say_why():
     hint = "T = 1: no gradient passes through time"
     assert check(network(weaknesses=(hint,))).verdict == f"passed, weak: {hint}"
     assert check(network(precision=1e-6)).verdict.startswith("passed, weak: ")
     unset = check(network(draw=lambda rng: draw_network(rng) | {"h[0]": np.zeros((BATCH, N))}))
     assert unset.verdict == "passed, weak: h[0] was drawn as zero"
+    nothing = check(network(mask=lambda p: {"x": False}, jvp=None,
+                            gradient=lambda p: network_gradient(p) | {"x": 0 * p["x"]}))
+    assert nothing.verdict == "passed, weak: x: no entry may be perturbed"
     sampled = check(LINEAR, max_entries=50)
     assert sampled.verdict == "passed, weak: a: 50 of 1000 entries differenced" and sampled.quantities[0].checked == 50
     assert rejected(check(network("sign", weaknesses=(hint,))), "W: wrong")
@@ -320,31 +219,9 @@ def test_weak_verdicts_say_why():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_random_directions_see_what_the_sample_missed(seed):
-    wrong = replace(LINEAR, gradient=lambda p: {"a": p["c"] * (1 + 1e-4 * (np.arange(1000).reshape(40, 25) == 7 + seed))})
-    report = check(wrong, seed=seed, max_entries=5)
+    factor = 1 + 1e-4 * (np.arange(1000).reshape(40, 25) == 7 + seed)
+    report = check(replace(LINEAR, gradient=lambda p: {"a": p["c"] * factor}), seed=seed, max_entries=5)
     assert rejected(report, "a: ") and "along a direction" in report.verdict
-
-
-def test_step_sizes():
-    p, u = draw_network(np.random.default_rng(3)), {"W": np.eye(N)}
-    exact = complex_step(network_value, p, u).value
-    real = extrapolate(network_value, p, u)
-    assert exact == pytest.approx(np.trace(network_gradient(p)["W"]), rel=1e-13)
-    assert abs(real.value - exact) <= real.error < 1e-10 * abs(exact)
-    assert measure_taylor(network_value, p, u, exact, 1e-13).accepted
-    assert not measure_taylor(network_value, p, u, exact * 1.001, 1e-13).accepted
-    assert not measure_taylor(network_value, p, u, np.nan, 1e-13).accepted
-
-
-def test_report_is_stable_and_strict():
-    good, bad = check(network()), check(network("NaN"))
-    assert good.to_json() == check(network()).to_json() != check(network(), seed=1).to_json()
-    content = json.loads(bad.to_json(), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
-    assert content["passed"] is False and content["verdict"] == bad.verdict and content["quantities"][4]["name"] == "x"
-    assert "Taylor slope 2.0" in good.to_text() and good.to_text().endswith("passed")
-    assert good.to_table().row_count == len(FREE)
-    script = "import codegen.gradcheck, sys; sys.exit('rich' in sys.modules or 'sympy' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
 @pytest.mark.parametrize(("changes", "options", "word"), [

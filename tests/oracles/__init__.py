@@ -1,0 +1,1 @@
+"""Independent references for the stock recurrences: NumPy and JAX, sharing nothing with the package under test."""

@@ -159,7 +159,7 @@ CELLS: dict[str, Callable[[Values, Array], tuple[Signals, Array]]] = {
 
 
 def _prepared(name: str, values: Mapping[str, Any], lengths: Any) -> tuple[Values, Array]:
-    """Inputs made harmless beyond each sequence's own end, and the mask of live steps (T, B)."""
+    """Make inputs harmless beyond each sequence's own end; also the mask of live steps (T, B)."""
     steps, _ = extent(name, values)
     mask = jnp.arange(steps)[:, None] < lengths
     safe = dict(values)
@@ -170,7 +170,7 @@ def _prepared(name: str, values: Mapping[str, Any], lengths: Any) -> tuple[Value
 
 
 def _split(name: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], Any]:
-    """The differentiable arrays, ghosts filled in, and the lengths, always given."""
+    """Separate the differentiable arrays, ghosts filled in, from the lengths, always given."""
     steps, batch = extent(name, values)
     arrays = {key: jnp.asarray(a, jnp.float64) for key, a in completed(name, values).items() if key != "lengths"}
     return arrays, jnp.asarray(values.get("lengths", np.full(batch, steps)))
@@ -199,5 +199,5 @@ def gradient(name: str, values: Mapping[str, Any]) -> dict[str, np.ndarray]:
 
 
 def objective(name: str, values: Mapping[str, Any]) -> Array:
-    """The objective alone, for JAX to trace: second derivatives, Jacobians by `jax.jvp`, and the like."""
+    """Compute the objective alone, for JAX to trace: second derivatives, Jacobians by `jax.jvp`, and the like."""
     return _cost(name, *_split(name, values))[0]

@@ -35,7 +35,7 @@ def halved_square(difference: np.ndarray) -> Cost:
 
 
 def settle(v: Own, last: int) -> Cost:
-    """x = tanh(W x + b + U u), from zero or "x0", until Newton's step is at rounding level."""
+    """Solve x = tanh(W x + b + U u), from zero or "x0", until Newton's step is at rounding level."""
     drive = v["b"] + v["U"] @ v["u"]
     x = np.array(v.get("x0", np.zeros(len(drive))), dtype=np.result_type(drive, v["W"]))
     for _ in range(200):
@@ -53,7 +53,7 @@ def settle(v: Own, last: int) -> Cost:
 
 
 def trajectory(v: Own, last: int) -> Cost:
-    """x[t] = tanh(W x[t-1] + b), scored at every step with weight w[t]."""
+    """Tanh network without input, scored at every step with weight w[t]."""
     x, cost = v["x"], 0.0
     for t in range(1, last + 1):
         x[t] = np.tanh(v["W"] @ x[t - 1] + v["b"])
@@ -128,7 +128,7 @@ CELLS: dict[str, Callable[[Own, int], Cost]] = {
 
 
 def _one_sequence(name: str, values: Mapping[str, np.ndarray], s: int, last: int) -> Own:
-    """The values of sequence s: steps 1..last only, and the ghosts at its own ends."""
+    """Take the values of sequence s: steps 1..last only, and the ghosts at its own ends."""
     layout = LAYOUTS[name]
     own: Own = {key: values[key] for key in layout.parameters}
     own |= {key: values[key][s] for key in (*layout.sequence, "x0") if key in values}
@@ -166,5 +166,5 @@ def forward(name: str, values: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
 
 def objective(name: str, values: Mapping[str, np.ndarray]) -> Any:
-    """The objective alone."""
+    """Compute the objective alone."""
     return forward(name, values)["objective"]

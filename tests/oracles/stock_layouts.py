@@ -53,13 +53,13 @@ POSITIVE = {("elman", "d"), ("bidirectional", "d"), ("trajectory", "w")}
 
 
 def shape(letters: str, dims: Mapping[str, int]) -> tuple[int, ...]:
-    """The shape a string of dim letters stands for."""
+    """Look up the shape that a string of dim letters stands for."""
     sizes = {**dims, "N": 2 * dims["n"]}
     return tuple(sizes[letter] for letter in letters)
 
 
 def extent(name: str, values: Mapping[str, np.ndarray]) -> tuple[int, int]:
-    """Steps T (0 without time) and sequences B, read from the arrays."""
+    """Read steps T (0 without time) and sequences B from the arrays."""
     layout = LAYOUTS[name]
     if layout.timed:
         return np.shape(values[next(iter(layout.timed))])[:2]
@@ -67,7 +67,7 @@ def extent(name: str, values: Mapping[str, np.ndarray]) -> tuple[int, int]:
 
 
 def sizes(name: str, values: Mapping[str, np.ndarray]) -> dict[str, int]:
-    """Dims, read from the parameters."""
+    """Read the dims from the parameters."""
     found = {"m": 0, "k": 0}
     for key, letters in LAYOUTS[name].parameters.items():
         found.update({c: s for c, s in zip(letters, np.shape(values[key]), strict=True) if c != "N"})
@@ -75,7 +75,7 @@ def sizes(name: str, values: Mapping[str, np.ndarray]) -> dict[str, int]:
 
 
 def completed(name: str, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The values with every ghost that was left out put in as zeros."""
+    """Put in every ghost that was left out, as zeros."""
     batch, dims = extent(name, values)[1], sizes(name, values)
     zeros = {key: np.zeros((batch, *shape(s, dims))) for key, s in LAYOUTS[name].ghosts.items() if key not in values}
     return {**values, **zeros}
@@ -89,7 +89,7 @@ def draw(
     dims: Mapping[str, int] = DIMS,
     lengths: Sequence[int] | None = None,
 ) -> dict[str, np.ndarray]:
-    """Seeded random values; with lengths, every input is NaN beyond each sequence's own end.
+    """Draw seeded random values; with lengths, every input is NaN beyond each sequence's own end.
 
     Shapes: parameters as declared, timed inputs (T, B, dims), per-sequence inputs and ghosts (B, dims).
     """

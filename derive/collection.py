@@ -1,0 +1,313 @@
+"""Collection: the contributions that equations send to the adjoints of what they read -> the equations of those adjoints.
+
+A lagged read becomes a signal of its own at the reader's step; what a value outside the steps receives is a sum of picks; shared
+quantities receive totals. docs/calculus.md ("Adjoint") has the table.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from derive import arrays as A
+from derive.arithmetic import Add, Where, add
+from derive.derivation import Contribution, Derivation
+from derive.names import Names
+from derive.nodes import At, Kind, Node, Number, Pick, Quantity, T, Window, walk
+from derive.normal import NONLINEAR, normalise
+from derive.recurrence import Equation, Recurrence, Target
+from derive.rules import rule
+from derive.validity import validate
+
+Leaf = At | Pick | Quantity
+
+
+class Collection:
+    """Contributions by target and lag, and the equations made of them."""
+
+    def __init__(self, primal: Recurrence, names: Names) -> None:
+        self.primal, self.names = primal, names
+        self.place = {e.target: i for i, e in enumerate(primal.equations)}
+        self.sensed = self._pre_activations()
+        self.now: dict[Target, list[tuple[int, Node]]] = {}
+        self.lagged: dict[tuple[Quantity, int], list[tuple[int, Node]]] = {}
+        self.started: list[Target] = []
+        self.adjoints: dict[Target, Node] = {}
+        self.carried: dict[tuple[Quantity, int], Quantity] = {}
+        self.inputs: list[Quantity] = []
+        self.quantities: list[Quantity] = []
+        self.equations: list[Equation] = []
+        self.meanings = dict(primal.meanings)
+        self.contributions: list[Contribution] = []
+        self.emitted: list[tuple[int, list[Equation]]] = []
+
+    def _pre_activations(self) -> dict[Target, Quantity]:
+        """For each pre-activation, the quantity whose nonlinearity reads it."""
+        found: dict[Target, Quantity] = {}
+        for equation in self.primal.equations:
+            for node in walk(equation.expr):
+                if isinstance(node, NONLINEAR) and isinstance(equation.target, Quantity):
+                    for arg in node.operands:
+                        quantity = arg.quantity if isinstance(arg, At) else arg
+                        if isinstance(quantity, Quantity) and quantity in self.primal.equation and not (isinstance(arg, At) and arg.lag):
+                            found.setdefault(quantity, equation.target)
+        return found
+
+    # -- starting points
+
+    def add_input(self, quantity: Quantity, meaning: str) -> None:
+        """Declare a generated input."""
+        self.inputs.append(quantity)
+        self.meanings[quantity.name] = meaning
+
+    def start(self, target: Quantity, value: Node) -> None:
+        """Give a target's adjoint a first term."""
+        self.started.append(target)
+        self.now.setdefault(target, []).append((len(self.place), value))
+
+    # -- one component at a time, readers first
+
+    def visit(self, members: list[Target], cyclic: bool) -> None:
+        """Name the adjoints of a component's members and send what their equations contribute."""
+        members = [m for m in members if cyclic or m in self.now or any(self._reads_back(m))]
+        for member in members:
+            inline = None if cyclic else self._constant(member)
+            self.adjoints[member] = self._name(member) if inline is None else inline
+        for member in reversed(members):
+            self._send(self.primal.equation[member], self.adjoints[member])
+        inside = {self.place[member] for member in members}
+        for member in members:
+            if self.names_own(member):
+                self._emit(member, inside if cyclic else set())
+
+    def names_own(self, target: Target) -> bool:
+        """Whether the adjoint of a target is a generated quantity (and not a constant)."""
+        adjoint = self.adjoints.get(target)
+        return isinstance(adjoint, At) or (isinstance(adjoint, Quantity) and adjoint not in self.inputs)
+
+    def _reads_back(self, target: Target) -> list[int]:
+        quantity = target if isinstance(target, Quantity) else target.quantity
+        return [lag for q, lag in self.lagged if q == quantity and (isinstance(target, Quantity) or self._reaches(target, lag))]
+
+    @staticmethod
+    def _reaches(ghost: Pick, lag: int) -> bool:
+        """Whether a read at t + lag, for a step t in 1..T, can fall on this position outside 1..T."""
+        return lag >= ghost.offset if ghost.from_end else lag <= ghost.offset - 1
+
+    def _constant(self, target: Target) -> Node | None:
+        terms = self.now.get(target, [])
+        if len(terms) != 1 or self._reads_back(target):
+            return None
+        value = terms[0][1]
+        small = sum(1 for _ in walk(value)) <= 4 and not value.shape
+        plain = all(not isinstance(n, (At, Pick)) and not (isinstance(n, Quantity) and n.role != "constant") for n in walk(value))
+        return value if small and plain else None
+
+    def _name(self, target: Target) -> Node:
+        if isinstance(target, Pick):
+            where = "init" if not target.from_end else "final"
+            number = 1 - target.offset if not target.from_end else target.offset
+            stem = f"{target.quantity.name}_{where}{number if number > 1 else ''}_bar"
+            quantity = self._generate(stem, "quantity", target, Kind.SEQUENCE, f"gradient at {target.source()}")
+            return quantity
+        if target in self.sensed and target.name in self.primal.meanings:
+            owner = self.sensed[target].name
+            wishes = (["s"] if len([q for q in self.sensed if q.name in self.primal.meanings]) == 1 else []) + [f"s_{owner}"]
+            meaning = f"sensitivity of {owner}: derivative by the bias in its {target.name}"
+        else:
+            wishes, meaning = [f"{target.name}_bar"], f"adjoint of {target.name}"
+            if target in self.sensed:
+                meaning += f", the sensitivity of {self.sensed[target].name}"
+        role = {Kind.TIMED: "signal", Kind.SEQUENCE: "quantity", Kind.SHARED: "total"}[target.kind]
+        quantity = self._generate(wishes, role, target, target.kind, meaning)
+        return At(quantity, 0) if target.kind == Kind.TIMED else quantity
+
+    def _generate(self, wishes: str | list[str], role: str, like: Node, kind: Kind, meaning: str) -> Quantity:
+        name = self.names.fresh(*([wishes] if isinstance(wishes, str) else wishes))
+        quantity = Quantity(name, role, like.shape, kind)
+        self.meanings[name] = meaning
+        return quantity
+
+    # -- walking an equation
+
+    def _send(self, equation: Equation, g: Node) -> None:
+        if equation.sums_sequences:
+            terms = equation.expr.args if isinstance(equation.expr, Add) else (equation.expr,)
+            for term in terms:
+                self._walk(term, g, min(term.kind, Kind.SEQUENCE), equation.target)
+            return
+        context = Kind.TIMED if equation.timed else (Kind.SEQUENCE if isinstance(equation.target, Pick) else equation.target.kind)
+        self._walk(equation.expr, g, context, equation.target)
+
+    def _walk(self, node: Node, g: Node, context: Kind, reader: Target, because: str = "read as it is") -> None:
+        if isinstance(node, (At, Pick, Quantity)):
+            self.contributions.append(Contribution(reader, node, g, "chain", because))
+            self._receive(node, g, context, self.place[reader])
+        elif isinstance(node, A.TimeSum):
+            inner = g if node.window.full else A.Within(g, node.window)
+            self._walk(node.args[0], inner, Kind.TIMED, reader, "a sum over steps reaches each of them")
+        elif isinstance(node, A.Within):
+            self._walk(node.args[0], A.Within(g, node.window), context, reader, "a window is kept")
+        else:
+            entry = rule(node)
+            for operand, sent in entry.adjoint(node, g):
+                self._walk(operand, sent, context, reader, entry.because)
+
+    def _receive(self, leaf: Leaf, value: Node, context: Kind, place: int) -> None:
+        quantity = leaf if isinstance(leaf, Quantity) else leaf.quantity
+        if quantity.role == "constant" or quantity in self.inputs:
+            return
+        if isinstance(leaf, At):
+            if leaf.lag:
+                self.lagged.setdefault((quantity, leaf.lag), []).append((place, value))
+            else:
+                self._keep(quantity, value, place)
+        elif isinstance(leaf, Pick):
+            self._pick(leaf, self._over_time(value, context), place)
+        elif context == Kind.TIMED:
+            self._keep(quantity, time_sum(value), place)
+        else:
+            lift = value.kind == Kind.SHARED and context == Kind.SEQUENCE
+            self._keep(quantity, A.Each(value) if lift else value, place)
+
+    def _keep(self, target: Target, value: Node, place: int) -> None:
+        self.now.setdefault(target, []).append((place, value))
+
+    def _over_time(self, value: Node, context: Kind) -> Node:
+        """A contribution to something that has one value for each sequence."""
+        return time_sum(value) if context == Kind.TIMED else value
+
+    def _pick(self, leaf: Pick, value: Node, place: int) -> None:
+        if leaf.quantity.role != "input":
+            for ghost in self.primal.ghosts[leaf.quantity]:
+                if leaf.outside and ghost == leaf:
+                    self._keep(ghost, A.Each(value) if value.kind == Kind.SHARED else value, place)
+                elif not leaf.outside and leaf.from_end != ghost.from_end:
+                    steps = ghost.offset - leaf.offset if leaf.from_end else leaf.offset - ghost.offset
+                    if steps >= 0:
+                        self._keep(ghost, Where("==", Number(T), Number(steps), value, Number(0)), place)
+        if leaf.outside:
+            return
+        if any(isinstance(node, A.TimeSum) for node in walk(value)):
+            held = self._generate(f"{leaf.quantity.name}_pick_bar", "quantity", leaf, Kind.SEQUENCE, f"adjoint of {leaf.source()}")
+            self.emitted.append((place, [Equation(held, value)]))
+            value = held
+        offset = leaf.offset
+        window = Window(offset - 1, offset or None) if leaf.from_end else Window(offset - 1, offset)
+        self._keep(leaf.quantity, A.Within(value, window), place)
+
+    # -- equations of the adjoints
+
+    def _emit(self, target: Target, inside: set[int]) -> None:
+        adjoint = self.adjoints[target]
+        quantity = adjoint.quantity if isinstance(adjoint, At) else adjoint
+        terms = [value for _, value in sorted(self.now.get(target, []), key=lambda entry: (entry[0] in inside, entry[0]))]
+        made: list[Equation] = []
+        if isinstance(target, Quantity):
+            terms += [At(self._carry(target, lag, made), -lag) for lag in sorted(self._reads_back(target), reverse=True)]
+        else:
+            for lag in sorted(self._reads_back(target), reverse=True):
+                terms.append(Pick(self._carry(target.quantity, lag, made), target.args[1] - lag))
+        if inside and target.kind == Kind.SHARED:
+            quantity, terms = self._split(quantity, target, terms, made)
+        made.append(Equation(quantity, self._joined(terms, target)))
+        self.emitted.append((self.place.get(target, -1), made))
+
+    def _joined(self, terms: list[Node], target: Target) -> Node:
+        if not terms:
+            return A.filled(Number(0), target.shape)
+        expr = A.filled(add(terms), target.shape)
+        sequence = target.kind == Kind.SEQUENCE or isinstance(target, Pick)
+        return A.Each(expr) if sequence and expr.kind == Kind.SHARED else expr
+
+    def _split(self, quantity: Quantity, target: Target, terms: list[Node], made: list[Equation]) -> tuple[Quantity, list[Node]]:
+        """A shared steady state's adjoint: what comes from sequences is totalled first, outside the cycle."""
+        plain = Quantity(quantity.name, "quantity", quantity.shape, Kind.SHARED)
+        summed = [value for value in terms if value.kind != Kind.SHARED]
+        if summed:
+            total = self._generate(f"{quantity.name}_sum", "total", target, Kind.SHARED, f"{quantity.name} from all sequences")
+            made.append(Equation(total, add(summed)))
+            terms = [total, *(value for value in terms if value.kind == Kind.SHARED)]
+        self.adjoints[target] = plain
+        return plain, terms
+
+    def _carry(self, quantity: Quantity, lag: int, made: list[Equation]) -> Quantity:
+        """The signal in which reads at a lag send back, at the reader's step; zero outside the steps."""
+        key = (quantity, lag)
+        if key not in self.carried:
+            stem = f"{quantity.name}_{'back' if lag < 0 else 'ahead'}{abs(lag) if abs(lag) > 1 else ''}"
+            read = At(quantity, lag).source()
+            signal = self._generate(stem, "signal", quantity, Kind.TIMED, f"what step t sends to {read}")
+            terms = [value for _, value in sorted(self.lagged[key], key=lambda entry: entry[0])]
+            made.append(Equation(signal, A.filled(add(terms), quantity.shape)))
+            for steps in range(1, abs(lag) + 1):
+                made.append(Equation(Pick(signal, T + steps if lag < 0 else 1 - steps), A.filled(Number(0), quantity.shape)))
+            self.carried[key] = signal
+        return self.carried[key]
+
+    # -- the result
+
+    def derivation(self, source: Recurrence, seeds: dict[str, Quantity]) -> Derivation:
+        """Emit the gradients and put everything together."""
+        gradients, zero = self._gradients()
+        backward = [e for _, made in sorted(self.emitted, key=lambda entry: -entry[0]) for e in made]
+        known = {self._read(e.target): e.expr for e in self.primal.equations if isinstance(e.target, Quantity)}
+        outputs = {expr: read for read, expr in known.items() if isinstance(expr, NONLINEAR) and expr.kind == read.kind}
+        backward = [replace(e, expr=_reuse(e.expr, outputs)) for e in backward]
+        quantities = dict.fromkeys(q if q.role != "objective" else Quantity(q.name, "total", (), 0) for q in self.primal.quantities)
+        primal = [replace(e, target=Quantity(e.target.name, "total", (), 0)) if _is_objective(e) else e for e in self.primal.equations]
+        if source.objective and (source.objective.abstract or seeds):
+            quantities = {q: None for q in quantities if q.name != source.objective.name}
+            primal = [e for e in primal if not (isinstance(e.target, Quantity) and e.target.name == source.objective.name)]
+        made = [e.target for e in backward if isinstance(e.target, Quantity)]
+        result = Recurrence(
+            name=f"{source.name}_gradient", title=source.title, quantities=(*quantities, *self.inputs, *made),
+            equations=(*primal, *backward), functions=source.functions, defaults=source.defaults, meanings=self.meanings, file=source.file,
+        )  # fmt: skip
+        checked = normalise(validate(result, {}))
+        return Derivation(
+            source=source, primal=self.primal, recurrence=checked, adjoints=self.adjoints, carried=self.carried,
+            gradients=gradients, zero=frozenset(zero), cotangents=seeds, contributions=tuple(self.contributions),
+        )  # fmt: skip
+
+    @staticmethod
+    def _read(target: Quantity) -> Node:
+        return At(target, 0) if target.kind == Kind.TIMED else target
+
+    def _gradients(self) -> tuple[dict[str, Quantity], list[str]]:
+        gradients: dict[str, Quantity] = {}
+        zero = []
+        free: list[Target] = [*self.primal.of_role("parameter"), *self.primal.arguments, *self.primal.of_role("input")]
+        for target in free:
+            label = target.source()
+            if target not in self.adjoints:
+                self.adjoints[target] = self._name(target)
+                if target not in self.now and not self._reads_back(target):
+                    zero.append(label)
+                self._emit(target, set())
+            adjoint = self.adjoints[target]
+            gradients[label] = adjoint.quantity if isinstance(adjoint, At) else adjoint  # type: ignore[assignment]
+            self.meanings[gradients[label].name] = f"gradient at {label}"
+        return gradients, zero
+
+
+def time_sum(value: Node) -> Node:
+    """The sum over steps; a window outermost becomes the sum's."""
+    if isinstance(value, A.Within):
+        return A.TimeSum(value.args[0], value.window)
+    return A.TimeSum(value, Window())
+
+
+def _is_objective(equation: Equation) -> bool:
+    return isinstance(equation.target, Quantity) and equation.target.role == "objective"
+
+
+def _reuse(node: Node, outputs: dict[Node, Node]) -> Node:
+    """The expression with function values that some signal already holds replaced by reads of that signal."""
+    if node in outputs:
+        return outputs[node]
+    if isinstance(node, (At, Pick, Quantity)) or not node.operands:
+        return node
+    if isinstance(node, A.CrossEntropy):
+        return node
+    return node.func(*(_reuse(arg, outputs) if isinstance(arg, Node) else arg for arg in node.args))
+

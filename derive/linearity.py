@@ -1,0 +1,40 @@
+"""Linearity: expressions and unknowns -> whether the expressions are affine in the unknowns, by their form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from derive.arithmetic import Add, Div, MatMul, Mul, Neg, Transpose, Where
+from derive.arrays import Argument, Concat, Diag, Dot, Each, Mean, Outer, Pad, Slice, StopGradient, Sum, TimeSum, Within
+from derive.nodes import At, Node, Pick
+from derive.recurrence import Target, reads
+
+LINEAR = (Add, Neg, Transpose, Concat, Diag, Mean, Sum, Pad, Slice, StopGradient, Each, Argument, TimeSum, Within)
+BILINEAR = (Mul, MatMul, Dot, Outer)
+
+
+def is_linear(expressions: Iterable[Node], unknowns: Iterable[Target]) -> bool:
+    """Whether every expression is affine in the unknowns at the current step (other steps of them are known)."""
+    names = set(unknowns)
+    return all(_degree(expr, names) <= 1 for expr in expressions)
+
+
+def reads_unknown(expr: Node, names: set[Target]) -> bool:
+    """Whether an expression reads one of the unknowns at the current step."""
+    return any((read.quantity if isinstance(read, At) else read) in names and not (isinstance(read, At) and read.lag) for read in reads(expr))
+
+
+def _degree(node: Node, names: set[Target]) -> int:
+    """0 where no unknown enters, 1 where it is affine, 2 otherwise."""
+    if not reads_unknown(node, names):
+        return 0
+    if isinstance(node, (At, Pick)) or not node.operands:
+        return 1
+    degrees = [_degree(arg, names) for arg in node.operands]
+    if isinstance(node, BILINEAR):
+        return min(2, sum(degrees))
+    if isinstance(node, Div):
+        return 2 if degrees[1] else degrees[0]
+    if isinstance(node, Where):
+        return 2 if degrees[0] or degrees[1] else max(degrees)
+    return max(degrees) if isinstance(node, LINEAR) else 2

@@ -1,0 +1,89 @@
+"""Tangent: Recurrence -> the recurrence together with the derivative of every quantity in one direction (the R-operator).
+
+The direction enters through inputs and constants named after what they perturb. Prints nothing, lowers nothing.
+Source: [pearlmutter1994].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from derive import arrays as A
+from derive.names import Names, taken_by
+from derive.nodes import At, Kind, Node, Number, Pick, Quantity
+from derive.normal import normalise
+from derive.recurrence import Equation, Recurrence, Target
+from derive.rules import differentiated, rule
+from derive.validity import validate
+
+
+@dataclass(frozen=True)
+class Tangent:
+    """A recurrence and its tangent in one system. tangents: label of a primal quantity or value outside the steps -> what holds its tangent."""
+
+    source: Recurrence
+    recurrence: Recurrence
+    tangents: Mapping[str, Target]
+
+
+def tangent(recurrence: Recurrence) -> Tangent:
+    """Derive the tangent system of a recurrence.
+
+    Shapes: the tangent of a quantity has its shape and kind. Units: those of the quantity over those of the direction's length.
+    The tangent of an argument "h[0]" is an argument too, of the tangent signal.
+    Raises: RecurrenceError where a node has no rule.
+    """
+    return _Tangent(normalise(recurrence)).run(recurrence)
+
+
+class _Tangent:
+    def __init__(self, primal: Recurrence) -> None:
+        self.primal = primal
+        self.names = Names(taken_by(primal))
+        self.meanings = dict(primal.meanings)
+        self.dots: dict[Quantity, Quantity] = {}
+        for quantity in primal.quantities:
+            if quantity.role == "constant":
+                continue
+            role = {"parameter": "constant", "objective": "total"}.get(quantity.role, quantity.role)
+            name = self.names.fresh(f"{quantity.name}_dot")
+            self.dots[quantity] = Quantity(name, role, quantity.shape, quantity.kind)
+            self.meanings[name] = f"tangent of {quantity.name}"
+
+    def run(self, source: Recurrence) -> Tangent:
+        equations = [e if not e.sums_sequences else Equation(_plain(e.target), e.expr, e.line) for e in self.primal.equations]
+        for equation in self.primal.equations:
+            target = self._target(equation.target)
+            moved = self._move(equation.expr)
+            equations.append(Equation(target, A.filled(Number(0) if moved is None else moved, target.shape), equation.line))
+        quantities = (*(_plain(q) for q in self.primal.quantities), *self.dots.values())
+        result = Recurrence(
+            name=f"{source.name}_tangent", title=source.title, quantities=quantities, equations=tuple(equations),
+            functions=source.functions, defaults=source.defaults, meanings=self.meanings, file=source.file,
+        )  # fmt: skip
+        labels: dict[str, Target] = {q.name: dot for q, dot in self.dots.items()}
+        labels |= {ghost.source(): self._target(ghost) for ghost in self.primal.arguments}
+        return Tangent(source, normalise(validate(result, {})), labels)
+
+    def _target(self, target: Target) -> Target:
+        return Pick(self.dots[target.quantity], target.args[1]) if isinstance(target, Pick) else self.dots[target]
+
+    def _move(self, node: Node) -> Node | None:
+        """The tangent of an expression, or None where it is zero."""
+        match node:
+            case At() | Pick():
+                return node.func(self.dots[node.quantity], node.args[1])
+            case Quantity():
+                return self.dots.get(node)
+            case A.TimeSum() | A.Within():
+                inner = self._move(node.args[0])
+                return None if inner is None else node.func(inner, node.window)
+        moved = [self._move(arg) for arg in differentiated(node)]
+        return None if all(part is None for part in moved) and node.operands else rule(node).tangent(node, moved)
+
+
+def _plain(target: Target) -> Target:
+    """The objective as an ordinary total."""
+    return Quantity(target.name, "total", (), Kind.SHARED) if isinstance(target, Quantity) and target.role == "objective" else target
+
