@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+import sympy as sp
 
 from derive import arrays as A
 from derive.arithmetic import Abstract, Add, Apply, Div, MatMul, Mul, Neg, Pow, Transpose, Where
@@ -66,26 +67,29 @@ class _Reference:
         self.lengths = [steps] * batch if lengths is None else [int(n) for n in lengths]  # type: ignore[attr-defined]
         self.dtype = np.result_type(np.float64, *(np.asarray(v).dtype for v in values.values()))
         self.sizes = self._sizes()
+        self.numbers: dict[tuple[object, int], float] = {}
         self.memo: dict[tuple[Target, int, int], np.ndarray] = {}
         self.steady = {m: g for block in blocks(recurrence) for g in block.groups if g.steady for m in g.members}
 
-    def _sizes(self) -> dict[object, int]:
-        sizes: dict[object, int] = {}
+    def _sizes(self) -> dict[object, sp.Integer]:
+        sizes: dict[object, sp.Integer] = {}
         for quantity in self.recurrence.quantities:
             if quantity.name in self.values:
                 array = np.asarray(self.values[quantity.name])
                 for size, length in zip(quantity.shape, array.shape[array.ndim - len(quantity.shape) :], strict=True):
                     if size.is_Symbol:
-                        sizes[size] = length
+                        sizes[size] = sp.Integer(length)
         for ghost in self.recurrence.arguments:
             if ghost.source() in self.values:
                 array = np.asarray(self.values[ghost.source()])
-                sizes.update((s, n) for s, n in zip(ghost.shape, array.shape[1:], strict=True) if s.is_Symbol)
+                sizes.update((s, sp.Integer(n)) for s, n in zip(ghost.shape, array.shape[1:], strict=True) if s.is_Symbol)
         return sizes
 
     def number(self, value: object, row: int = 0) -> float:
         steps = self.lengths[row] if self.lengths else 0
-        return float(value.subs({**self.sizes, T: steps}))  # type: ignore[attr-defined]
+        if (value, steps) not in self.numbers:
+            self.numbers[value, steps] = float(value.xreplace({**self.sizes, T: sp.Integer(steps)}))  # type: ignore[attr-defined]
+        return self.numbers[value, steps]
 
     def shape(self, shape: tuple) -> tuple[int, ...]:
         return tuple(int(self.number(size)) for size in shape)
@@ -285,8 +289,10 @@ class _Reference:
             columns = np.array([step(unit) - base for unit in np.eye(size, dtype=self.dtype)]).T.reshape(size, size)  # type: ignore[operator]
             return np.linalg.solve(np.eye(size) - columns, base)
         u = zero
-        for _ in range(500):
-            u = np.asarray(step(u))  # type: ignore[operator]
+        for _ in range(2000):
+            before, u = u, np.asarray(step(u))  # type: ignore[operator]
+            if not np.any(np.abs(u - before) > 1e-10):
+                break
         for _ in range(4):
             columns = np.array([(step(u + 1e-7 * unit) - step(u - 1e-7 * unit)) / 2e-7 for unit in np.eye(size)]).T  # type: ignore[operator]
             u = u + np.linalg.solve(np.eye(size) - columns.reshape(size, size), step(u) - u)  # type: ignore[operator]

@@ -36,7 +36,7 @@ class Variant:
     R: int = 8  # rows of a register tile
     V: int = 2  # vectors of a register tile
     L: int = 16  # floats of a vector
-    kc: int = 256  # inner dimension of one tile call, in the time loop
+    kc: int = 512  # inner dimension of one tile call, in the time loop
     ahead: int = 16  # prefetch distance in a panel, 0 for none
     segment: int = 256  # inner dimension of one tile call, in the weight gradient
     hoist: bool = False  # U @ x before the loop, instead of continuing the tile of W @ h
@@ -126,7 +126,7 @@ class Kernel:
         steps, batch = np.nonzero(np.arange(T)[:, None] < lengths)
         index = {
             "active": (np.arange(T)[:, None] < lengths).sum(1), "cuts": share(lengths, self.threads, self.variant.R),
-            "rows": steps * B + batch, "steps": steps,
+            "rows": steps * B + batch, "steps": np.ascontiguousarray(steps),
         }  # fmt: skip
         o = self.buffers
         Hp, Ip, W = o["C"].shape[2], o["dX"].shape[2], self.variant.V * self.variant.L

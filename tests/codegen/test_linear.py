@@ -87,6 +87,16 @@ def test_nearly_singular_systems_still_count():
     assert solution.condition[0] > 1e9
 
 
+def test_refinement_brings_the_residual_to_rounding():
+    rng = np.random.default_rng(11)
+    left, right = (np.linalg.qr(rng.standard_normal((12, 12)))[0] for _ in range(2))
+    matrices = (np.eye(12) - left @ np.diag(np.logspace(0, -9, 12)) @ right)[None]
+    # An offset whose solution is small: there, the inverse alone leaves condition times rounding.
+    offset = ((np.eye(12) - matrices) @ rng.standard_normal((1, 12, 1)))[:, :, 0]
+    solution = solve_affine(affine(matrices, offset), (1, 12), float)
+    assert solution.condition[0] > 1e8 and solution.residual[0] <= 2e-15
+
+
 def test_badly_scaled_rows_are_not_singular():
     matrices = np.array([[[0, 1e10], [0, 0.0]]])
     solution = solve_affine(affine(matrices, np.array([[1.0, 1e-10]])), (1, 2), float)

@@ -107,6 +107,18 @@ def test_no_fixed_point_is_an_error(shift):
     np.testing.assert_allclose(caught.value.spectral_radius, 1, rtol=1e-6)
 
 
+def test_running_off_to_infinity_is_not_converging():
+    """The residual falls below 1e-12 of x, and still is a tenth of what it was at the start."""
+    with pytest.raises(ConvergenceError, match="grow without bound|stopped falling"):
+        solve_fixed_point(lambda x: x + (1 + np.abs(x)) ** -0.1, np.zeros((2, 3)))
+
+
+def test_homotopy_solves_what_newton_cannot():
+    weights, bias = draw_networks(np.random.default_rng(20), 60, 10, 3.0)
+    solution, rows = solve_leniently(network(weights, bias), np.zeros((60, 10)))
+    assert rows == () and np.all(solution.residual <= 1e-12)
+
+
 def test_no_fixed_point_for_a_curved_map():
     with pytest.raises(ConvergenceError, match="residual has stopped falling"):
         solve_fixed_point(lambda x: x + 1 + x**2, np.ones((2, 1)))
@@ -367,3 +379,5 @@ def test_linearise(takes_complex):
 def test_linearise_does_not_trust_a_modulus():
     x = np.array([[0.3, -0.8]])
     np.testing.assert_allclose(linearise(np.abs, x)[0], np.diag([1.0, -1.0]), atol=1e-6)
+    # Complex, and wrong by half along the imaginary axis.
+    np.testing.assert_allclose(linearise(lambda z: z * np.abs(z), x)[0], np.diag([0.6, 1.6]), atol=1e-6)
