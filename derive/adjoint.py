@@ -9,11 +9,12 @@ from __future__ import annotations
 from derive.collection import Collection
 from derive.derivation import Derivation
 from derive.errors import RecurrenceError
+from derive.graph import components
 from derive.names import Names, taken_by
 from derive.nodes import At, Kind, Number, Quantity
 from derive.normal import normalise
 from derive.recurrence import Recurrence, Target
-from derive.structure import components, edges
+from derive.structure import edges
 
 
 def gradient(recurrence: Recurrence) -> Derivation:

@@ -56,8 +56,8 @@ class Add(Elementwise):
         """`a + b - c`."""
         parts = [self.args[0].source(SUM)]
         for term in self.args[1:]:
-            negative = isinstance(term, Neg)
-            parts.append(f"{'-' if negative else '+'} {term.args[0].source(PRODUCT) if negative else term.source(PRODUCT)}")
+            taken = positive(term)
+            parts.append(f"+ {term.source(PRODUCT)}" if taken is None else f"- {taken.source(PRODUCT)}")
         return " ".join(parts)
 
 
@@ -205,6 +205,13 @@ class Transpose(Node):
     def text(self) -> str:
         """`W.T`."""
         return f"{self.args[0].source(ATOM)}.T"
+
+
+def positive(term: Node) -> Node | None:
+    """What a negative term is the negative of, or nothing for others."""
+    if isinstance(term, Neg):
+        return term.args[0]
+    return Number(-term.value) if isinstance(term, Number) and term.value.is_negative else None
 
 
 def number(value: object) -> Node:

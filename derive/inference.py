@@ -7,41 +7,86 @@ whose other is known. Anything else is left alone, and the parser asks for a dec
 from __future__ import annotations
 
 import ast
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Mapping
 
 import sympy as sp
 
+from derive.limits import MAX_NODES, chain
 from derive.nodes import Shape
 from derive.reserved import RESERVED
 
-KEEP = {"softmax", "log_softmax", "layer_norm", "stop_gradient", "each"}
 TO_SCALAR = {"sum", "mean", "dot", "norm2", "logsumexp", "cross_entropy"}
 PAIRS = {"dot", "cross_entropy"}
+OWN_SHAPE = {"concat", "pad", "diag", "transpose", "eye", "zeros", "ones", "onehot"}
+MAX_VISITS = 20 * MAX_NODES
 
 
 class Inference:
-    """Shapes of names, known or found. `found` holds the new ones in order of discovery."""
+    """Shapes of names, known or found. `found` holds the new ones in order of discovery, `places` where each was found.
 
-    def __init__(self, shapes: dict[str, Shape]) -> None:
+    timed: names whose first index is a step; components: the shape of a slice, from its syntax and the whole's shape.
+    """
+
+    def __init__(
+        self,
+        shapes: Mapping[str, Shape],
+        timed: Iterable[str],
+        components: Callable[[ast.Subscript, Shape], Shape | None],
+    ) -> None:
         self.shapes = dict(shapes)
+        self.timed, self.components = frozenset(timed), components
         self.found: dict[str, Shape] = {}
+        self.places: dict[str, ast.Name] = {}
+        self._visits = 0
+        self._memo: dict[tuple[int, Shape | None], Shape | None] = {}
 
     def run(self, equations: list[tuple[ast.expr, Shape]]) -> dict[str, Shape]:
-        """Visit all equations, each with its target's shape, until nothing new is found."""
-        before = -1
-        while before != len(self.found):
+        """Visit the equations, each with its target's shape, and those that read a name once its shape is found.
+
+        Gives up where names depend on each other in a very long chain; what is left then asks for a declaration.
+        """
+        readers: dict[str, list[int]] = defaultdict(list)
+        for number, (expr, _) in enumerate(equations):
+            for name in {node.id for node in ast.walk(expr) if isinstance(node, ast.Name)} - self.shapes.keys():
+                readers[name].append(number)
+        open_equations = {number for numbers in readers.values() for number in numbers}
+        waiting = deque(sorted(open_equations))
+        queued = set(waiting)
+        while waiting and self._visits < MAX_VISITS:
+            number = waiting.popleft()
+            queued.discard(number)
             before = len(self.found)
-            for expr, shape in equations:
-                self.visit(expr, shape)
+            self.visit(*equations[number])
+            for name in list(self.found)[before:]:
+                again = [reader for reader in readers[name] if reader not in queued]
+                waiting.extend(again)
+                queued.update(again)
         return self.found
+
+    def visit(self, node: ast.expr, expected: Shape | None) -> Shape | None:
+        """The shape of an expression where it is known; `expected` is the shape its place asks for."""
+        self._visits += 1
+        if self._visits > MAX_VISITS:
+            return None
+        key = (id(node), expected)
+        if key not in self._memo:
+            before = len(self.found)
+            shape = self._visit(node, expected)
+            if len(self.found) > before:  # what was seen on the way may be out of date
+                return shape
+            self._memo[key] = shape
+        return self._memo[key]
 
     def _assign(self, node: ast.expr, shape: Shape) -> None:
         if isinstance(node, ast.Attribute) and node.attr == "T" and len(shape) == 2:
             node, shape = node.value, shape[::-1]
         if isinstance(node, ast.Name) and node.id not in self.shapes and node.id not in RESERVED:
             self.shapes[node.id] = self.found[node.id] = shape
+            self.places[node.id] = node
+            self._memo.clear()
 
-    def visit(self, node: ast.expr, expected: Shape | None) -> Shape | None:
-        """The shape of an expression where it is known; `expected` is the shape its place asks for."""
+    def _visit(self, node: ast.expr, expected: Shape | None) -> Shape | None:
         match node:
             case ast.Constant():
                 return ()
@@ -65,9 +110,11 @@ class Inference:
         return None
 
     def _subscript(self, node: ast.Subscript) -> Shape | None:
-        if isinstance(node.value, ast.Name) and not isinstance(node.slice, (ast.Slice, ast.Tuple)):
-            return self.shapes.get(node.value.id)
-        return None
+        base = node.value
+        if isinstance(base, ast.Name) and base.id in self.timed:
+            return self.shapes[base.id]
+        whole = self.visit(base, None)
+        return self.components(node, whole) if whole else None
 
     def _product(self, node: ast.BinOp, expected: Shape | None) -> Shape | None:
         right = self.visit(node.right, None)
@@ -83,27 +130,25 @@ class Inference:
         return expected if expected else None
 
     def _sum(self, node: ast.BinOp, expected: Shape | None) -> Shape | None:
-        terms: list[ast.expr] = []
-        left: ast.expr = node
-        while isinstance(left, ast.BinOp) and isinstance(left.op, (ast.Add, ast.Sub)):
-            terms.append(left.right)
-            left = left.left
-        terms.append(left)
-        known = [self.visit(term, expected) for term in reversed(terms)]
+        terms = [part for _, part in chain(node, (ast.Add, ast.Sub))]
+        known = [self.visit(term, expected) for term in terms]
         shape = next((s for s in known if s), None) or expected
         if shape:
-            for term in reversed(terms):
+            for term in terms:
                 self._assign(term, shape)
                 self.visit(term, shape)
         return shape if shape else (() if all(s == () for s in known) else None)
 
     def _factors(self, node: ast.BinOp, expected: Shape | None) -> Shape | None:
-        known = [self.visit(node.left, None), self.visit(node.right, None)]
+        factors = (
+            [part for _, part in chain(node, ast.Mult)] if isinstance(node.op, ast.Mult) else [node.left, node.right]
+        )
+        known = [self.visit(factor, None) for factor in factors]
         shape = next((s for s in known if s), None)
-        for factor, found in zip((node.left, node.right), known, strict=True):
+        for factor, found in zip(factors, known, strict=True):
             if found is None and (shape or expected) and not isinstance(node.op, ast.Pow):
                 self._weak(factor, shape or expected)
-        return shape or (() if known == [(), ()] else None)
+        return shape or (() if all(s == () for s in known) else None)
 
     def _weak(self, node: ast.expr, shape: Shape | None) -> None:
         """Expect a shape only where the expression cannot be a scalar: it holds a matrix product."""
@@ -119,12 +164,12 @@ class Inference:
             if len(known) == 2:
                 self._pair(name, node.args, known, expected)
             return () if name in TO_SCALAR else None
-        if name in {"concat", "pad", "diag", "transpose", "eye", "zeros", "ones", "onehot"}:
+        if name in OWN_SHAPE:
             known = [self.visit(arg, None) for arg in node.args]
             if name == "concat" and known and all(known):
-                return (sp.expand(sum(shape[0] for shape in known if shape)), *known[0][1:])
+                return (sp.expand(sp.Add(*(shape[0] for shape in known if shape))), *(known[0] or ())[1:])
             return None
-        shapes = [self.visit(arg, expected) for arg in node.args if not isinstance(arg, ast.Compare)]
+        shapes = [self.visit(arg, expected) for arg in _values(node)]
         return next((s for s in shapes if s), expected)
 
     def _pair(self, name: str, args: list[ast.expr], known: list[Shape | None], expected: Shape | None) -> None:
@@ -134,3 +179,10 @@ class Inference:
                 self._assign(arg, other)
             elif found is None and name == "outer" and expected and len(expected) == 2:
                 self._assign(arg, (expected[index],))
+
+
+def _values(node: ast.Call) -> list[ast.expr]:
+    """The arguments of a call, with the sides of a comparison as arguments of their own."""
+    return [
+        part for arg in node.args for part in ((arg.left, *arg.comparators) if isinstance(arg, ast.Compare) else (arg,))
+    ]

@@ -7,17 +7,25 @@ from __future__ import annotations
 
 import ast
 import difflib
+from collections import Counter, defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 from derive.builder import Builder
-from derive.errors import RecurrenceError
+from derive.clashes import Declared, with_hint
+from derive.errors import RecurrenceError, ShapeError
 from derive.expressions import Expressions
+from derive.indexing import Indexing
 from derive.inference import Inference
-from derive.limits import Source, parse_tree, read_source
-from derive.nodes import Kind, Quantity, shape_text
+from derive.limits import MAX_BYTES, Source, parse_tree, read_source
+from derive.nodes import Kind, Node, Quantity, shape_text
 from derive.recurrence import Recurrence
 from derive.reserved import RESERVED
 from derive.statements import Declaration, Definition, Statements, sort_statements
+from derive.suggestions import STATEMENT_FORMS
+
+MAX_DIMS = 100
+MAX_RESEMBLANCES = 20
 
 
 def parse(text: str | bytes, name: str = "recurrence", file: str | None = None) -> Recurrence:
@@ -26,8 +34,10 @@ def parse(text: str | bytes, name: str = "recurrence", file: str | None = None) 
     Raises: RecurrenceError with file, line, caret and hint. Nothing in the text is executed.
     """
     source = read_source(text, file or f"{name}.rec")
-    statements = sort_statements(parse_tree(source), source)
     try:
+        statements = sort_statements(parse_tree(source), source)
+        if not statements.places and not statements.definitions:
+            raise RecurrenceError(f"{source.file} declares and defines nothing", STATEMENT_FORMS)
         return _Reader(source, statements, name).recurrence()
     except RecursionError:
         raise RecurrenceError(f"{source.file} is nested too deeply", "give parts names of their own") from None
@@ -40,100 +50,184 @@ class _Reader:
         self.source, self.statements = source, statements
         self.builder = Builder(name, statements.title, source.file)
         self.quantities: dict[str, Quantity] = {}
-        used = {n.id for d in statements.declarations.values() for size in d.dims for n in ast.walk(size) if isinstance(n, ast.Name)}
-        self.expressions = Expressions(source, self.quantities, tuple(statements.functions), statements.lambdas, frozenset(used - RESERVED))
+        dims = self._dims()
+        self.declared = Declared(self.builder.lines)
+        self.indexing = Indexing(source, self.quantities, dims)
+        self.expressions = Expressions(source, self.quantities, frozenset(statements.functions), statements.lambdas, self.indexing,
+                                       self.declared)  # fmt: skip
+        if statements.objective is not None:
+            self.expressions.objective = statements.objective.name
 
     def recurrence(self) -> Recurrence:
-        for name, tree in self.statements.functions.items():
+        statements = self.statements
+        for name, tree in statements.functions.items():
             self._guard(tree, self.builder.function, name)
         kinds = self._kinds()
-        for declaration in self.statements.declarations.values():
+        for declaration in statements.declarations.values():
             self._declare(declaration, kinds)
         self._infer()
-        for definition in self.statements.definitions:
+        for definition in statements.definitions:
             self._define(definition)
-        if self.statements.objective is not None:
-            name, sense, tree, place = self.statements.objective
-            expr = None if tree is None else self.expressions.node(tree)
-            aim = self.builder.minimize if sense == "minimize" else self.builder.maximize
-            self._guard(tree or place, aim, name, expr, place.lineno)  # type: ignore[attr-defined]
+        self._aim()
+        self._unused()
         return self.builder.recurrence()
 
-    def _guard(self, tree: ast.AST, call: object, *args: object) -> object:
+    def _guard(
+        self, tree: ast.AST, call: Callable[..., Quantity | None], *args: object, **options: object
+    ) -> Quantity | None:
         try:
-            return call(*args)  # type: ignore[operator]
+            return call(*args, **options)
         except RecurrenceError as error:
             raise error.at(self.source.where(tree)) from None
 
+    # -- names
+
+    def _dims(self) -> frozenset[str]:
+        """Names of the dims, which are those in declarations. Raises RecurrenceError where one is a quantity too."""
+        places: dict[str, ast.Name] = {}
+        for declaration in self.statements.declarations.values():
+            for size in declaration.dims:
+                found = (node for node in ast.walk(size) if isinstance(node, ast.Name) and node.id not in RESERVED)
+                places.update({node.id: node for node in found if node.id not in places})
+        for name, tree in places.items():
+            known = self.statements.places.get(name)
+            if known is not None:
+                problem = f"{name} is both a dim and a quantity or function, which line {known.lineno} gives a meaning"
+                raise self.source.error(tree, problem, "rename one of them")
+        if len(places) > MAX_DIMS:
+            raise RecurrenceError(
+                f"{self.source.file} has {len(places)} dims; at most {MAX_DIMS} are read", "use fewer sizes"
+            )
+        return frozenset(places)
+
+    def _kinds(self) -> dict[str, Kind]:
+        """Kinds of the quantities without time: the largest among what they read, lambdas included."""
+        statements, declared = self.statements, self.statements.declarations
+        trees = [(d.name, d.expr) for d in statements.definitions if d.name in declared and d.index is None]
+        readers: dict[str, list[str]] = defaultdict(list)
+        for name, tree in [*trees, *((name, body) for name, body in statements.lambdas.items())]:
+            for read in {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}:
+                readers[read].append(name)
+        wide = {name for name, d in declared.items() if d.timed or d.role == "sequence_input"}
+        shared = {name for name, d in declared.items() if d.role == "total"}
+        stack = [*wide, "T", "each", "steps"]
+        while stack:
+            found = {reader for reader in readers[stack.pop()] if reader not in wide and reader not in shared}
+            wide |= found
+            stack += found
+        return {name: Kind.SEQUENCE if name in wide else Kind.SHARED for name in declared}
+
     def _declare(self, declaration: Declaration, kinds: dict[str, Kind]) -> None:
-        name, build = declaration.name, self.builder
-        dims = tuple(self.expressions.dimension(size) for size in declaration.dims)
+        name, tree = declaration.name, declaration.tree
+        dims = tuple(self.indexing.dimension(size) for size in declaration.dims)
+        options: dict[str, object] = {}
         if declaration.role == "quantity":
-            quantity = self._guard(declaration.tree, lambda: build.quantity(name, *dims, kind=kinds[name]))
-        elif declaration.role == "constant":
-            default = None if declaration.default is None else self._constant(declaration.default)
-            quantity = self._guard(declaration.tree, lambda: build.constant(name, *dims, default=default))
-        else:
-            role = "sequence_input" if declaration.role == "input" and not declaration.timed else declaration.role
-            quantity = self._guard(declaration.tree, getattr(build, role), name, *dims)
+            options = {"kind": kinds[name]}
+        elif declaration.default is not None:
+            options = {"default": self._constant(declaration.default)}
+        quantity = self._guard(tree, getattr(self.builder, declaration.role), name, *dims, **options)
         self.quantities[name] = quantity  # type: ignore[assignment]
-        self.builder.lines[name] = declaration.tree.lineno  # type: ignore[attr-defined]
+        self.builder.lines[name] = tree.lineno
 
     def _constant(self, tree: ast.expr) -> object:
         if isinstance(tree, ast.UnaryOp):
-            return -self._constant(tree.operand)  # type: ignore[operator]
+            value = self.source.decimal(tree.operand)  # type: ignore[arg-type]
+            return -value if isinstance(tree.op, ast.USub) else value
         return self.source.decimal(tree)  # type: ignore[arg-type]
 
-    def _kinds(self) -> dict[str, Kind]:
-        """Kinds of the quantities without time: the largest among what they read."""
-        declared = self.statements.declarations
-        kinds = {
-            name: Kind.SEQUENCE if d.timed or d.role == "input" else Kind.SHARED for name, d in declared.items() if d.role != "total"
-        }
-        trees = [d for d in self.statements.definitions if d.index is None and d.name in kinds and not declared[d.name].timed]
-        for _ in trees or [None]:
-            for definition in trees:
-                names = {node.id for node in ast.walk(definition.expr) if isinstance(node, ast.Name)}
-                wide = names & {"T", "each", "steps"} or any(kinds.get(n) == Kind.SEQUENCE for n in names)
-                kinds[definition.name] = Kind.SEQUENCE if wide else kinds[definition.name]
-        return kinds
-
     def _infer(self) -> None:
-        definitions = self.statements.definitions
-        equations = [(d.expr, self.quantities[d.name].shape) for d in definitions if d.name in self.quantities]
-        if self.statements.objective and self.statements.objective[2] is not None:
-            equations.append((self.statements.objective[2], ()))
+        statements = self.statements
+        equations = [
+            (d.expr, self.quantities[d.name].shape) for d in statements.definitions if d.name in self.quantities
+        ]
+        aim = statements.objective
+        if aim is not None and aim.expr is not None:
+            equations.append((aim.expr, ()))
         known = {name: quantity.shape for name, quantity in self.quantities.items()}
-        skip = {*self.expressions.dims, *self.statements.functions, *self.statements.lambdas}
-        inference = Inference({**known, **dict.fromkeys(skip, ())})
-        for name, shape in inference.run(equations).items():
-            self.quantities[name] = self.builder.parameter(name, *shape)
+        skip = {*self.indexing.dims, *statements.functions, *statements.lambdas, *([aim.name] if aim else [])}
+        timed = [name for name, quantity in self.quantities.items() if quantity.kind == Kind.TIMED]
+        inference = Inference({**dict.fromkeys(skip, ()), **known}, timed, self.indexing.shape)
+        found = inference.run(equations)
+        for name, shape in found.items():
+            self.quantities[name] = self._guard(inference.places[name], self.builder.parameter, name, *shape)  # type: ignore[assignment]
+            self.declared.inferred.add(name)
             self.builder.notes.append(f"note: {name} is taken as a parameter, {shape_text(shape)}")
-            uses = sum(isinstance(n, ast.Name) and n.id == name for expr, _ in equations for n in ast.walk(expr))
-            near = difflib.get_close_matches(name, [other for other in known if other != name], 1, 0.75)
-            if uses == 1 and near and len(name) > 2:
+        self._resemblances(list(found), [expr for expr, _ in equations], sorted({*known, *found}))
+
+    def _resemblances(self, found: list[str], trees: list[ast.expr], known: list[str]) -> None:
+        """Warn of names used once that resemble another: they may be slips of the pen."""
+        uses = Counter(node.id for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Name))
+        once = [name for name in found if uses[name] == 1 and len(name) > 2]
+        for name in once[:MAX_RESEMBLANCES]:
+            others = [other for other in known if other != name and (uses[other] > 1 or other in self.builder.lines)]
+            near = difflib.get_close_matches(name, others, 1, 0.75)
+            if near:
                 self.builder.notes.append(f"warning: {name} is used once and resembles {near[0]}; was that meant?")
 
-    def _define(self, definition: Definition) -> None:
-        quantity = self.quantities.get(definition.name)
-        line = definition.tree.lineno  # type: ignore[attr-defined]
-        if quantity is None:
-            raise self.source.error(definition.tree, f"{definition.name} is not declared", f"write {definition.name}[t]: n = … first")
-        expr = self.expressions.node(definition.expr)
-        if definition.index is None:
-            self._guard(definition.expr, self.builder.define, quantity, expr, line)
-        elif isinstance(definition.index, ast.Constant) and definition.index.value is Ellipsis:
-            self._signal_only(definition, quantity)
-            self._guard(definition.expr, self.builder.define_outside, quantity, expr, line)
-        else:
-            self._signal_only(definition, quantity)
-            target = definition.tree.targets[0]  # type: ignore[attr-defined]
-            ghost = self.expressions.node(target)
-            self._guard(definition.expr, self.builder.define, ghost, expr, line)
+    def _unused(self) -> None:
+        """Read lambdas that no equation calls too, so that what is wrong in them is said; warn of idle functions."""
+        statements, used = self.statements, self.expressions.used
+        for name in [*statements.functions, *statements.lambdas]:
+            if name not in used:
+                line = statements.places[name].lineno
+                self.builder.notes.append(f"warning: {name} is defined on line {line} and never used")
+        for name, tree in statements.lambdas.items():
+            if name not in used:
+                self.expressions.try_lambda(name, tree)
 
-    def _signal_only(self, definition: Definition, quantity: Quantity) -> None:
+    # -- equations
+
+    def _define(self, definition: Definition) -> None:
+        quantity, name = self.quantities.get(definition.name), definition.name
+        if quantity is None or name not in self.statements.declarations:
+            raise self.source.error(definition.target, f"{name} is not declared", f"write {name}[t]: n = … first")
+        if definition.index is None:
+            timed = quantity.kind == Kind.TIMED
+            expr = self._read(definition, quantity, f"{name}[t]" if timed else name, timed)
+            self._equate(definition, quantity, expr, self.builder.define, quantity, expr)
+            return
         if quantity.role != "signal":
-            raise self.source.error(definition.tree, f"{quantity.name} is not a signal", "only signals have values outside the steps")
+            reason = "inputs read zero outside 1..T" if quantity.role == "input" and quantity.kind == Kind.TIMED else ""
+            hint = reason or "only what is declared as h[t]: n = … has values outside the steps"
+            raise self.source.error(
+                definition.target, f"{name} is not a signal, and has no values outside the steps", hint
+            )
+        expr = self._read(definition, quantity, self.source.written(definition.target), False)
+        if definition.everywhere:
+            self._equate(definition, quantity, expr, self.builder.define_outside, quantity, expr)
+            return
+        ghost = self.indexing.step(definition.target, quantity)  # type: ignore[arg-type]
+        self._equate(definition, quantity, expr, self.builder.define, ghost, expr)
+
+    def _read(self, definition: Definition, quantity: Quantity, place: str, timed: bool) -> Node:
+        self.expressions.enter(place, timed, ", ".join(map(str, quantity.shape)))
+        return self.expressions.whole(definition.expr)
+
+    def _equate(
+        self, definition: Definition, quantity: Quantity, expr: Node, define: Callable[..., None], *args: object
+    ) -> None:
+        """Hand an equation to the builder; a clash of shapes names the declaration to change."""
+        if definition.everywhere and expr.shape not in ((), quantity.shape):
+            problem = f"{quantity.name} is declared {shape_text(quantity.shape)}, its values outside the steps are {shape_text(expr.shape)}"
+            raise self.source.error(definition.expr, problem, self.declared.hint((expr,), quantity.shape))
+        try:
+            self._guard(definition.expr, define, *args, definition.line)
+        except ShapeError as error:
+            raise with_hint(error, self.declared.hint((expr,), quantity.shape)) from None
+
+    def _aim(self) -> None:
+        aim = self.statements.objective
+        if aim is None:
+            return
+        expr = None
+        if aim.expr is not None:
+            self.expressions.enter(aim.name, False, "scalar")
+            expr = self.expressions.whole(aim.expr)
+        build = self.builder.minimize if aim.sense == "minimize" else self.builder.maximize
+        try:
+            self._guard(aim.expr or aim.target, build, aim.name, expr, aim.target.lineno)
+        except ShapeError as error:
+            raise with_hint(error, "an objective is a scalar: write norm2(…), sum(…) or dot(a, …)") from None
 
 
 def load(reference: str | Path) -> Recurrence:
@@ -146,16 +240,22 @@ def load(reference: str | Path) -> Recurrence:
 
 
 def read(reference: str | Path) -> tuple[bytes, str, str]:
-    """The text, name and file name of a stock recurrence or of a path. Raises RecurrenceError."""
-    stock = Path(__file__).parent / "zoo" / f"{reference}.rec"
-    path = stock if str(reference).isidentifier() and stock.is_file() else Path(reference)
+    """The text, name and file name of a stock recurrence or of a path. Raises RecurrenceError.
+
+    No more is read than a recurrence file may hold, and one byte, so that what is too long is seen to be.
+    """
+    zoo = Path(__file__).parent / "zoo"
+    stock = zoo / f"{reference}.rec"
     try:
-        return path.read_bytes(), path.stem, str(reference) if path is not stock else path.name
-    except OSError as error:
-        known = sorted(entry.stem for entry in stock.parent.glob("*.rec"))
-        near = difflib.get_close_matches(str(reference), known, 1)
+        path = stock if str(reference).isidentifier() and stock.is_file() else Path(reference)
+        with path.open("rb") as stream:
+            return stream.read(MAX_BYTES + 1), path.stem, str(reference) if path is not stock else path.name
+    except (OSError, ValueError) as error:
+        known = sorted(entry.stem for entry in zoo.glob("*.rec"))
+        near = difflib.get_close_matches(str(reference)[:100], known, 1)
         hint = f"did you mean {near[0]}? " if near else ""
-        reason = error.strerror or "cannot be read"
-        raise RecurrenceError(f"{reference}: {reason}", f"{hint}stock recurrences are {', '.join(known)}; anything else is a path") from None
-
-
+        reason = getattr(error, "strerror", None) or "cannot be read"
+        problem = f"{str(reference)[:200]!s}: {reason}"
+        raise RecurrenceError(
+            problem, f"{hint}stock recurrences are {', '.join(known)}; anything else is a path"
+        ) from None

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import ast
+import keyword
 from dataclasses import dataclass, field
 
 from derive.limits import Source
 from derive.reserved import RESERVED
+from derive.suggestions import STATEMENT_FORMS, STATEMENTS, keyword_hint
+
+ROLES = ("input", "const", "total")
 
 
 @dataclass(frozen=True, slots=True)
 class Declaration:
-    """A declared name. role as in Quantity, or `inferred`; dims are syntax; tree is where it stands."""
+    """A declared name. role is a Builder method's name, or `quantity`; dims are syntax; tree is where it stands."""
 
     name: str
     role: str
     dims: tuple[ast.expr, ...]
-    tree: ast.AST
+    tree: ast.expr
     timed: bool = False
-    default: ast.Constant | None = None
+    default: ast.expr | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,20 +31,41 @@ class Definition:
 
     name: str
     expr: ast.expr
-    tree: ast.AST
+    target: ast.expr
     index: ast.expr | None = None
+
+    @property
+    def line(self) -> int:
+        """The line it stands on."""
+        return self.target.lineno
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether it is `h[...] = EXPR`."""
+        return isinstance(self.index, ast.Constant) and self.index.value is Ellipsis
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """The objective: its name, `minimize` or `maximize`, its expression unless it is left abstract, and its place."""
+
+    name: str
+    sense: str
+    expr: ast.expr | None
+    target: ast.expr
 
 
 @dataclass(slots=True)
 class Statements:
-    """A file's statements by form."""
+    """A file's statements by form; `places` says where each name was first given a meaning."""
 
     title: str = ""
     declarations: dict[str, Declaration] = field(default_factory=dict)
     definitions: list[Definition] = field(default_factory=list)
-    functions: dict[str, ast.AST] = field(default_factory=dict)
+    functions: dict[str, ast.expr] = field(default_factory=dict)
     lambdas: dict[str, ast.Lambda] = field(default_factory=dict)
-    objective: tuple[str, str, ast.expr | None, ast.AST] | None = None
+    objective: Aim | None = None
+    places: dict[str, ast.expr] = field(default_factory=dict)
 
 
 def sort_statements(tree: ast.Module, source: Source) -> Statements:
@@ -51,6 +76,7 @@ def sort_statements(tree: ast.Module, source: Source) -> Statements:
 class _Sorter:
     def __init__(self, source: Source) -> None:
         self.source, self.found = source, Statements()
+        self._everywhere: dict[str, Definition] = {}
 
     def run(self, tree: ast.Module) -> Statements:
         for place, statement in enumerate(tree.body):
@@ -62,122 +88,188 @@ class _Sorter:
                 case ast.Assign(targets=[target]):
                     self._assigned(statement, target)
                 case ast.Assert():
-                    raise self.source.error(statement, "constraints are not available yet")
+                    raise self.source.error(statement, "constraints are not available yet", "leave out the assert")
+                case ast.Expr():
+                    raise self._alone(statement.value)
                 case _:
-                    name = type(statement).__name__
-                    if isinstance(statement, ast.Expr):
-                        name = "an expression alone"
-                    raise self.source.error(statement, f"{name} is not a statement of the language",
-                                            "statements are declarations (W: (n, m)), equations (h[t]: n = …) and one objective")  # fmt: skip
+                    name, hint = STATEMENTS.get(
+                        type(statement).__name__, (self.source.written(statement, 20), STATEMENT_FORMS)
+                    )
+                    raise self.source.error(statement, f"{name} is not a statement of the language", hint)
         return self.found
 
-    def _fresh(self, name: str, tree: ast.AST) -> str:
-        found = self.found
-        if name in found.declarations or name in found.functions or name in found.lambdas or (found.objective and name == found.objective[0]):
-            raise self.source.error(tree, f"{name} is defined twice", "use another name for one of the two")
+    def _alone(self, value: ast.expr) -> Exception:
+        hint = STATEMENT_FORMS
+        match value:
+            case ast.Constant(value=str()):
+                hint = "the title is the first statement; comments begin with #"
+            case ast.Lambda():
+                hint = keyword_hint("lambda")
+            case ast.Call(func=ast.Name(id="minimize" | "maximize")):
+                hint = f"give the objective a name: E = {value.func.id}(…)"
+            case ast.Compare(ops=[ast.Eq()]):
+                hint = "an equation is written with one ="
+        return self.source.error(value, "an expression alone is not a statement of the language", hint)
+
+    def _fresh(self, name: str, tree: ast.expr) -> str:
+        known = self.found.places.get(name)
+        if known is not None:
+            raise self.source.error(
+                tree, f"{name} is defined twice, first on line {known.lineno}", "use another name for one of the two"
+            )
         if name in RESERVED:
-            raise self.source.error(tree, f"{name} is reserved", "choose another name")
-        if not name.isascii() or len(name) > 64 or name.startswith("__"):
-            raise self.source.error(tree, f"{name[:70]!r} is not a name", "use ASCII letters, digits and underscores, at most 64")
+            raise self.source.error(tree, f"{name} is reserved", f"choose another name, such as {name}_1")
+        if keyword.iskeyword(name):
+            raise self.source.error(tree, f"{name} is not a name", keyword_hint(name))
+        self.found.places[name] = tree
         return name
 
     def _annotated(self, statement: ast.AnnAssign) -> None:
-        target, note = statement.target, statement.annotation
+        target, note, value = statement.target, statement.annotation, statement.value
         if isinstance(target, ast.Subscript) and isinstance(target.value, ast.Name):
-            if not (isinstance(target.slice, ast.Name) and target.slice.id == "t"):
-                raise self.source.error(target, "only [t] is declared with a shape", "leave out the shape for values outside the steps: h[0] = …")
-            name = self._fresh(target.value.id, target)
-            if isinstance(note, ast.Subscript) and isinstance(note.value, ast.Name) and note.value.id == "index":
-                raise self.source.error(note, "index inputs are not available yet")
-            role = "input" if statement.value is None else "signal"
-            self._declare(name, role, self._dims(note), target, timed=True)
+            self._timed(target, target.value.id, note, value)
         elif isinstance(target, ast.Name):
-            name = self._fresh(target.id, target)
+            if (
+                isinstance(value, ast.Call)
+                and isinstance(value.func, ast.Name)
+                and value.func.id in ("minimize", "maximize")
+            ):
+                raise self.source.error(
+                    note, "an objective is a scalar and takes no shape", f"write {target.id} = {value.func.id}(…)"
+                )
             if isinstance(note, ast.Name) and note.id == "function":
-                if statement.value is not None:
-                    raise self.source.error(statement, "an abstract function has no value", f"define it as {name} = lambda u: …")
-                self.found.functions[name] = target
+                if value is not None:
+                    hint = f"define it as {target.id} = lambda u: …, without a word for its kind"
+                    raise self.source.error(value, "an abstract function has no value", hint)
+                self.found.functions[self._fresh(target.id, target)] = target
                 return
-            self._untimed(name, statement)
+            self._untimed(self._fresh(target.id, target), target, note, value)
         else:
-            raise self.source.error(target, f"{ast.unparse(target)[:60]} cannot be declared", "declare a name, or name[t]")
-        if statement.value is not None and self.found.declarations[name].role not in ("constant",):
-            self.found.definitions.append(Definition(name, statement.value, statement))
+            raise self.source.error(
+                target, f"{self.source.written(target)} cannot be declared", "declare a name, or name[t]"
+            )
 
-    def _untimed(self, name: str, statement: ast.AnnAssign) -> None:
-        note, value, target = statement.annotation, statement.value, statement.target
+    def _timed(self, target: ast.Subscript, name: str, note: ast.expr, value: ast.expr | None) -> None:
+        if not (isinstance(target.slice, ast.Name) and target.slice.id == "t"):
+            hint = "leave out the shape for values outside the steps: h[0] = …"
+            raise self.source.error(target, f"only {name}[t] is declared with a shape", hint)
+        if isinstance(note, ast.Subscript) and isinstance(note.value, ast.Name) and note.value.id == "index":
+            raise self.source.error(
+                note, "index inputs are not available yet", f"write {name}[t]: m and give it one-hot vectors"
+            )
+        dims = self._dims(note)
+        if len(dims) == 2:
+            hint = "keep its columns in vectors of their own, or its parts in one long vector with slices"
+            raise self.source.error(note, "matrix-valued signals are not available yet", hint)
+        self._declare(self._fresh(name, target), "input" if value is None else "signal", dims, target, timed=True)
+        if value is not None:
+            self.found.definitions.append(Definition(name, value, target))
+
+    def _untimed(self, name: str, target: ast.expr, note: ast.expr, value: ast.expr | None) -> None:
         word = note.value if isinstance(note, ast.Subscript) else note
-        role = word.id if isinstance(word, ast.Name) and word.id in ("input", "const", "total") else ""
-        if role:
-            inner = note.slice if isinstance(note, ast.Subscript) else ast.Tuple([])
-            dims = self._dims(inner)
-        else:
-            dims = self._dims(note)
+        role = word.id if isinstance(word, ast.Name) and word.id in ROLES else ""
+        dims = () if role and word is note else self._dims(note.slice if role else note)  # type: ignore[attr-defined]
         if role == "const":
             if value is not None and (dims or not _is_number(value)):
-                raise self.source.error(value, "only a scalar constant has a default, and it is a number", f"write {name}: const = 0.1")
-            self._declare(name, "constant", dims, target, default=value)  # type: ignore[arg-type]
-        elif role == "input":
-            if value is not None:
-                raise self.source.error(value, f"{name} is an input and has no equation")
-            self._declare(name, "input", dims, target)
-        elif role == "total":
-            if value is None:
-                raise self.source.error(statement, f"the total {name} has no equation")
-            self._declare(name, "total", dims, target)
-        else:
-            self._declare(name, "parameter" if value is None else "quantity", dims, target)
+                problem = "only a scalar constant has a default, and it is a number"
+                raise self.source.error(value, problem, f"write {name}: const = 0.1")
+            self._declare(name, "constant", dims, target, default=value)
+            return
+        if role == "input" and value is not None:
+            raise self.source.error(
+                value, f"{name} is an input and has no equation", f"write {name}: n = … for a quantity"
+            )
+        if role == "total" and value is None:
+            raise self.source.error(target, f"the total {name} has no equation", f"write {name}: total[n] = …")
+        role = "sequence_input" if role == "input" else role
+        self._declare(name, role or ("parameter" if value is None else "quantity"), dims, target)
+        if value is not None:
+            self.found.definitions.append(Definition(name, value, target))
 
-    def _declare(self, name: str, role: str, dims: tuple[ast.expr, ...], tree: ast.AST, timed: bool = False,
-                 default: ast.Constant | None = None) -> None:  # fmt: skip
+    def _declare(self, name: str, role: str, dims: tuple[ast.expr, ...], tree: ast.expr, timed: bool = False,
+                 default: ast.expr | None = None) -> None:  # fmt: skip
         self.found.declarations[name] = Declaration(name, role, dims, tree, timed, default)
 
     def _dims(self, note: ast.expr) -> tuple[ast.expr, ...]:
         if isinstance(note, ast.Name) and note.id == "scalar":
             return ()
         dims = tuple(note.elts) if isinstance(note, ast.Tuple) else (note,)
-        if len(dims) > 2:
-            raise self.source.error(note, f"{len(dims)} dims", "quantities are scalars, vectors (n) and matrices (n, m)")
+        if len(dims) not in (1, 2):
+            hint = "quantities are scalars (scalar), vectors (n) and matrices (n, m)"
+            raise self.source.error(note, f"{len(dims)} dims", hint)
         return dims
 
     def _assigned(self, statement: ast.Assign, target: ast.expr) -> None:
         value = statement.value
         if isinstance(target, ast.Subscript) and isinstance(target.value, ast.Name):
-            if isinstance(target.slice, ast.Name) and target.slice.id == "t":
-                raise self.source.error(target, f"{target.value.id}[t] needs its shape", f"write {target.value.id}[t]: n = …")
-            self.found.definitions.append(Definition(target.value.id, value, statement, target.slice))
+            self._outside(target, target.value.id, value)
             return
         if not isinstance(target, ast.Name):
-            raise self.source.error(target, f"{ast.unparse(target)[:60]} cannot be defined", "define name[t], name or name[0]")
+            written = self.source.written(target)
+            raise self.source.error(
+                target, f"{written} cannot be defined", "define name[t], name or name[0], one to a line"
+            )
+        called = value.func.id if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) else ""
         if isinstance(value, ast.Lambda):
             self._lambda(self._fresh(target.id, target), value)
-        elif isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id in ("minimize", "maximize"):
-            self._objective(target, value)
-        elif isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == "surrogate":
-            raise self.source.error(value, "surrogate is not available yet")
+        elif called in ("minimize", "maximize"):
+            self._objective(target, value)  # type: ignore[arg-type]
+        elif called == "surrogate":
+            raise self.source.error(
+                value, "surrogate is not available yet", "write a lambda, whose slope is its own derivative"
+            )
         else:
-            raise self.source.error(target, f"{target.id} needs its shape", f"write {target.id}: n = …, or {target.id}: scalar = …")
+            hint = f"write {target.id}: n = …, or {target.id}: scalar = …"
+            raise self.source.error(target, f"{target.id} needs its shape", hint)
+
+    def _outside(self, target: ast.Subscript, name: str, value: ast.expr) -> None:
+        if isinstance(target.slice, ast.Name) and target.slice.id == "t":
+            raise self.source.error(target, f"{name}[t] needs its shape", f"write {name}[t]: n = …")
+        definition = Definition(name, value, target, target.slice)
+        if definition.everywhere:
+            known = self._everywhere.setdefault(name, definition)
+            if known is not definition:
+                problem = f"{name}[...] is defined twice, first on line {known.line}"
+                raise self.source.error(target, problem, "leave out one of the two")
+        self.found.definitions.append(definition)
 
     def _lambda(self, name: str, value: ast.Lambda) -> None:
         a = value.args
-        if a.posonlyargs or a.kwonlyargs or a.vararg or a.kwarg or a.defaults or not a.args:
-            raise self.source.error(value, "a lambda takes plain arguments", f"write {name} = lambda u, v: …")
+        names = [argument.arg for argument in a.args]
+        if (
+            a.posonlyargs
+            or a.kwonlyargs
+            or a.vararg
+            or a.kwarg
+            or a.defaults
+            or not names
+            or len({*names}) < len(names)
+        ):
+            raise self.source.error(
+                value, "a lambda takes plain arguments, each once", f"write {name} = lambda u, v: …"
+            )
+        for argument in a.args:
+            if argument.arg in RESERVED:
+                raise self.source.error(argument, f"{argument.arg} is reserved", f"write {name} = lambda u: …")
         self.found.lambdas[name] = value
 
     def _objective(self, target: ast.Name, call: ast.Call) -> None:
-        sense = call.func.id  # type: ignore[attr-defined]
-        if self.found.objective is not None:
-            raise self.source.error(target, f"two objectives, {self.found.objective[0]} and {target.id}",
-                                    "a file has at most one; add them, or use two files")  # fmt: skip
+        sense, known = call.func.id, self.found.objective  # type: ignore[attr-defined]
+        if known is not None:
+            problem = f"two objectives, {known.name} on line {known.target.lineno} and {target.id}"
+            raise self.source.error(target, problem, "a file has at most one; add them, or use two files")
         if len(call.args) != 1 or call.keywords:
-            raise self.source.error(call, f"{sense} takes one expression", f"write {sense}(…), with ... to leave it abstract")
+            raise self.source.error(
+                call, f"{sense} takes one expression", f"write {sense}(…), with ... to leave it abstract"
+            )
         arg = call.args[0]
         abstract = isinstance(arg, ast.Constant) and arg.value is Ellipsis
-        self.found.objective = (self._fresh(target.id, target), sense, None if abstract else arg, target)
+        self.found.objective = Aim(self._fresh(target.id, target), sense, None if abstract else arg, target)
 
 
 def _is_number(value: ast.expr) -> bool:
-    inner = value.operand if isinstance(value, ast.UnaryOp) else value
-    return isinstance(inner, ast.Constant) and isinstance(inner.value, (int, float)) and not isinstance(inner.value, bool)
-
-
+    signed = isinstance(value, ast.UnaryOp) and isinstance(value.op, (ast.USub, ast.UAdd))
+    inner = value.operand if signed else value  # type: ignore[attr-defined]
+    return (
+        isinstance(inner, ast.Constant) and isinstance(inner.value, (int, float)) and not isinstance(inner.value, bool)
+    )

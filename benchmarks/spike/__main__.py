@@ -13,12 +13,13 @@ import subprocess
 import sys
 import tempfile
 import time
+from ctypes import c_long, c_void_p
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.spike import reference
-from benchmarks.spike.kernel import Kernel, Variant
+from benchmarks.spike.kernel import Kernel, Variant, build
 from benchmarks.spike.peers import PEAK_LOOPS, THREADS, VARIANTS, compare
 
 SIZES = {"mid": (100, 32, 64, 128), "large": (50, 64, 256, 512)}
@@ -26,10 +27,24 @@ ODD = [(7, 5, 3, 5), (9, 37, 33, 47), (3, 1, 1, 1), (20, 32, 64, 128)]
 PEAK = "FMA peak"
 
 
+def verify_functions(folder: Path) -> None:
+    """The vector tanh and sigmoid within 3 units in the last place of float64, where the result is a normal number."""
+    library = build(Variant(), folder)
+    x = np.concatenate([np.linspace(-a, a, 1 << 18) for a in (1e-3, 1.0, 86.0)]).astype(np.float32)
+    for name, exact in (("tanh", np.tanh), ("sigmoid", reference.sigmoid)):
+        y, wanted = np.empty_like(x), exact(x.astype(np.float64))
+        getattr(library, f"apply_{name}")(c_void_p(x.ctypes.data), c_void_p(y.ctypes.data), c_long(len(x)))
+        error = (np.abs(y - wanted) / np.spacing(np.abs(wanted).astype(np.float32))).max()
+        if not error <= 3:
+            raise ArithmeticError(f"{name}: {error} units in the last place")
+        print(f"verified: {name}, {error:.2f} units in the last place")
+
+
 def verify() -> None:
     """Values and gradients against float64 on odd sizes and ragged lengths; the same bits on one, two and three threads."""
     draw, worst = np.random.default_rng(1), 0.0
     with tempfile.TemporaryDirectory() as name:
+        verify_functions(Path(name))
         for variant in (Variant(), *VARIANTS.values()):
             kernels = [Kernel(variant, Path(name), threads) for threads in (1, 2, 3)]
             for sizes in ODD:

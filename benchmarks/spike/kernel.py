@@ -1,4 +1,4 @@
-"""Kernel: Variant -> C source -> shared library -> a callable LSTM gradient."""
+"""Kernel: `Variant` -> C source -> shared library -> a callable LSTM gradient."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import jinja2
 import numpy as np
 from numpy.typing import NDArray
 
-FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC", "-pthread", "-lm")
+FLAGS = ("-O3", "-march=native", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC", "-fopenmp", "-lm")
 SIZES = ("T", "B", "I", "H", "Hp", "Ip", "ldg", "threads", "K", "segment", "scratch_size")
 INDICES = ("active", "cuts", "rows", "steps")
 GIVEN = ("x", "h0", "c0", "W", "U", "b")
@@ -36,11 +36,10 @@ class Variant:
     R: int = 8  # rows of a register tile
     V: int = 2  # vectors of a register tile
     L: int = 16  # floats of a vector
-    kc: int = 512  # inner dimension of one tile call, in the time loop
     ahead: int = 16  # prefetch distance in a panel, 0 for none
     segment: int = 256  # inner dimension of one tile call, in the weight gradient
     hoist: bool = False  # U @ x before the loop, instead of continuing the tile of W @ h
-    sweep_dx: bool = True  # U.T @ dz after the loop, instead of in it
+    sweep_dx: bool = False  # U.T @ dz after the loop, instead of in it
     fuse: bool = True  # elementwise work right after the product of its units
     repack: bool = False  # weights packed at every step
     barrier: bool = False  # threads meet at every step
@@ -53,11 +52,9 @@ class Variant:
 
 
 class State(ctypes.Structure):
-    """The argument record of the generated function; the barrier at its end is opaque."""
+    """The argument record of the generated function."""
 
-    _fields_ = [(n, ctypes.c_long if k == "long" else ctypes.c_void_p) for n, k in FIELDS] + [
-        ("barrier", ctypes.c_byte * 64)
-    ]
+    _fields_ = [(n, ctypes.c_long if k == "long" else ctypes.c_void_p) for n, k in FIELDS]
 
 
 def exponential() -> list[str]:
@@ -68,15 +65,20 @@ def exponential() -> list[str]:
     return [f"{c:.10e}" for c in fitted.convert(kind=np.polynomial.Polynomial).coef[::-1]]
 
 
-def build(template: str, folder: Path, **names: object) -> ctypes.CDLL:
-    """Render a template and compile it in `folder`; the library releases the interpreter lock while it runs."""
-    loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    environment = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    source = folder / f"k{abs(hash((template, *map(str, names.values()))))}.c"
-    source.write_text(environment.get_template(template).render(**names))
-    library = source.with_suffix(".so")
+def compiled(source: Path, library: Path) -> ctypes.CDLL:
+    """Compile a C file and load it; calls release the interpreter lock while they run."""
     subprocess.run(["gcc", str(source), "-o", str(library), *FLAGS], check=True)
     return ctypes.CDLL(str(library))
+
+
+def build(variant: Variant, folder: Path) -> ctypes.CDLL:
+    """Render the templates of a variant and compile them in `folder`."""
+    loader = jinja2.FileSystemLoader(Path(__file__).parent)
+    environment = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    choices = {name: getattr(variant, name) for name in Variant.__slots__}
+    source = folder / f"k{hash(variant) & 0xFFFFFFFF:x}.c"
+    source.write_text(environment.get_template("kernel.c.j2").render(fields=FIELDS, coefficients=exponential(), **choices))
+    return compiled(source, source.with_suffix(".so"))
 
 
 def zeros(*shape: int) -> NDArray[np.float32]:
@@ -100,9 +102,8 @@ class Kernel:
     """The generated LSTM for one problem size; holds its workspace."""
 
     def __init__(self, variant: Variant, folder: Path, threads: int = 2) -> None:
-        names = {f: getattr(variant, f) for f in Variant.__slots__}
         self.variant, self.threads = variant, threads
-        self.library = build("kernel.c.j2", folder, fields=FIELDS, coefficients=exponential(), **names)
+        self.library = build(variant, folder)
         self.buffers: Arrays | None = None
 
     def workspace(self, T: int, B: int, I: int, H: int) -> Arrays:  # noqa: E741

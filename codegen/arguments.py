@@ -1,0 +1,164 @@
+"""Arguments: the caller's values -> sizes, and arrays in the kernel's order of rows. Every error names the argument."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from codegen.program import Buffer, Program, size_value
+
+LEAD = {"shared": (), "sequence": ("B",), "timed": ("T", "B")}
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Sizes of one call: dims by name, steps T, batch B, lengths (B,), the order of rows (longest first), and whether the caller left
+    the batch axis out."""  # noqa: D205, D209
+
+    dims: dict[str, int]
+    steps: int
+    batch: int
+    lengths: np.ndarray
+    order: np.ndarray | None
+    single: bool
+
+
+def text_of(buffer: Buffer) -> str:
+    """The shape an argument must have, in its own names: `(T, B, m)`."""
+    sizes = [" + ".join("*".join([*([str(c)] if c != 1 or not names else []), *names]) for c, names in size) for size in buffer.shape]
+    return "(" + ", ".join([*LEAD[buffer.kind], *sizes]) + ")"
+
+
+class Arguments:
+    """Checks values against a program's arguments."""
+
+    def __init__(self, program: Program, dtype: np.dtype, fixed: Mapping[str, int]) -> None:
+        self.program, self.dtype, self.fixed = program, dtype, dict(fixed)
+        seeds = set(program.cotangents.values())
+        self.buffers = {b.label: b for b in program.buffers.values() if b.role == "argument" and b.label and b.name not in seeds}
+        self.guessed = {label: program.buffers[name] for name, label in program.guesses.items()}
+
+    def read(self, values: Mapping[str, object], steps: int | None, batch: int | None) -> tuple[Sizes, dict[str, np.ndarray]]:
+        """Sizes, and an array for every label that was given. Raises ValueError or TypeError naming the argument."""
+        known = {**self.buffers, **self.guessed}
+        for label in values:
+            if label not in known and label != "lengths":
+                near = difflib.get_close_matches(label, known, 1)
+                hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(sorted(known))}"
+                raise ValueError(f"{self.program.name} takes no argument {label!r}; {hint}")
+        arrays = {label: self._array(label, values[label]) for label in values if label != "lengths"}
+        self._require_all(arrays)
+        single = self._is_single(arrays, known)
+        if single:
+            arrays = {label: self._with_batch(array, known[label].kind) for label, array in arrays.items()}
+        sizes = self._sizes(arrays, known, values.get("lengths"), steps, batch, single)
+        self._check_positions(sizes)
+        return sizes, arrays
+
+    def _array(self, label: str, value: object) -> np.ndarray:
+        array = np.asarray(value)
+        if array.dtype == self.dtype:
+            return array
+        if array.dtype == object and self.dtype != object:
+            raise TypeError(f"{label} is not an array of numbers")
+        kind = np.dtype(self.dtype).kind
+        if array.dtype.kind not in ("iuf" if kind == "f" else "iufcO"):
+            raise TypeError(f"{label} has dtype {array.dtype}; this kernel takes {np.dtype(self.dtype).name}")
+        return array.astype(self.dtype)
+
+    def _require_all(self, arrays: Mapping[str, np.ndarray]) -> None:
+        for label, buffer in self.buffers.items():
+            optional = "[" in label or label in self.program.defaults
+            if label not in arrays and not optional:
+                raise ValueError(f"{label} is missing: {text_of(buffer)}")
+
+    def _is_single(self, arrays: Mapping[str, np.ndarray], known: Mapping[str, Buffer]) -> bool:
+        """Whether the caller left the batch axis out of everything that has one."""
+        found: dict[bool, str] = {}
+        for label, array in arrays.items():
+            buffer = known[label]
+            full = len(LEAD[buffer.kind]) + len(buffer.shape)
+            if array.ndim == full:
+                if buffer.kind != "shared":
+                    found[False] = label
+            elif array.ndim == full - 1 and buffer.kind != "shared":
+                found[True] = label
+            else:
+                raise ValueError(f"{label} has shape {array.shape}; it must be {text_of(buffer)}")
+        if len(found) == 2:
+            raise ValueError(f"{found[False]} has a batch axis and {found[True]} has none; give both one, or neither")
+        return True in found
+
+    @staticmethod
+    def _with_batch(array: np.ndarray, kind: str) -> np.ndarray:
+        return array if kind == "shared" else np.expand_dims(array, 1 if kind == "timed" else 0)
+
+    def _sizes(self, arrays: Mapping[str, np.ndarray], known: Mapping[str, Buffer], lengths: object, steps: int | None,
+               batch: int | None, single: bool) -> Sizes:  # fmt: skip
+        found: dict[str, tuple[int, str]] = {name: (n, "what was fixed at compile time") for name, n in self.fixed.items()}
+        if steps is not None:
+            found["T"] = (int(steps), "steps=")
+        if batch is not None:
+            found["B"] = (int(batch), "batch=")
+        for label, array in arrays.items():
+            for axis, name in enumerate(LEAD[known[label].kind]):
+                self._match(found, name, array.shape[axis], label, array, known[label])
+        for label, array in arrays.items():
+            lead = len(LEAD[known[label].kind])
+            for size, length in zip(known[label].shape, array.shape[lead:], strict=True):
+                if len(size) == 1 and size[0][0] == 1 and len(size[0][1]) == 1:
+                    self._match(found, size[0][1][0], length, label, array, known[label])
+        missing = [name for name in self.program.dims if name not in found]
+        if missing:
+            raise ValueError(f"the size {missing[0]} follows from no argument; fix it with dims={{{missing[0]!r}: …}} when compiling")
+        dims = {name: found[name][0] for name in self.program.dims}
+        self._check_shapes(arrays, known, dims)
+        return self._timing(found, dims, lengths, single)
+
+    def _timing(self, found: Mapping[str, tuple[int, str]], dims: dict[str, int], lengths: object, single: bool) -> Sizes:
+        kinds = {b.kind for b in self.program.buffers.values()}
+        if "T" not in found and "timed" in kinds:
+            raise ValueError("the number of steps follows from no argument; give steps=")
+        total = found.get("T", (0, ""))[0]
+        rows = found["B"][0] if "B" in found else 1
+        if total < 0 or rows < 0:
+            raise ValueError("steps and batch are not negative")
+        whole = np.full(rows, total, np.int64)
+        if lengths is None:
+            return Sizes(dims, total, rows, whole, None, single)
+        given = np.atleast_1d(np.asarray(lengths))
+        if given.shape != (rows,) or given.dtype.kind not in "iu":
+            raise ValueError(f"lengths has shape {given.shape} and dtype {given.dtype}; it must be {rows} whole numbers, one for each sequence")
+        if rows and (given.min() < 0 or given.max() > total):
+            raise ValueError(f"lengths must lie between 0 and the number of steps, {total}; it holds {given.min()} to {given.max()}")
+        order = np.argsort(-given, kind="stable")
+        return Sizes(dims, total, rows, given[order].astype(np.int64), order, single)
+
+    def _match(self, found: dict[str, tuple[int, str]], name: str, length: int, label: str, array: np.ndarray, buffer: Buffer) -> None:
+        if name in found and found[name][0] != length:
+            size, origin = found[name]
+            raise ValueError(f"{label} has shape {array.shape}; it must be {text_of(buffer)} with {name} = {size}, from {origin}")
+        found.setdefault(name, (length, label))
+
+    def _check_shapes(self, arrays: Mapping[str, np.ndarray], known: Mapping[str, Buffer], dims: Mapping[str, int]) -> None:
+        for label, array in arrays.items():
+            buffer = known[label]
+            want = tuple(size_value(size, dims) for size in buffer.shape)
+            if array.shape[len(LEAD[buffer.kind]) :] != want:
+                values = ", ".join(f"{name} = {size}" for name, size in dims.items())
+                raise ValueError(f"{label} has shape {array.shape}; it must be {text_of(buffer)} with {values}")
+            if buffer.kind == "shared" and array.dtype != object and not np.isfinite(np.sum(np.abs(array))):
+                bad = np.argwhere(~np.isfinite(array))
+                if bad.size or array.ndim == 0:
+                    raise ValueError(f"{label} is not finite{f' at {tuple(int(i) for i in bad[0])}' if array.ndim else ''}")
+
+    def _check_positions(self, sizes: Sizes) -> None:
+        for text, from_end, offset, before, after in self.program.least:
+            for length in sorted({int(n) for n in sizes.lengths}):
+                position = length + offset if from_end else offset
+                if not 1 - before <= position <= length + after:
+                    least = 1 - before - offset if from_end else offset - after
+                    raise ValueError(f"{text} is read in a sequence of {length} steps; it needs at least {least}")

@@ -1,0 +1,191 @@
+"""Emit: Program -> the source of a Cython module.
+
+Statements become loops over raw pointers in functions without the GIL; products call BLAS through one function. Templates place the
+text; everything is decided here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import jinja2
+
+from codegen.printer import Printer, address, product_text, size_text
+from codegen.program import (
+    Accumulate, Buffer, Fill, Index, InWindow, Map, OuterSum, PickStep, Product, Program, Read, Reduce, Segment, Statement, reads,
+)  # fmt: skip
+
+TEMPLATES = Path(__file__).parent / "templates"
+INDENT = "    "
+
+
+def emit(program: Program, dtype: str) -> str:
+    """The Cython source of a program's segments, for float32 or float64."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(TEMPLATES), undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        keep_trailing_newline=True, autoescape=False,
+    )  # fmt: skip
+    order = list(program.buffers)
+    segments = sorted((part for phase in program.phases.values() for part in phase.segments()), key=lambda part: part.number)
+    return environment.get_template("kernel.pyx.j2").render(
+        name=program.name, dtype=dtype, ctype="double" if dtype == "float64" else "float", suffix="" if dtype == "float64" else "f",
+        blas="d" if dtype == "float64" else "s", products=any(isinstance(s, (Product, OuterSum)) for p in segments for s in p.statements),
+        segments=[_Segment(program, order, part).describe() for part in segments],
+    )  # fmt: skip
+
+
+class _Segment:
+    """One segment's function: declarations and body."""
+
+    def __init__(self, program: Program, order: Sequence[str], segment: Segment) -> None:
+        self.program, self.order, self.segment = program, order, segment
+        self.buffers: Mapping[str, Buffer] = program.buffers
+        self.values = self.windows = 0
+        self.axes = 0
+
+    def describe(self) -> dict[str, object]:
+        """What the template places."""
+        body = self._body()
+        used = sorted({s.out for s in self.segment.statements} | {r.buffer for s in self.segment.statements for r in reads(s)}, key=self.order.index)
+        return {
+            "number": self.segment.number,
+            "dims": [(place + 3, name) for place, name in enumerate(self.program.dims)],
+            "buffers": [(self.order.index(name) + 2, name, self.buffers[name].kind == "timed") for name in used],
+            "values": [f"v{n}" for n in range(self.values)],
+            "windows": [f"w{n}" for n in range(self.windows)],
+            "axes": [f"i{n}" for n in range(self.axes)],
+            "lines": body,
+        }
+
+    def _body(self) -> list[str]:
+        statements, order = self.segment.statements, self.segment.order
+        if order in ("once", "step"):
+            rows = "batch" if order == "once" else "active[t0 - 1]"
+            head = [f"rows = {rows}", "t = t0"]
+            return head + [line for s in statements for line in self._zero(s) + self._statement(s, order)]
+        if order == "sweep":
+            return [line for s in statements for line in self._zero(s) + self._sweep(s)]
+        steps = "range(t0, t1 + 1)" if order == "forward" else "range(t1, t0 - 1, -1)"
+        inner = ["rows = active[t - 1]", *(line for s in statements for line in self._statement(s, order))]
+        return [f"for t in {steps}:", *(INDENT + line for line in inner)]
+
+    # -- statements
+
+    def _sweep(self, statement: Statement) -> list[str]:
+        if isinstance(statement, OuterSum):
+            return self._outer_sum(statement, timed=True)
+        per_step = ["for t in range(t0, t1 + 1):", f"{INDENT}rows = active[t - 1]"]
+        per_step += [INDENT + line for line in self._statement(statement, "sweep")]
+        if not isinstance(statement, Product):
+            return per_step
+        whole = ["t = t0", "rows = batch*(t1 - t0 + 1)", *self._statement(statement, "sweep")]
+        return ["if ragged:", *(INDENT + line for line in per_step), "else:", *(INDENT + line for line in whole)]
+
+    def _statement(self, statement: Statement, order: str) -> list[str]:
+        match statement:
+            case Map():
+                return self._map(statement)
+            case Reduce():
+                return self._reduce(statement)
+            case Product():
+                return self._product(statement)
+            case OuterSum():
+                return self._outer_sum(statement, timed=False)
+            case Accumulate():
+                return self._accumulate(statement, order == "once")
+            case PickStep():
+                return self._pick(statement)
+            case Fill():
+                return self._fill(statement)
+        raise TypeError(f"no emission rule for {type(statement).__name__}")
+
+    def _plain(self, out: Buffer, start: int = 0) -> Index:
+        return tuple((start + place, ()) for place in range(len(out.shape)))
+
+    def _loops(self, sizes: Sequence[object], inner: list[str], row_lines: Sequence[str] = (), rows: bool = True) -> list[str]:
+        """Loops over rows and axes around lines."""
+        self.axes = max(self.axes, len(sizes))
+        lines = inner
+        for place in reversed(range(len(sizes))):
+            lines = [f"for i{place} in range({size_text(sizes[place])}):", *(INDENT + line for line in lines)]  # type: ignore[arg-type]
+        lines = [*row_lines, *lines]
+        return ["for r in range(rows):", *(INDENT + line for line in lines)] if rows else lines
+
+    def _finish(self, printer: Printer) -> None:
+        self.values, self.windows = max(self.values, len(printer.known)), max(self.windows, len(printer.windows))
+
+    def _store(self, out: Buffer, printer: Printer) -> str:
+
+
+        return f"b_{out.name}[{address(out, 0, self._plain(out))}]"
+
+    def _map(self, statement: Map) -> list[str]:
+        out, printer = self.buffers[statement.out], Printer(self.buffers)
+        value = printer.value(statement.element)
+        self._finish(printer)
+        inner = [*printer.lines, f"{self._store(out, printer)} = {value}"]
+        return self._loops(out.shape, inner, printer.row_lines, rows=out.kind != "shared")
+
+    def _reduce(self, statement: Reduce) -> list[str]:
+        out, printer = self.buffers[statement.out], Printer(self.buffers)
+        value = printer.value(statement.element)
+        self._finish(printer)
+        start, step = ("0", f"acc = acc + {value}") if statement.operation == "sum" else ("-INFINITY", f"acc = {value} if {value} > acc or {value} != {value} else acc")
+        lines = [*printer.lines, step]
+        first = len(out.shape)
+        for place in reversed(range(len(statement.axes))):
+            lines = [f"for i{first + place} in range({size_text(statement.axes[place])}):", *(INDENT + line for line in lines)]
+        self.axes = max(self.axes, first + len(statement.axes))
+        inner = [f"acc = {start}", *lines, f"{self._store(out, printer)} = acc"]
+        return self._loops(out.shape, inner, printer.row_lines, rows=out.kind != "shared")
+
+    def _zero(self, statement: Statement) -> list[str]:
+        if not isinstance(statement, Accumulate):
+            return []
+        out = self.buffers[statement.out]
+        count = product_text(out.shape) + ("*batch" if out.kind == "sequence" else "")
+        return [f"for r in range({count}):", f"{INDENT}b_{out.name}[r] = 0"]
+
+    def _accumulate(self, statement: Accumulate, once: bool) -> list[str]:
+        out, printer = self.buffers[statement.out], Printer(self.buffers)
+        element = statement.element if once or statement.window in ((None, None), (0, None)) else InWindow(*statement.window, statement.element)
+        value = printer.value(element)
+        self._finish(printer)
+        place = self._store(out, printer)
+        return self._loops(out.shape, [*printer.lines, f"{place} = {place} + {value}"], printer.row_lines)
+
+    def _pointer(self, read: Read) -> str:
+        buffer = self.buffers[read.buffer]
+        if buffer.kind != "timed":
+            return f"b_{read.buffer}"
+        lag = f" + {read.lag}" if read.lag > 0 else (f" - {-read.lag}" if read.lag else "")
+        return f"b_{read.buffer} + (t - 1{lag})*s_{read.buffer}"
+
+    def _product(self, statement: Product) -> list[str]:
+        n, m = (size_text(size) for size in self.buffers[statement.matrix].shape)
+        target, operand = self._pointer(Read(statement.out)), self._pointer(statement.operand)
+        call = "multiply_transposed" if statement.transposed else "multiply"
+        return [f"{call}(b_{statement.matrix}, {operand}, {target}, rows, {n}, {m})"]
+
+    def _outer_sum(self, statement: OuterSum, timed: bool) -> list[str]:
+        n, m = (size_text(size) for size in self.buffers[statement.out].shape)
+        count = "batch*(t1 - t0 + 1)" if timed else "rows"
+        return ["t = t0", f"outer_sum({self._pointer(statement.left)}, {self._pointer(statement.right)}, b_{statement.out}, {count}, {n}, {m})"]
+
+    def _pick(self, statement: PickStep) -> list[str]:
+        out = self.buffers[statement.out]
+        position = f"lengths[r] + {statement.offset}" if statement.from_end else str(statement.offset)
+        source = f"b_{statement.buffer}[({position} - 1)*s_{statement.buffer} + r*{product_text(out.shape)} + c]"
+        inner = [f"b_{statement.out}[r*{product_text(out.shape)} + c] = {source}"]
+        return ["for r in range(batch):", f"{INDENT}for c in range({product_text(out.shape)}):", *(INDENT * 2 + line for line in inner)]
+
+    def _fill(self, statement: Fill) -> list[str]:
+        out, printer = self.buffers[statement.out], Printer(self.buffers)
+        value = printer.value(statement.element)
+        self._finish(printer)
+        position = f"lengths[r] + {statement.offset}" if statement.from_end else str(statement.offset)
+        inner = [*printer.lines, f"{self._store(out, printer)} = {value}"]
+        return self._loops(out.shape, inner, [f"t = {position}", *printer.row_lines])
+
+

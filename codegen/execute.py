@@ -1,0 +1,105 @@
+"""Execute: runs a phase's actions on a frame, through whatever runs segments (a compiled module or the interpreter)."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+
+from codegen.frame import Frame
+from codegen.program import Loop, Phase, Segment, Solve
+
+
+class Runner(Protocol):
+    """Runs a segment by its number over the steps t0..t1."""
+
+    def run(self, number: int, t0: int, t1: int) -> None:
+        """Run it."""
+
+
+def execute(phase: Phase, frame: Frame, runner: Runner) -> None:
+    """Run every action of a phase. Raises ConvergenceError where a steady state is not found."""
+    if not frame.batch and not any(frame.program.buffers[s.out].kind == "shared" for part in phase.segments() for s in part.statements):
+        return
+    for action in phase.actions:
+        match action:
+            case Segment():
+                runner.run(action.number, 1, frame.steps)
+            case Solve():
+                settle(action, frame, runner, 1)
+            case Loop():
+                steps = range(1, frame.steps + 1)
+                for t in steps if action.direction == "forward" else reversed(steps):
+                    for part in action.body:
+                        if isinstance(part, Solve):
+                            settle(part, frame, runner, t)
+                        else:
+                            runner.run(part.number, t, t)
+
+
+def settle(solve: Solve, frame: Frame, runner: Runner, t: int) -> None:
+    """Find the steady state of a segment's unknowns and leave every buffer of the segment at it."""
+    views = [(_view(frame, state, solve.level, t), _view(frame, new, solve.level, t)) for state, new in solve.cut]
+    rows = 1 if solve.level == "shared" else views[0][0].shape[0]
+    if solve.level == "sweep":
+        rows = frame.steps * frame.batch
+    last = frame.steps if solve.level == "sweep" else t
+    first = 1 if solve.level == "sweep" else t
+    widths = np.cumsum([int(np.prod(state.shape)) // max(rows, 1) for state, _ in views])[:-1]
+
+    def apply(z: np.ndarray) -> np.ndarray:
+        for (state, _), part in zip(views, np.split(np.asarray(z), widths, axis=1), strict=True):
+            state[...] = part.reshape(state.shape)
+        runner.run(solve.segment.number, first, last)
+        return np.concatenate([new.reshape(rows, -1) for _, new in views], axis=1)
+
+    if rows == 0:
+        return
+    start = np.concatenate([_guess(frame, state, view, rows) for (state, _), (view, _) in zip(solve.cut, views, strict=True)], axis=1)
+    names = ", ".join(frame.program.buffers[n].label or n.split("_", 1)[-1] for n in solve.names)
+    solution = _solve(solve, frame, apply, start, names)
+    apply(solution)
+
+
+def _solve(solve: Solve, frame: Frame, apply: object, start: np.ndarray, names: str) -> np.ndarray:
+    from codegen.linear import solve_affine
+    from codegen.steady import polish, solve_fixed_point
+
+    dtype = np.dtype(frame.dtype)
+    if solve.linear and dtype != object:
+        found = solve_affine(apply, start.shape, dtype, names=names)  # type: ignore[arg-type]
+    elif dtype.kind == "f":
+        found = solve_fixed_point(apply, start, names=names)  # type: ignore[arg-type]
+    else:
+        return _polished(solve, dtype, apply, start, names, polish, solve_fixed_point)
+    frame.solutions[names] = found
+    return found.x
+
+
+def _polished(solve: Solve, dtype: np.dtype, apply: object, start: np.ndarray, names: str, polish: object, fixed_point: object) -> np.ndarray:
+    """Complex and mpmath values: the real steady state first, then the linearised system at it, never the iterations."""
+
+    def in_float(z: np.ndarray) -> np.ndarray:
+        value = apply(z.astype(dtype))  # type: ignore[operator]
+        return np.array(value.real if dtype.kind == "c" else value, dtype=np.float64)
+
+    begin = np.array(start.real if dtype.kind == "c" else start, dtype=np.float64)
+    root = begin if solve.linear else fixed_point(in_float, begin, names=names).x  # type: ignore[operator]
+    return polish(apply, root.astype(dtype), names=names)  # type: ignore[operator]
+
+
+def _guess(frame: Frame, name: str, view: np.ndarray, rows: int) -> np.ndarray:
+    if name not in frame.guesses:
+        return np.zeros((rows, view.size // max(rows, 1)), frame.dtype)
+    guess = frame.guesses[name]
+    guess = np.broadcast_to(guess, (frame.steps, *guess.shape)) if rows == frame.steps * frame.batch and view.ndim == guess.ndim + 1 else guess
+    return np.array(guess[: view.shape[0]] if view.ndim == guess.ndim else guess, frame.dtype).reshape(rows, -1)
+
+
+def _view(frame: Frame, name: str, level: str, t: int) -> np.ndarray:
+    """The values of an unknown at a solve's level."""
+    if level in ("shared", "rows"):
+        return frame.arrays[name]
+    if level == "sweep":
+        return frame.steps_of(name)
+    return frame.steps_of(name)[t - 1, : int(frame.active[t - 1])]

@@ -1,0 +1,212 @@
+"""Statements: equations -> statements that fill buffers, each product and reduction in a buffer of its own.
+
+Structure then decides by itself what is hoisted out of a loop and what becomes one product over all steps.
+"""
+
+from __future__ import annotations
+
+from codegen.lower.elements import Elements, RowMax, RowScatter, RowSum, RowSumExp
+from codegen.lower.sizes import as_element, as_size
+from codegen.program import (
+    Accumulate, Buffer, Element, Fill, Index, Load, Map, Op, OuterSum, PickStep, Product, Read, Reduce, Statement,
+)  # fmt: skip
+from derive import arrays as A
+from derive.arithmetic import Add, Div, MatMul, Mul, Neg, Transpose, is_rational
+from derive.nodes import At, Kind, Node, Pick, Quantity, Shape
+from derive.recurrence import Equation
+
+KINDS = {Kind.SHARED: "shared", Kind.SEQUENCE: "sequence", Kind.TIMED: "timed"}
+
+
+def axes(shape: Shape, start: int = 0) -> Index:
+    """The plain index of a shape."""
+    return tuple((start + place, ()) for place in range(len(shape)))
+
+
+class Statements:
+    """Lowers equations one by one; `buffers` and `statements` grow. `prefix` tells generated quantities of phases apart."""
+
+    def __init__(self) -> None:
+        self.buffers: dict[str, Buffer] = {}
+        self.statements: list[Statement] = []
+        self.known: dict[Quantity, str] = {}
+        self.aside_of: dict[Node, Read] = {}
+        self.elements = Elements(self.place, self.aside)
+
+    def declare(self, quantity: Quantity, prefix: str, label: str, role: str = "value", ends: tuple[int, int] = (0, 0)) -> str:
+        """A buffer for a quantity."""
+        name = f"{prefix}{quantity.name}"
+        sizes = tuple(as_size(size) for size in quantity.shape)
+        self.buffers[name] = Buffer(name, label, KINDS[quantity.kind], sizes, role, *ends)
+        self.known[quantity] = name
+        return name
+
+    def place(self, quantity: Quantity) -> str:
+        """The buffer of a quantity."""
+        return self.known[quantity]
+
+    def define(self, equation: Equation) -> None:
+        """Lower one equation."""
+        target, expr = equation.target, equation.expr
+        if isinstance(target, Pick):
+            element = self.elements.of(expr, axes(expr.shape))
+            self.statements.append(Fill(self.place(target.quantity), target.from_end, target.offset, element))
+        elif equation.sums_sequences:
+            self._total(self.place(target), expr)
+        else:
+            self._into(self.place(target), expr)
+
+    def fill(self, ghost: Pick, argument: str) -> None:
+        """A value outside the steps that the caller gives."""
+        self.statements.append(Fill(self.place(ghost.quantity), ghost.from_end, ghost.offset, Load(argument, 0, axes(ghost.shape))))
+
+    # -- one expression into one buffer
+
+    def aside(self, node: Node) -> Read:
+        """A buffer that holds the node's value; quantities and their lags are read where they are."""
+        if isinstance(node, At):
+            return Read(self.place(node.quantity), node.lag)
+        if isinstance(node, Quantity):
+            return Read(self.place(node))
+        if node not in self.aside_of:
+            name = self._fresh(node.shape, node.kind)
+            self._into(name, node)
+            self.aside_of[node] = Read(name)
+        return self.aside_of[node]
+
+    def _fresh(self, shape: Shape, kind: Kind) -> str:
+        name = f"t{len(self.buffers)}"
+        self.buffers[name] = Buffer(name, "", KINDS[kind], tuple(as_size(size) for size in shape))
+        return name
+
+    def _into(self, out: str, node: Node) -> None:
+        match node:
+            case MatMul():
+                self._product(out, node)
+            case Pick():
+                self.statements.append(PickStep(out, self.place(node.quantity), node.from_end, node.offset))
+            case A.TimeSum():
+                element = self.elements.of(node.args[0], axes(node.shape))
+                self.statements.append(Accumulate(out, element, node.window.bounds))
+            case A.Sum() | A.Norm2() | A.Dot() | A.CrossEntropy() | RowMax() | RowSumExp() | RowSum() | RowScatter():
+                self._reduce(out, node)
+            case _:
+                self.statements.append(Map(out, self.elements.of(node, axes(node.shape))))
+
+    def _product(self, out: str, node: MatMul) -> None:
+        matrix, operand = node.args
+        if matrix.kind == Kind.SHARED and operand.kind != Kind.SHARED and len(operand.shape) == 1:
+            transposed = isinstance(matrix, Transpose)
+            stored = self.aside(matrix.args[0] if transposed else matrix)
+            self.statements.append(Product(out, stored.buffer, transposed, self.aside(operand)))
+            return
+        inner = len(node.shape)
+        left = self._whole(matrix, (axes(node.shape)[0], (inner, ())))
+        right = self._whole(operand, ((inner, ()), *axes(node.shape)[1:]))
+        self.statements.append(Reduce(out, "sum", Op("mul", (left, right)), (as_size(matrix.shape[1]),)))
+
+    def _whole(self, node: Node, index: Index) -> Element:
+        """An operand of a product, read where it lies."""
+        if isinstance(node, (At, Quantity, Transpose, A.Outer, A.Ones)):
+            return self.elements.of(node, index)
+        return self.elements.load(self.aside(node), index)
+
+    def _reduce(self, out: str, node: Node) -> None:
+        operand = node.args[0]
+        if isinstance(node, (RowMax, RowSumExp, RowSum, RowScatter)):
+            kept = axes(operand.shape)[:-1]
+            over = operand.shape[-1:]
+        else:
+            kept, over = (), operand.shape
+        index = (*kept, *axes(over, len(kept)))
+        operation = "max" if isinstance(node, RowMax) else "sum"
+        self.statements.append(Reduce(out, operation, self._reduced(node, index, kept), tuple(as_size(size) for size in over)))
+
+    def _reduced(self, node: Node, index: Index, kept: Index) -> Element:
+        operand = node.args[0]
+        of, load = self.elements.of, self.elements.load
+        match node:
+            case A.Norm2():
+                return Op("power", (of(operand, index),), (2, 1))
+            case A.Dot():
+                return Op("mul", (of(operand, index), of(node.args[1], index)))
+            case A.CrossEntropy():
+                target, y = node.args
+                fused = isinstance(y, A.Softmax)
+                log = of(A.LogSoftmax(y.args[0]), index) if fused else Op("log", (of(y, index),))
+                return Op("neg", (Op("mul", (of(target, index), log)),))
+            case RowSumExp():
+                top = load(self.aside(RowMax(operand)), kept)
+                return Op("exp", (Op("add", (of(operand, index), Op("neg", (top,)))),))
+            case RowScatter():
+                mean = Op("div", (load(self.aside(RowSum(operand)), kept), as_element(operand.shape[-1])))
+                return Op("power", (Op("add", (of(operand, index), Op("neg", (mean,)))),), (2, 1))
+        return of(operand, index)
+
+    # -- totals over sequences
+
+    def _total(self, out: str, expr: Node) -> None:
+        terms = expr.args if isinstance(expr, Add) else (expr,)
+        if len(terms) == 1 and expr.kind != Kind.SHARED:
+            self._over_rows(out, expr)
+            return
+        parts = [self._summed(term) for term in terms]
+        self.statements.append(Map(out, parts[0] if len(parts) == 1 else Op("add", tuple(parts))))
+
+    def _summed(self, term: Node) -> Element:
+        """A term of a total: as it is where it is shared, else its sum over sequences; plain factors stay outside the sum."""
+        index = axes(term.shape)
+        if term.kind == Kind.SHARED:
+            return self.elements.of(term, index)
+        match term:
+            case Neg():
+                return Op("neg", (self._summed(term.args[0]),))
+            case Mul() if len(term.args) == 2 and is_rational(term.args[0]):
+                return Op("mul", (as_element(term.args[0].value), self._summed(term.args[1])))
+            case Div() if is_rational(term.args[1]):
+                return Op("div", (self._summed(term.args[0]), as_element(term.args[1].value)))
+        name = self._fresh(term.shape, Kind.SHARED)
+        self._over_rows(name, term)
+        return Load(name, 0, index)
+
+    def _over_rows(self, out: str, term: Node) -> None:
+        if isinstance(term, (Neg, Mul, Div)) and self._peeled(term) is not None:
+            self.statements.append(Map(out, self._summed(term)))
+        elif isinstance(term, A.TimeSum):
+            self._over_steps(out, term)
+        elif isinstance(term, A.Outer) and all(arg.kind == Kind.SEQUENCE for arg in term.args):
+            self.statements.append(OuterSum(out, *(self.aside(arg) for arg in term.args)))
+        else:
+            self.statements.append(Accumulate(out, self.elements.of(term, axes(term.shape))))
+
+    @staticmethod
+    def _peeled(term: Node) -> Node | None:
+        if isinstance(term, Neg):
+            return term.args[0]
+        if isinstance(term, Mul) and len(term.args) == 2 and is_rational(term.args[0]):
+            return term.args[1]
+        return term.args[0] if isinstance(term, Div) and is_rational(term.args[1]) else None
+
+    def _over_steps(self, out: str, term: A.TimeSum) -> None:
+        body, window = term.args[0], term.window
+        if isinstance(body, A.Outer) and all(arg.kind == Kind.TIMED for arg in body.args):
+            left, right = body.args
+            if not window.full:
+                left = A.Within(left, window)
+            reads = self.aside(left), self.aside(right)
+            if reads[0].lag and reads[1].lag:
+                reads = self._now(left), reads[1]
+            self.statements.append(OuterSum(out, *reads))
+        elif isinstance(body, A.Outer) and body.args[0].kind == Kind.TIMED and body.args[1].kind == Kind.SEQUENCE:
+            summed = A.TimeSum(body.args[0], window)
+            self.statements.append(OuterSum(out, self.aside(summed), self.aside(body.args[1])))
+        else:
+            self.statements.append(Accumulate(out, self.elements.of(body, axes(body.shape)), window.bounds))
+
+    def _now(self, node: Node) -> Read:
+        """A lagged signal copied to the current step, so that it is zero beyond each sequence's end."""
+        name = self._fresh(node.shape, Kind.TIMED)
+        self.statements.append(Map(name, self.elements.of(node, axes(node.shape))))
+        return Read(name)
+
+

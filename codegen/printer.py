@@ -1,0 +1,123 @@
+"""Printer: elements -> lines of Cython in three-address form, common subexpressions computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from codegen.program import (
+    Buffer, Const, Element, Index, InWindow, Load, OnDiagonal, Op, Piece, Select, Size, SizeValue, Steps,
+)  # fmt: skip
+
+INFIX = {"add": " + ", "mul": "*", "div": "/"}
+RENAMED = {"abs": "fabs", "minimum": "minimum", "maximum": "maximum"}
+
+
+def size_text(size: Size) -> str:
+    """A size as a C expression of the dims' variables."""
+    terms = ["*".join([*([str(c)] if c != 1 or not names else []), *(f"d_{name}" for name in names)]) for c, names in size]
+    return "(" + " + ".join(terms) + ")" if len(terms) > 1 else (terms[0] if terms else "0")
+
+
+def product_text(sizes: tuple[Size, ...]) -> str:
+    """The number of components of a shape."""
+    return "*".join(size_text(size) for size in sizes) or "1"
+
+
+class Printer:
+    """Prints the elements of one statement (or of several that share a loop). `lines` grow; values live in v0, v1, …"""
+
+    def __init__(self, buffers: Mapping[str, Buffer]) -> None:
+        self.buffers = buffers
+        self.lines: list[str] = []
+        self.known: dict[Element, str] = {}
+        self.windows: dict[tuple[int | None, int | None], str] = {}
+        self.row_lines: list[str] = []
+
+    def value(self, element: Element) -> str:
+        """The variable or literal that holds an element."""
+        if element not in self.known:
+            text = self._text(element)
+            if isinstance(element, (Const, SizeValue, Steps)):
+                return text
+            name = f"v{len(self.known)}"
+            self.lines.append(f"{name} = {text}")
+            self.known[element] = name
+        return self.known[element]
+
+    def _text(self, element: Element) -> str:
+        match element:
+            case Const():
+                text = f"{element.numerator}.0" if element.denominator == 1 else f"({element.numerator}.0/{element.denominator}.0)"
+                return f"<real>{text}" if element.numerator >= 0 else f"<real>({text})"
+            case SizeValue():
+                return f"<real>({size_text(element.size)})"
+            case Steps():
+                return "<real>lengths[r]"
+            case Load():
+                return self.load(element)
+            case Op():
+                return self._operation(element)
+            case Select():
+                a, b, x, y = (self.value(arg) for arg in element.args)
+                return f"{x} if {a} {element.relation} {b} else {y}"
+            case Piece():
+                axis = f"i{element.axis}"
+                return f"{self.load(element.load)} if {axis} >= {size_text(element.start)} and {axis} < {size_text(element.stop)} else 0"
+            case OnDiagonal():
+                first, second = element.axes
+                return f"{self.value(element.arg)} if i{first} == i{second} else 0"
+            case InWindow():
+                return f"{self.value(element.arg)} if {self.window(element.start, element.stop)} else 0"
+        raise TypeError(f"no printing rule for {type(element).__name__}")
+
+    def _operation(self, op: Op) -> str:
+        args = [self.value(arg) for arg in op.args]
+        if op.name in INFIX:
+            return INFIX[op.name].join(args)
+        if op.name == "neg":
+            return f"-{args[0]}"
+        if op.name == "power":
+            return self._power(args[0], *op.exponent)  # type: ignore[misc]
+        return f"f_{op.name}({', '.join(args)})"
+
+    @staticmethod
+    def _power(base: str, numerator: int, denominator: int) -> str:
+        if denominator == 2:
+            root = f"f_sqrt({base})"
+            whole = "*".join([base] * (abs(numerator) // 2))
+            text = f"{whole}*{root}" if whole else root
+        else:
+            text = "*".join([base] * abs(numerator)) if abs(numerator) <= 8 else f"f_power({base}, {abs(numerator)})"
+        return f"1/({text or '1.0'})" if numerator < 0 else text or "1.0"
+
+    def window(self, start: int | None, stop: int | None) -> str:
+        """The variable that says whether the row's step lies in a window; computed once for each row."""
+        if (start, stop) not in self.windows:
+            name = f"w{len(self.windows)}"
+            low, high = ("0" if start is None else _clip(start)), ("lengths[r]" if stop is None else _clip(stop))
+            self.row_lines.append(f"{name} = (t - 1 >= {low}) and (t - 1 < {high})")
+            self.windows[start, stop] = name
+        return self.windows[start, stop]
+
+    def load(self, load: Load) -> str:
+        """A component of a buffer."""
+        buffer = self.buffers[load.buffer]
+        return f"b_{load.buffer}[{address(buffer, load.lag, load.index)}]"
+
+
+def _clip(bound: int) -> str:
+    return str(bound) if bound >= 0 else f"max(0, lengths[r] - {-bound})"
+
+
+def address(buffer: Buffer, lag: int, index: Index) -> str:
+    """The offset of a component from the buffer's first step."""
+    parts = []
+    if buffer.kind == "timed":
+        parts.append(f"(t - 1{f' + {lag}' if lag > 0 else f' - {-lag}' if lag else ''})*s_{buffer.name}")
+    if buffer.kind != "shared":
+        parts.append(f"r*{product_text(buffer.shape)}" if buffer.shape else "r")
+    for place, (axis, offset) in enumerate(index):
+        text = " + ".join([*([f"i{axis}"] if axis is not None else []), *([size_text(offset)] if offset else [])]) or "0"
+        below = product_text(buffer.shape[place + 1 :])
+        parts.append(f"({text})*{below}" if below != "1" else f"({text})")
+    return " + ".join(parts) or "0"

@@ -1,0 +1,295 @@
+"""Program: the code generator's own form of a recurrence, between lowering and emission.
+
+Buffers hold values, statements fill them, segments are runs of statements over steps, phases are what a kernel runs. Nothing here
+knows SymPy, and nothing knows which recurrence it came from. `codegen.verify` holds the written specification.
+
+Elements (scalar expressions evaluated for every component, row and step) are trees of the small records below. An index is a
+tuple of (axis, offset): the axis of the statement's own loop, or None for a fixed component, plus a size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+Size = tuple[tuple[int, tuple[str, ...]], ...]  # a polynomial in dims: terms of (coefficient, names)
+Index = tuple[tuple[int | None, Size], ...]
+ZERO_SIZE: Size = ()
+ONE_SIZE: Size = ((1, ()),)
+
+
+def size_value(size: Size, dims: Mapping[str, int]) -> int:
+    """A size for given dims."""
+    total = 0
+    for coefficient, names in size:
+        term = coefficient
+        for name in names:
+            term *= dims[name]
+        total += term
+    return total
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """A component of a buffer, `lag` steps from the current one where the buffer is timed."""
+
+    buffer: str
+    lag: int
+    index: Index
+
+
+@dataclass(frozen=True, slots=True)
+class Const:
+    """A number, exact: numerator and denominator."""
+
+    numerator: int
+    denominator: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class SizeValue:
+    """A size as a number."""
+
+    size: Size
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """T: the number of steps of the row's sequence, as a number."""
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """An operation on elements: add, mul, div, neg, power, or an elementwise function by its name."""
+
+    name: str
+    args: tuple[Element, ...]
+    exponent: tuple[int, int] | None = None  # of power: numerator, denominator
+
+
+@dataclass(frozen=True, slots=True)
+class Select:
+    """x where a relation b, else y."""
+
+    relation: str
+    args: tuple[Element, Element, Element, Element]
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A load where the axis lies in [start, stop), else zero."""
+
+    axis: int
+    start: Size
+    stop: Size
+    load: Load
+
+
+@dataclass(frozen=True, slots=True)
+class OnDiagonal:
+    """The element where two axes agree, else zero."""
+
+    axes: tuple[int, int]
+    arg: Element
+
+
+@dataclass(frozen=True, slots=True)
+class InWindow:
+    """The element at the steps of a window, else zero; bounds as in a Python slice of the steps 1..T."""
+
+    start: int | None
+    stop: int | None
+    arg: Element
+
+
+Element = Load | Const | SizeValue | Steps | Op | Select | Piece | OnDiagonal | InWindow
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A whole buffer (a vector for each row), `lag` steps from the current one."""
+
+    buffer: str
+    lag: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Map:
+    """out[row, i…] = element."""
+
+    out: str
+    element: Element
+
+
+@dataclass(frozen=True, slots=True)
+class Reduce:
+    """out[row, i…] = sum or maximum of the element over further axes of the given sizes."""
+
+    out: str
+    operation: str
+    element: Element
+    axes: tuple[Size, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """out[row, :] = matrix @ operand[row, :], the matrix shared, as stored or transposed."""
+
+    out: str
+    matrix: str
+    transposed: bool
+    operand: Read
+
+
+@dataclass(frozen=True, slots=True)
+class OuterSum:
+    """out[i, j] = Σ left[row, i] right[row, j], over rows, and over steps where the segment is timed."""
+
+    out: str
+    left: Read
+    right: Read
+
+
+@dataclass(frozen=True, slots=True)
+class Accumulate:
+    """out[…, i…] = Σ element: over steps for each row where out is a sequence's, over all rows (and steps) where it is shared."""
+
+    out: str
+    element: Element
+    window: tuple[int | None, int | None] = (None, None)
+
+
+@dataclass(frozen=True, slots=True)
+class PickStep:
+    """out[row] = buffer at a fixed position, from the row's start (0 stands before step 1) or from its end (0 is step T)."""
+
+    out: str
+    buffer: str
+    from_end: bool
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """A value outside the steps: buffer[position][row, i…] = element."""
+
+    out: str
+    from_end: bool
+    offset: int
+    element: Element
+
+
+Statement = Map | Reduce | Product | OuterSum | Accumulate | PickStep | Fill
+
+
+@dataclass(frozen=True, slots=True)
+class Buffer:
+    """A named array. label: what the caller calls it, if anything; kind: shared `shape`, sequence `(B, shape)` or timed
+    `(before + T + after, B, shape)`; role: argument (the caller gives it) or value (a statement fills it); loose: a timed value
+    that is read only within its own loop at its own step, so that one step's room is enough unless it is asked for."""  # noqa: D205, D209
+
+    name: str
+    label: str
+    kind: str
+    shape: tuple[Size, ...]
+    role: str = "value"
+    before: int = 0
+    after: int = 0
+    loose: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """Statements run together. order: once (no steps), sweep (each statement over all steps in turn), forward or backward (all
+    statements at a step, then the next step). number: its place in the generated module."""  # noqa: D205, D209
+
+    number: int
+    order: str
+    statements: tuple[Statement, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Solve:
+    """Unknown buffers that a segment maps to themselves: a steady state. level: shared, rows (each sequence), step (each sequence
+    at the loop's current step) or sweep (each sequence at all steps at once). cut: (state, new value) buffers of the
+    unknowns solved for; the other buffers of the segment follow from them. names: what messages call the unknowns."""  # noqa: D205, D209
+
+    cut: tuple[tuple[str, str], ...]
+    names: tuple[str, ...]
+    linear: bool
+    level: str
+    segment: Segment
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """Segments and solves run one after the other at every step, in one direction of time."""
+
+    direction: str
+    body: tuple[Segment | Solve, ...]
+
+
+Action = Segment | Solve | Loop
+
+
+@dataclass(frozen=True, slots=True)
+class Phase:
+    """What runs at one call: its actions in order."""
+
+    name: str
+    actions: tuple[Action, ...]
+
+    def segments(self) -> Iterator[Segment]:
+        """Every segment, in order of execution."""
+        for action in self.actions:
+            for part in action.body if isinstance(action, Loop) else (action,):
+                yield part.segment if isinstance(part, Solve) else part
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A whole kernel: buffers by name, phases by name (forward, gradient, pullback), and the interface.
+
+    kept: buffers of the forward phase that a later phase reads (the tape); results: for each phase, label -> buffer handed to
+    the caller; guesses: unknown buffer of a steady state -> label of its starting guess; least: fixed positions that are read, as (what
+    the user calls it, from the end or not, offset, room before, room after), which say how many steps a sequence needs;
+    cotangents: label -> argument buffer of the pullback phase; zero: labels that no path leads to.
+    """
+
+    name: str
+    dims: tuple[str, ...]
+    buffers: Mapping[str, Buffer]
+    phases: Mapping[str, Phase]
+    results: Mapping[str, Mapping[str, str]]
+    kept: frozenset[str] = frozenset()
+    objective: str | None = None
+    guesses: Mapping[str, str] = field(default_factory=dict)
+    cotangents: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, float] = field(default_factory=dict)
+    zero: frozenset[str] = frozenset()
+    least: tuple[tuple[str, bool, int, int, int], ...] = ()
+
+
+def elements(element: Element) -> Iterator[Element]:
+    """Every element of a tree, parents first."""
+    yield element
+    match element:
+        case Op() | Select():
+            for arg in element.args:
+                yield from elements(arg)
+        case OnDiagonal() | InWindow():
+            yield from elements(element.arg)
+        case Piece():
+            yield element.load
+
+
+def reads(statement: Statement) -> list[Read]:
+    """Every read of a statement: buffer and lag (0 for what has no time)."""
+    match statement:
+        case Product():
+            return [Read(statement.matrix), statement.operand]
+        case OuterSum():
+            return [statement.left, statement.right]
+        case PickStep():
+            return [Read(statement.buffer)]
+    return [Read(e.buffer, e.lag) for e in elements(statement.element) if isinstance(e, Load)]

@@ -1,0 +1,74 @@
+"""Signature: a Program without its statements <-> JSON, so that a cached kernel loads without deriving anything."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+from codegen.program import Action, Buffer, Loop, Phase, Program, Segment, Size, Solve
+
+
+def encode(program: Program) -> str:
+    """JSON text of all that a kernel needs besides its compiled segments."""
+    record = {
+        "name": program.name,
+        "dims": program.dims,
+        "buffers": [asdict(buffer) for buffer in program.buffers.values()],
+        "phases": {name: [_encode(action) for action in phase.actions] for name, phase in program.phases.items()},
+        "results": {name: dict(found) for name, found in program.results.items()},
+        "kept": sorted(program.kept),
+        "objective": program.objective,
+        "guesses": dict(program.guesses),
+        "cotangents": dict(program.cotangents),
+        "defaults": dict(program.defaults),
+        "zero": sorted(program.zero),
+        "least": program.least,
+    }
+    return json.dumps(record, sort_keys=True)
+
+
+def decode(text: str) -> Program:
+    """The program's frame from JSON; its segments are empty."""
+    record = json.loads(text)
+    buffers = {}
+    for entry in record["buffers"]:
+        entry["shape"] = tuple(_size(size) for size in entry["shape"])
+        buffers[entry["name"]] = Buffer(**entry)
+    return Program(
+        name=record["name"],
+        dims=tuple(record["dims"]),
+        buffers=buffers,
+        phases={name: Phase(name, tuple(_decode(action) for action in actions)) for name, actions in record["phases"].items()},
+        results=record["results"],
+        kept=frozenset(record["kept"]),
+        objective=record["objective"],
+        guesses=record["guesses"],
+        cotangents=record["cotangents"],
+        defaults=record["defaults"],
+        zero=frozenset(record["zero"]),
+        least=tuple(tuple(entry) for entry in record["least"]),
+    )
+
+
+def _size(size: list) -> Size:
+    return tuple((coefficient, tuple(names)) for coefficient, names in size)
+
+
+def _encode(action: Action) -> dict:
+    match action:
+        case Segment():
+            return {"segment": action.number, "order": action.order}
+        case Solve():
+            inner = _encode(action.segment)
+            return {"solve": [list(pair) for pair in action.cut], "names": action.names, "linear": action.linear, "level": action.level, "inner": inner}
+        case Loop():
+            return {"loop": action.direction, "body": [_encode(part) for part in action.body]}
+
+
+def _decode(record: dict) -> Action:
+    if "segment" in record:
+        return Segment(record["segment"], record["order"], ())
+    if "solve" in record:
+        cut = tuple((state, new) for state, new in record["solve"])
+        return Solve(cut, tuple(record["names"]), record["linear"], record["level"], _decode(record["inner"]))  # type: ignore[arg-type]
+    return Loop(record["loop"], tuple(_decode(part) for part in record["body"]))  # type: ignore[misc]

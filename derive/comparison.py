@@ -1,0 +1,214 @@
+"""Comparison: Derivation and sizes -> which gradients equal what the scalar chain rule gives, and which do not.
+
+By equations: each adjoint of the model's quantities has one symbol on both sides; every derived equation must be the chain rule's
+equation, term by term. Then both are one linear system, and its solutions agree. By points: both sides as wholes, at random
+rational numbers, each gradient compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import count, product
+
+import numpy as np
+import sympy as sp
+
+from derive.chain import Chain, Model, Point, leading
+from derive.derivation import Derivation
+from derive.errors import RecurrenceError
+from derive.nodes import At, Kind, Quantity
+from derive.recurrence import Recurrence, Target
+from derive.scalars import Scalar
+from derive.structure import blocks
+from derive.unrolled import Key, Unrolled, array
+
+POINTS = 3
+SWOLLEN = 4000  # operations beyond which a difference is not cancelled but evaluated
+CASES = 4  # comparisons of one difference that are treated by cases; beyond, it is evaluated
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A difference that is not zero: at which gradient, which step (from 1), sequence (from 0) and component, as far as there are any."""
+
+    label: str
+    index: tuple[int, ...]
+    problem: str
+
+    def __str__(self) -> str:
+        """`W[0, 1]: the derived value is …`."""
+        return f"{self.label}[{', '.join(map(str, self.index))}]: {self.problem}" if self.index else f"{self.label}: {self.problem}"
+
+
+class Solved(Unrolled):
+    """The derived system on numbers; its cycles without lag are solved as linear systems.
+
+    Raises: RecurrenceError where no order of steps computes it; ValueError where a cycle is not linear or has no single solution.
+    """
+
+    def __init__(self, recurrence: Recurrence, sizes: Mapping[str, int], lengths: tuple[int, ...], point: Point) -> None:
+        super().__init__(recurrence, sizes, lengths, point.values)
+        self.steady = {m: group for block in blocks(recurrence) for group in block.groups if group.steady for m in group.members}
+
+    def compute(self, target: Target, key: Key) -> None:
+        """Fill the memo for a key, or for the whole cycle that it is part of."""
+        if target not in self.steady:
+            super().compute(target, key)
+            return
+        members = self.steady[target].members
+        keys = [(m.source(), *key[1:]) for m in members]
+        unknown = [self.symbols(k, m) for m, k in zip(members, keys, strict=True)]
+        self.memo.update(zip(keys, unknown, strict=True))
+        sides = [self.right_side(m, k) - u for m, k, u in zip(members, keys, unknown, strict=True)]
+        symbols = [s for u in unknown for s in u.ravel()]
+        matrix, constant = sp.linear_eq_to_matrix([x for side in sides for x in np.ravel(side)], symbols)
+        solution = dict(zip(symbols, matrix.LUsolve(constant), strict=True))
+        for k, u in zip(keys, unknown, strict=True):
+            self.memo[k] = array([solution[s] for s in u.ravel()]).reshape(u.shape)
+
+
+class Comparison:
+    """The unrolled model with the chain rule over its scalars on one side, the derived equations on the other."""
+
+    def __init__(self, derivation: Derivation, sizes: Mapping[str, int], lengths: tuple[int, ...]) -> None:
+        self.derivation, self.sizes, self.lengths = derivation, sizes, lengths
+        self.model = Model(derivation.primal, sizes, lengths)
+        self.graph = self.model.graph
+        self.system = Unrolled(derivation.recurrence, sizes, lengths, self.graph.values)
+        self.system.memo.update((key, self.model.values(key)) for key in self.model.memo)
+        self.cotangents = self._cotangents()
+        self.system.memo.update((key, symbols) for key, symbols, _ in self.cotangents)
+        self.seeds = {s: seed for _, seeds, owners in self.cotangents for s, seed in zip(owners.ravel(), seeds.ravel(), strict=True)}
+        if not derivation.cotangents and derivation.primal.objective:
+            self.seeds[self.model.memo[derivation.primal.objective.name, 0, 0][()]] = sp.S.One
+        self.given = dict(self.system.memo)
+        self.targets = {target.source(): target for target in derivation.adjoints}
+
+    def _cotangents(self) -> list[tuple[Key, np.ndarray, np.ndarray]]:
+        """For each generated input that stands for a derivative of the objective: its key, its symbols, what it is the derivative by."""
+        found = []
+        for name, seed in self.derivation.cotangents.items():
+            owners = self.model.instances(self.derivation.primal.named[name])
+            for key, owner in zip(self.model.instances(seed), owners, strict=True):
+                found.append((key, self.system.symbols(key, seed), self.model.memo[owner]))
+        return found
+
+    def changed(self) -> Iterator[Failure]:
+        """Equations of the model that the derived system does not have as they were."""
+        derived = {e.target.source(): e.expr for e in self.derivation.recurrence.equations}
+        aim = self.derivation.primal.objective
+        for equation in self.derivation.primal.equations:
+            name = equation.target.source()
+            dropped = name not in derived and aim is not None and aim.name == name and bool(self.derivation.cotangents)
+            if not dropped and derived.get(name) != equation.expr:
+                yield Failure(name, (), "the derived system has another equation than the model")
+
+    # -- by equations
+
+    def cancelled(self) -> set[str]:
+        """The gradients whose differences cancel by themselves, none unless those of all adjoints that lead to them do."""
+        hints = self._named()
+        reached, known, symbols = leading(self.graph, self.seeds), {}, {}
+        for target, quantity in hints.items():
+            for own, key in zip(self.model.instances(target), self.system.instances(quantity), strict=True):
+                names = self.system.symbols(key, quantity)
+                for index, symbol in np.ndenumerate(self.model.memo[own]):
+                    names[index] = known[symbol] = names[index] if symbol in reached else sp.S.Zero
+                symbols[key] = names
+        self.system.memo = {**self.given, **symbols}
+        chain = Chain(self.graph, self.seeds, known)
+        labels = self.derivation.gradients
+        try:
+            if not all(self._equal(target, q, chain) for target, q in hints.items() if target.source() not in labels):
+                return set()
+            return {label for label, q in labels.items() if self._equal(self.targets[label], q, chain)}
+        except ValueError:
+            return set()
+
+    def _named(self) -> dict[Target, Quantity]:
+        """The model's targets whose adjoint is a quantity of the derived system. That it is their adjoint is then proved."""
+        derived, found = self.derivation.recurrence, {}
+        for target, adjoint in self.derivation.adjoints.items():
+            name = (adjoint.quantity if isinstance(adjoint, At) else adjoint).source()
+            quantity = derived.named.get(name)
+            if quantity in derived.equation and name not in self.derivation.primal.named and quantity.kind == target.kind:
+                found[target] = quantity
+        return found
+
+    def _equal(self, target: Target, quantity: Quantity, chain: Chain) -> bool:
+        quantity = self.derivation.recurrence.named[quantity.name]
+        for own, key in zip(self.model.instances(target), self.system.instances(quantity), strict=True):
+            made = self.system.right_side(quantity, key)
+            if not all(self._vanishes(made[index] - chain.sum(symbol)) for index, symbol in np.ndenumerate(self.model.memo[own])):
+                return False
+        return True
+
+    def _vanishes(self, difference: Scalar) -> bool:
+        """Whether a difference cancels: as it is, or once repeated values are written out."""
+        return any(all(map(_is_zero, self._cases(form))) for form in self._forms(sp.expand(difference)))
+
+    def _forms(self, expr: Scalar) -> Iterator[Scalar]:
+        while True:
+            yield expr
+            made = {s: self.graph.formula[s] for s in expr.free_symbols if s in self.graph.formula}
+            if not made:
+                return
+            expr = expr.xreplace(made)
+            if expr.count_ops() > SWOLLEN:
+                return
+
+    def _cases(self, expr: Scalar) -> Iterator[Scalar]:
+        """The expression above, at and below every kink that it knows of."""
+        kinks: dict[Scalar, dict[str, Scalar]] = {}
+        for key, symbol in self.graph.values.table.items():
+            if key[0] in ("positive", "zero") and symbol in expr.free_symbols:
+                kinks.setdefault(key[1], {})[key[0]] = symbol
+        if len(kinks) > CASES or _is_zero(expr):
+            yield expr
+            return
+        for choice in product(("positive", "zero", "negative"), repeat=len(kinks)):
+            chosen = zip(kinks.values(), choice, strict=True)
+            yield expr.xreplace({symbol: sp.Integer(kind == case) for held, case in chosen for kind, symbol in held.items()})
+
+    # -- by points
+
+    def at_points(self, labels: list[str]) -> list[Failure]:
+        """The differences of these gradients at random rational points that are not zero."""
+        found: dict[tuple[str, tuple[int, ...]], Failure] = {}
+        chain, done = Chain(self.graph, self.seeds, {}), 0
+        for seed in count():
+            try:
+                failures = list(self._at(Point(self.graph, seed), chain, labels))
+            except ZeroDivisionError:
+                if seed > 10 * POINTS:
+                    raise
+                continue
+            except (RecurrenceError, ValueError) as error:
+                return [Failure(label, (), f"the derived system has no value: {error}") for label in labels]
+            found = {**{(f.label, f.index): f for f in failures}, **found}
+            done += 1
+            if done == POINTS:
+                return list(found.values())
+        raise AssertionError
+
+    def _at(self, point: Point, chain: Chain, labels: list[str]) -> Iterator[Failure]:
+        derivatives = chain.solve(point)
+        solved = Solved(self.derivation.recurrence, self.sizes, self.lengths, point)
+        solved.memo.update((key, point.array(values)) for key, values in self.given.items())
+        for label in labels:
+            quantity = self.derivation.recurrence.named[self.derivation.gradients[label].name]
+            for own, key in zip(self.model.instances(self.targets[label]), solved.instances(quantity), strict=True):
+                made = solved.value(quantity, *key[1:])
+                for index, symbol in np.ndenumerate(self.model.memo[own]):
+                    if made[index] != derivatives[symbol]:
+                        place = {Kind.SHARED: (), Kind.SEQUENCE: own[2:], Kind.TIMED: own[1:]}[self.targets[label].kind]
+                        yield Failure(label, (*place, *index), f"derived {made[index]}, by the chain rule {derivatives[symbol]}")
+
+
+def _is_zero(expr: Scalar) -> bool:
+    """Whether an expression is zero as a rational function."""
+    expr = sp.expand(expr)
+    if expr == 0 or expr.is_Rational or expr.count_ops() > SWOLLEN:
+        return expr == 0
+    return not expr.is_polynomial() and sp.expand(sp.together(expr).as_numer_denom()[0]) == 0

@@ -1,0 +1,85 @@
+"""Steps: Derivation -> the numbered steps of its presentation.
+
+Input: what `derive.adjoint` returns. Output: a tuple of frozen records that `derive.present` prints as text or LaTeX. The sections
+come in one order for every recurrence; none is known by name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from derive.derivation import Derivation
+from derive.recurrence import Target
+from derive.sections.algorithm import algorithm
+from derive.sections.boxes import Box
+from derive.sections.chain import adjoints, all_slopes
+from derive.sections.draft import Draft
+from derive.sections.gradients import gradients, updates
+from derive.sections.inversion import blocks_of_jacobian, inversion
+from derive.sections.model import model, structure
+from derive.sections.system import System
+
+SECTIONS = {
+    1: "The model",
+    2: "Structure and unfolding in time",
+    3: "Input as a function of output",
+    4: "The Jacobian",
+    5: "Chain rule and adjoint system",
+    6: "Sensitivity lemma and gradients",
+    7: "Weight updates",
+    8: "The algorithm",
+}
+
+Sentence = tuple[str | Box | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One numbered line: before = after[0] = after[1] = …
+
+    number: from 1, without gaps; section: a key of SECTIONS; rule: its name; before, after: display trees (`after` may be empty:
+    a statement); because: one sentence, as strings, formulas and numbers of other steps; source: a key of docs/references.bib.
+    """
+
+    number: int
+    section: int
+    rule: str
+    before: Box
+    after: tuple[Box, ...]
+    because: Sentence
+    source: str | None
+
+
+def steps(derivation: Derivation) -> tuple[Step, ...]:
+    """The steps of a derivation, in the order of SECTIONS.
+
+    Raises: RecurrenceError where a node has no notation.
+    Source: [seung2005] for the order of the argument.
+    """
+    system = System(derivation)
+    first, written = model(system)
+    computing: dict[Target, list[Draft]] = _by_primal(system, written)
+    slopes = blocks_of_jacobian(system)
+    made = adjoints(system, all_slopes(system, slopes))
+    lemma = gradients(system, made)
+    changes = updates(system, made.computing)
+    drafts = [*first, *structure(system), *inversion(system), *slopes, *made.lines, *lemma, *changes]
+    drafts += algorithm(system, {**computing, **made.computing}, changes)
+    return _numbered(drafts)
+
+
+def _by_primal(system: System, written: dict[Target, Draft]) -> dict[Target, list[Draft]]:
+    """The model's lines by the targets of the whole system, in which the objective is an ordinary total."""
+    known = {target.source(): target for target in (e.target for e in system.whole.equations)}
+    return {known[target.source()]: [line] for target, line in written.items() if target.source() in known}
+
+
+def _numbered(drafts: list[Draft]) -> tuple[Step, ...]:
+    numbers = {id(line): number for number, line in enumerate(drafts, 1)}
+    return tuple(
+        Step(
+            number, line.section, line.rule, line.before, line.after,
+            tuple(numbers[id(part)] if isinstance(part, Draft) else part for part in line.because), line.source,
+        )  # fmt: skip
+        for number, line in enumerate(drafts, 1)
+    )
