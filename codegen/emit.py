@@ -20,8 +20,8 @@ TEMPLATES = Path(__file__).parent / "templates"
 INDENT = "    "
 
 
-def emit(program: Program, dtype: str) -> str:
-    """The Cython source of a program's segments, for float32 or float64."""
+def emit(program: Program, dtype: str, fixed: Mapping[str, int] | None = None) -> str:
+    """The Cython source of a program's segments, for float32 or float64; fixed: dims that are constants in it."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         keep_trailing_newline=True, autoescape=False,
@@ -31,14 +31,15 @@ def emit(program: Program, dtype: str) -> str:
     return environment.get_template("kernel.pyx.j2").render(
         name=program.name, dtype=dtype, ctype="double" if dtype == "float64" else "float", suffix="" if dtype == "float64" else "f",
         blas="d" if dtype == "float64" else "s", products=any(isinstance(s, (Product, OuterSum)) for p in segments for s in p.statements),
-        segments=[_Segment(program, order, part).describe() for part in segments],
+        segments=[_Segment(program, order, part, fixed or {}).describe() for part in segments],
     )  # fmt: skip
 
 
 class _Segment:
     """One segment's function: declarations and body."""
 
-    def __init__(self, program: Program, order: Sequence[str], segment: Segment) -> None:
+    def __init__(self, program: Program, order: Sequence[str], segment: Segment, fixed: Mapping[str, int]) -> None:
+        self.fixed = fixed
         self.program, self.order, self.segment = program, order, segment
         self.buffers: Mapping[str, Buffer] = program.buffers
         self.values = self.windows = 0
@@ -50,7 +51,7 @@ class _Segment:
         used = sorted({s.out for s in self.segment.statements} | {r.buffer for s in self.segment.statements for r in reads(s)}, key=self.order.index)
         return {
             "number": self.segment.number,
-            "dims": [(place + 3, name) for place, name in enumerate(self.program.dims)],
+            "dims": [(name, str(self.fixed.get(name, f"d[{place + 3}]"))) for place, name in enumerate(self.program.dims)],
             "buffers": [(self.order.index(name) + 2, name, self.buffers[name].kind == "timed") for name in used],
             "values": [f"v{n}" for n in range(self.values)],
             "windows": [f"w{n}" for n in range(self.windows)],

@@ -17,14 +17,8 @@ from derive.indexing import Indexing
 from derive.inlining import Inlining
 from derive.limits import MAX_EXPONENT, Source, chain
 from derive.nodes import Kind, Node, Number, Quantity, T, Window, dim
-from derive.reserved import RESERVED
-from derive.suggestions import EXPRESSION_FORMS, EXPRESSIONS, OPERATORS, near
-
-UNAVAILABLE = {
-    "onehot": "give one-hot vectors as an input, x[t]: m",
-    "stop_gradient": "make what it holds an input or a constant",
-    "surrogate": "write a lambda, whose slope is its own derivative",
-}
+from derive.refusals import not_a_power, uncallable, undeclared, unknown
+from derive.suggestions import EXPRESSION_FORMS, EXPRESSIONS, OPERATORS
 
 
 class Expressions:
@@ -33,18 +27,25 @@ class Expressions:
     `enter` says in which equation the expressions that follow stand.
     """
 
-    def __init__(self, source: Source, quantities: Mapping[str, Quantity], functions: frozenset[str], lambdas: Mapping[str, ast.Lambda],
-                 indexing: Indexing, declared: Declared) -> None:  # fmt: skip
+    def __init__(
+        self,
+        source: Source,
+        quantities: Mapping[str, Quantity],
+        functions: frozenset[str],
+        lambdas: Mapping[str, ast.Lambda],
+        indexing: Indexing,
+        declared: Declared,
+    ) -> None:
         self.source, self.quantities, self.functions, self.lambdas = source, quantities, functions, lambdas
         self.indexing, self.declared, self.inlining = indexing, declared, Inlining(source, lambdas)
         self.objective = ""
         self.used: set[str] = set()
         self._place, self._timed, self._summing = "", False, False
-        self._wanted = "scalar"
+        self.wanted = ""
 
     def enter(self, place: str, timed: bool, wanted: str) -> None:
         """Expressions from here on stand in the equation of `place`; `wanted` are the dims that it asks for."""
-        self._place, self._timed, self._wanted = place, timed, wanted
+        self._place, self._timed, self.wanted = place, timed, wanted
 
     def whole(self, tree: ast.expr) -> Node:
         """The node of the right side of an equation, of bounded size."""
@@ -110,7 +111,7 @@ class Expressions:
             )
         if name in self.quantities:
             return self._whole(tree, self.quantities[name])
-        raise self._unknown(tree)
+        raise unknown(self, tree)
 
     def _whole(self, tree: ast.Name, quantity: Quantity) -> Node:
         if quantity.kind == Kind.TIMED:
@@ -120,28 +121,6 @@ class Expressions:
                 f"write {quantity.name}[t] or {quantity.name}[t-1]",
             )
         return quantity
-
-    def _unknown(self, tree: ast.Name) -> RecurrenceError:
-        name = tree.id
-        if name == "t":
-            return self.source.error(
-                tree, "t is the step and has no value", "it stands only inside brackets, as in h[t-1]"
-            )
-        if name == "steps":
-            return self.source.error(
-                tree, "steps has no value", "it stands only in sum(… for t in steps) and within(…, steps[-3:])"
-            )
-        if name in CALLS or name in UNAVAILABLE or name in self.functions or name in self.lambdas:
-            return self.source.error(tree, f"{name} is a function", f"write {name}(…)")
-        if name in RESERVED:
-            return self.source.error(tree, f"{name} is a word of the language and has no value", EXPRESSION_FORMS)
-        if name == self.objective:
-            return self.source.error(
-                tree, f"{name} is the objective, which no equation reads", "give what is shared a name of its own"
-            )
-        dims = next((d for d in (self._wanted, *sorted(self.indexing.dims), "n") if d not in ("scalar", "")), "n")
-        hint = f"{near(name, [*self.quantities, *self.indexing.dims])}declare it with a line such as {name}: {dims} or {name}: scalar"
-        return self.source.error(tree, f"{name} is not declared, and its shape does not follow from here", hint)
 
     # -- operators
 
@@ -177,16 +156,8 @@ class Expressions:
                 self._matrices_only_outside(tree)
                 return self.build(MatMul, tree, self.node(tree.left), self.node(tree.right))
         sign, hint = OPERATORS[type(tree.op)]
-        where = self.source.operator(tree, sign)
-        if sign == "^":
-            left, right = self.source.written(tree.left, 30), self.source.written(tree.right, 10)
-            power = isinstance(tree.right, ast.Constant)
-            raise RecurrenceError(
-                f"^ is not a power here; write {left}**{right}" if power else "^ is not a power here; write a**2",
-                "",
-                where,
-            )
-        raise RecurrenceError(f"{sign} is not in the language", hint, where)
+        problem = not_a_power(self, tree) if sign == "^" else f"{sign} is not in the language"
+        raise RecurrenceError(problem, hint, self.source.operator(tree, sign))
 
     def _sum(self, tree: ast.BinOp) -> Node:
         terms = [(sign, self.node(part)) for sign, part in chain(tree, (ast.Add, ast.Sub))]
@@ -224,9 +195,7 @@ class Expressions:
         quantity = self.quantities.get(base.id)
         anchor = _anchor(tree.slice)
         if quantity is None and (anchor or base.id == "steps"):
-            raise self._unknown(base) if base.id in {*RESERVED, self.objective} else self.source.error(
-                base, f"{base.id} is not declared", f"{near(base.id, self.quantities)}declare it: {base.id}[t]: n for an input, "
-                f"{base.id}[t]: n = … for a signal")  # fmt: skip
+            raise undeclared(self, base)
         if quantity is None or quantity.kind != Kind.TIMED:
             if quantity is not None and anchor:
                 raise self.source.error(
@@ -284,22 +253,7 @@ class Expressions:
                     tree.func, f"{name} is not elementwise", "a lambda is a function of single numbers"
                 )
             return CALLS[name](self, tree)
-        raise self._uncallable(tree.func)
-
-    def _uncallable(self, tree: ast.Name) -> RecurrenceError:
-        name = tree.id
-        if name in UNAVAILABLE:
-            return self.source.error(tree, f"{name} is not available yet", UNAVAILABLE[name])
-        if name in ("minimize", "maximize"):
-            return self.source.error(tree, f"{name} stands alone", f"write E = {name}(…)")
-        if name in self.quantities:
-            return self.source.error(
-                tree,
-                f"{name} is a quantity and cannot be called",
-                f"write {name}[…] for a step, {name}*(…) for a product",
-            )
-        hint = f"{near(name, [*CALLS, *self.lambdas, *self.functions])}define it: {name} = lambda u: …, or leave it abstract: {name}: function"
-        return self.source.error(tree, f"{name} is not a function of the language", hint)
+        raise uncallable(self, tree.func)
 
 
 def _anchor(tree: ast.expr) -> str:

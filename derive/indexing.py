@@ -100,7 +100,7 @@ class Indexing:
             )
         if name in RESERVED:
             raise self.source.error(tree, f"{name} is no dim", "dims are names, integers, and their sums and products")
-        hint = f"{near(name, self.dims)}dims are those in the declarations: {', '.join(sorted(self.dims)) or 'none so far'}"
+        hint = f"{near(name, self.dims)}the dims of this file are {', '.join(sorted(self.dims)) or 'none so far'}"
         raise self.source.error(tree, f"{name} is not a dim of this file", hint)
 
     # -- components

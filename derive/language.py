@@ -92,8 +92,8 @@ class _Reader:
         for name, tree in places.items():
             known = self.statements.places.get(name)
             if known is not None:
-                problem = f"{name} is both a dim and a quantity or function, which line {known.lineno} gives a meaning"
-                raise self.source.error(tree, problem, "rename one of them")
+                problem = f"{name} is both a dim and the name that line {known.lineno} declares"
+                raise self.source.error(tree, problem, "rename one of the two")
         if len(places) > MAX_DIMS:
             raise RecurrenceError(
                 f"{self.source.file} has {len(places)} dims; at most {MAX_DIMS} are read", "use fewer sizes"
@@ -211,9 +211,14 @@ class _Reader:
             problem = f"{quantity.name} is declared {shape_text(quantity.shape)}, its values outside the steps are {shape_text(expr.shape)}"
             raise self.source.error(definition.expr, problem, self.declared.hint((expr,), quantity.shape))
         try:
-            self._guard(definition.expr, define, *args, definition.line)
+            define(*args, definition.line)
         except ShapeError as error:
-            raise with_hint(error, self.declared.hint((expr,), quantity.shape)) from None
+            hint = self.declared.hint((expr,), quantity.shape)
+            raise with_hint(error, hint).at(self.source.where(definition.expr)) from None
+        except RecurrenceError as error:
+            raise RecurrenceError(
+                error.problem, error.hint or "leave out one of the two", self.source.where(definition.target)
+            ) from None
 
     def _aim(self) -> None:
         aim = self.statements.objective
@@ -221,7 +226,7 @@ class _Reader:
             return
         expr = None
         if aim.expr is not None:
-            self.expressions.enter(aim.name, False, "scalar")
+            self.expressions.enter(aim.name, False, "")
             expr = self.expressions.whole(aim.expr)
         build = self.builder.minimize if aim.sense == "minimize" else self.builder.maximize
         try:

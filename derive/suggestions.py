@@ -69,9 +69,9 @@ _SIGNS = {
 
 
 def near(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
-    """`did you mean …? ` with the closest of the known names, or nothing."""
+    """`did you mean …? otherwise ` with the closest of the known names, or nothing."""
     found = difflib.get_close_matches(name, sorted(set(known)), 1, cutoff)
-    return f"did you mean {found[0]}? " if found else ""
+    return f"did you mean {found[0]}? otherwise " if found else ""
 
 
 def spelled(word: str) -> str:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from derive.arrays import TimeSum, Within
 from derive.errors import Location, RecurrenceError
-from derive.nodes import At, Kind, Node, Pick, walk
+from derive.nodes import At, Kind, Pick, Quantity
 from derive.recurrence import Equation, Recurrence, reads, reads_over_time
 from derive.structure import Block, blocks, describe, directions
 
@@ -23,7 +23,10 @@ def validate(recurrence: Recurrence, lines: Mapping[str, int]) -> Recurrence:
     for quantity in recurrence.of_role("signal", "quantity", "total"):
         if quantity not in recurrence.equation:
             raise _error(
-                recurrence, lines.get(quantity.name), f"{quantity.name} has no equation", f"write {describe(quantity)} = … for it"
+                recurrence,
+                lines.get(quantity.name),
+                f"{quantity.name} has no equation",
+                f"write {describe(quantity)} = … for it",
             )
     for equation in recurrence.equations:
         _check_equation(recurrence, equation)
@@ -40,40 +43,52 @@ def _error(recurrence: Recurrence, line: int | None, problem: str, hint: str = "
 def _check_equation(recurrence: Recurrence, equation: Equation) -> None:
     name = describe(equation.target)
     for read, summed in reads_over_time(equation.expr):
-        known = read.quantity if isinstance(read, (At, Pick)) else read
-        if recurrence.named.get(known.name) != known:
-            raise _error(recurrence, equation.line, f"{known.name} in the equation of {name} is not declared here")
-        if isinstance(read, At) and not equation.timed and not summed:
-            raise _error(
-                recurrence,
-                equation.line,
-                f"{read.source()} has no step in the equation of {name}, which has no time",
-                f"write sum({read.source()} for t in steps), or a fixed step such as {read.quantity.name}[T]",
-            )
-        if not isinstance(read, (At, Pick)) and known.kind == Kind.TIMED:
-            raise _error(recurrence, equation.line, f"{known.name} is a sequence", f"write {known.name}[t]")
-        if known.role == "objective":
-            raise _error(recurrence, equation.line, f"the equation of {name} reads the objective {known.name}")
-    for node in walk(equation.expr):
-        _check_time(recurrence, equation, node, name)
-
-
-def _check_time(recurrence: Recurrence, equation: Equation, node: Node, name: str) -> None:
-    if isinstance(node, TimeSum) and equation.timed:
+        _check_read(recurrence, equation, read, summed)
+    stack = [(equation.expr, False)]
+    while stack:
+        node, summed = stack.pop()
+        if isinstance(node, (TimeSum, Within)):
+            _check_time(recurrence, equation, node, summed)
+        stack += [(arg, summed or isinstance(node, TimeSum)) for arg in node.operands]
+    if equation.expr.kind > equation.target.kind and not equation.sums_sequences:
         raise _error(
             recurrence,
             equation.line,
-            f"a sum over time in the equation of {name}, which holds at every step",
-            "give the sum a name without time, and read that",
+            f"{name} is one for all sequences, its equation has a value for each",
+            f"declare {name} as a quantity of each sequence, or as a total",
         )
-    if isinstance(node, Within) and not equation.timed and not _summed(equation.expr, node):
-        raise _error(recurrence, equation.line, f"{node.source()} has no step in the equation of {name}", "sum it over steps")
-    if isinstance(node, TimeSum) and any(isinstance(inner, TimeSum) for inner in walk(node.args[0])):
-        raise _error(recurrence, equation.line, f"a sum over time inside another, in the equation of {name}")
 
 
-def _summed(expr: Node, sought: Node) -> bool:
-    return any(isinstance(node, TimeSum) and sought in walk(node.args[0]) for node in walk(expr))
+def _check_read(recurrence: Recurrence, equation: Equation, read: At | Pick | Quantity, summed: bool) -> None:
+    name, line = describe(equation.target), equation.line
+    known = read.quantity if isinstance(read, (At, Pick)) else read
+    if recurrence.named.get(known.name) != known:
+        raise _error(recurrence, line, f"{known.name} in the equation of {name} is not declared here")
+    if isinstance(read, At) and not equation.timed and not summed:
+        raise _error(
+            recurrence,
+            line,
+            f"{read.source()} has no step in the equation of {name}, which has no time",
+            f"write sum({read.source()} for t in steps), or a fixed step such as {known.name}[T]",
+        )
+    if not isinstance(read, (At, Pick)) and known.kind == Kind.TIMED:
+        raise _error(recurrence, line, f"{known.name} is a sequence and needs a step", f"write {known.name}[t]")
+    if known.role == "objective":
+        raise _error(recurrence, line, f"the equation of {name} reads the objective {known.name}")
+
+
+def _check_time(recurrence: Recurrence, equation: Equation, node: TimeSum | Within, summed: bool) -> None:
+    name, line = describe(equation.target), equation.line
+    if isinstance(node, Within):
+        if not equation.timed and not summed:
+            raise _error(
+                recurrence, line, f"{node.source()} has no step in the equation of {name}", "sum it over steps"
+            )
+    elif equation.timed:
+        problem = f"a sum over time in the equation of {name}, which holds at every step"
+        raise _error(recurrence, line, problem, "give the sum a name without time, and read that")
+    elif summed:
+        raise _error(recurrence, line, f"a sum over time inside another, in the equation of {name}")
 
 
 def _check_ends(recurrence: Recurrence, found: tuple[Block, ...]) -> None:
@@ -82,8 +97,13 @@ def _check_ends(recurrence: Recurrence, found: tuple[Block, ...]) -> None:
         kind, name = direction[ghost.quantity], ghost.quantity.name
         if (kind == "forward" and ghost.offset > 0 and ghost.from_end) or (kind == "backward" and not ghost.from_end):
             reader = next(
-                (e for e in recurrence.equations for r in reads(e.expr) if isinstance(r, At) and r.quantity == ghost.quantity
-                 and (r.lag > 0) == ghost.from_end and r.lag), None
+                (
+                    e
+                    for e in recurrence.equations
+                    for r in reads(e.expr)
+                    if isinstance(r, At) and r.quantity == ghost.quantity and (r.lag > 0) == ghost.from_end and r.lag
+                ),
+                None,
             )
             raise _error(
                 recurrence,
@@ -103,9 +123,11 @@ def _settling(recurrence: Recurrence, found: tuple[Block, ...]) -> list[str]:
     notes = []
     for group in (group for block in found for group in block.groups if group.steady):
         names = " and ".join(describe(member) for member in group.members)
-        if recurrence.equation[group.members[0]].timed and not any(name.name in recurrence.meanings for name in group.members):
+        if recurrence.equation[group.members[0]].timed and not any(
+            name.name in recurrence.meanings for name in group.members
+        ):
             verb = "forms a cycle" if len(group.members) == 1 else "form a cycle"
-            notes.append(f"note: {names} {verb} without lag, solved as a steady state at every step; is a [t-1] missing?")
+            notes.append(
+                f"note: {names} {verb} without lag, solved as a steady state at every step; is a [t-1] missing?"
+            )
     return notes
-
-

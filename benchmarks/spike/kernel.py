@@ -74,10 +74,13 @@ def compiled(source: Path, library: Path) -> ctypes.CDLL:
 def build(variant: Variant, folder: Path) -> ctypes.CDLL:
     """Render the templates of a variant and compile them in `folder`."""
     loader = jinja2.FileSystemLoader(Path(__file__).parent)
-    environment = jinja2.Environment(loader=loader, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    strict = jinja2.StrictUndefined
+    template = jinja2.Environment(loader=loader, undefined=strict, trim_blocks=True, lstrip_blocks=True).get_template(
+        "kernel.c.j2"
+    )
     choices = {name: getattr(variant, name) for name in Variant.__slots__}
     source = folder / f"k{hash(variant) & 0xFFFFFFFF:x}.c"
-    source.write_text(environment.get_template("kernel.c.j2").render(fields=FIELDS, coefficients=exponential(), **choices))
+    source.write_text(template.render(fields=FIELDS, coefficients=exponential(), **choices))
     return compiled(source, source.with_suffix(".so"))
 
 
@@ -112,14 +115,14 @@ class Kernel:
         Hp, Ip, segment = -(-H // W) * W, -(-I // W) * W, B if self.variant.per_step else self.variant.segment
         shapes = {
             "G": (T, B, 4 * Hp + v.pad), "C": (T + 1, B, Hp), "Y": (T + 1, B, Hp), "dX": (T, B, Ip),
-            "TC": (T, B, Hp) if v.keep_tanh else (0,), "dH": (B, Hp), "dC": (B, Hp), "dWU": (4 * H, Hp + Ip), "db": (4 * H,),
-            "loss": (B, v.L), "Wf": (4 * Hp, H), "Wb": (4 * Hp, Hp), "Uf": (4 * Hp, I), "Ub": (4 * Hp, Ip), "bf": (4 * Hp,),
-            "zero": (max(Hp, Ip),), "scratch": (self.threads, segment * (12 * W + 4 * v.L)),
+            "TC": (T, B, Hp) if v.keep_tanh else (0,), "dH": (B, Hp), "dC": (B, Hp), "dWU": (4 * H, Hp + Ip),
+            "db": (4 * H,), "loss": (B, v.L), "Wf": (4 * Hp, H), "Wb": (4 * Hp, Hp), "Uf": (4 * Hp, I),
+            "Ub": (4 * Hp, Ip), "bf": (4 * Hp,), "zero": (max(Hp, Ip),), "scratch": (self.threads, segment * (12 * W + 4 * v.L)),
         }  # fmt: skip
         return {name: zeros(*shape) for name, shape in shapes.items()}
 
     def __call__(self, values: Arrays, lengths: NDArray | None = None) -> Arrays:
-        """Value and gradients of sum(y**2); rows sorted by length, longest first. Outputs are views of the workspace."""
+        """Run value and gradients of sum(y**2); rows sorted by length, longest first. Outputs view the workspace."""
         (T, B, I), H = values["x"].shape, values["h0"].shape[1]  # noqa: E741
         if self.buffers is None or not self.variant.reuse:
             self.buffers = self.workspace(T, B, I, H)
@@ -131,11 +134,12 @@ class Kernel:
         }  # fmt: skip
         o = self.buffers
         Hp, Ip, W = o["C"].shape[2], o["dX"].shape[2], self.variant.V * self.variant.L
-        numbers = (T, B, I, H, Hp, Ip, o["G"].shape[2], self.threads, len(steps), o["scratch"].shape[1] // (12 * W + 4 * self.variant.L),
-                   o["scratch"].shape[1])  # fmt: skip
+        size = o["scratch"].shape[1]
+        segment = size // (12 * W + 4 * self.variant.L)
+        numbers = (T, B, I, H, Hp, Ip, o["G"].shape[2], self.threads, len(steps), segment, size)
         arrays = {**index, **{n: values[n] for n in GIVEN}, **o}
         self.library.run(ctypes.byref(State(*numbers, *(arrays[n].ctypes.data for n in INDICES + GIVEN + BUFFERS))))
         return {
-            "value": o["loss"].sum(dtype=np.float64), "y": o["Y"][1:, :, :H], "W": o["dWU"][:, :H], "U": o["dWU"][:, Hp : Hp + I],
-            "b": o["db"], "x": o["dX"][:, :, :I], "h0": o["dH"][:, :H], "c0": o["dC"][:, :H],
+            "value": o["loss"].sum(dtype=np.float64), "y": o["Y"][1:, :, :H],
+            "W": o["dWU"][:, :H], "U": o["dWU"][:, Hp : Hp + I], "b": o["db"], "x": o["dX"][:, :, :I], "h0": o["dH"][:, :H], "c0": o["dC"][:, :H],
         }  # fmt: skip

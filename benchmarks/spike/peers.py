@@ -1,6 +1,6 @@
 """Peers: the same LSTM gradient in several systems, each in a process of its own that times one repetition at a time.
 
-Run as a module with a peer's name and the four sizes; every line read asks for one repetition, answered by a line of JSON.
+Run as a module with a peer's name and the four sizes; every line read names a call, answered by its seconds.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def ragged(values: Arrays) -> NDArray[np.int64]:
 
 
 def generated(values: Arrays, folder: Path) -> dict[str, Call]:
-    """The fastest variant, on two threads."""
+    """Build the fastest variant, on two threads."""
     kernel = Kernel(Variant(), folder, THREADS)
     return {"kernel": lambda: kernel(values)}
 
@@ -143,7 +143,7 @@ def compare(label: str, found: Arrays, exact: Arrays, tolerance: float = 1e-5) -
 
 @contextmanager
 def prepared(peer: str, sizes: tuple[int, ...]) -> Iterator[dict[str, Call]]:
-    """The peer's calls, each checked against the reference and warmed up."""
+    """Give the peer's calls, each checked against the reference and warmed up."""
     values = reference.problem(*sizes)
     full, lengths = reference.gradient(values), ragged(values)
     with tempfile.TemporaryDirectory() as folder:
@@ -156,16 +156,14 @@ def prepared(peer: str, sizes: tuple[int, ...]) -> Iterator[dict[str, Call]]:
 
 
 def serve(peer: str, sizes: tuple[int, ...]) -> None:
-    """Answer every line of standard input with the seconds of one repetition of each call."""
+    """Answer every line of standard input, a label, with the seconds of one repetition."""
     with prepared(peer, sizes) as calls:
-        print("ready", flush=True)
-        for _ in sys.stdin:
-            seconds = {}
-            for label, call in calls.items():
-                start = time.perf_counter()
-                call()
-                seconds[label] = time.perf_counter() - start
-            print(json.dumps(seconds), flush=True)
+        print(json.dumps(list(calls)), flush=True)
+        for line in sys.stdin:
+            call = calls[line.strip()]
+            start = time.perf_counter()
+            call()
+            print(time.perf_counter() - start, flush=True)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 def problem(T: int, B: int, I: int, H: int, seed: int = 0) -> dict[str, NDArray[np.float32]]:  # noqa: E741
-    """Seeded float32 arrays: x (T, B, I), h0 and c0 (B, H), W (4H, H), U (4H, I), b (4H); gates in the order i, f, g, o."""
+    """Draw float32 arrays: x (T, B, I), h0, c0 (B, H), W (4H, H), U (4H, I), b (4H); gates in the order i, f, g, o."""
     draw = np.random.default_rng(seed).standard_normal
     shapes = {"x": (T, B, I), "h0": (B, H), "c0": (B, H), "W": (4 * H, H), "U": (4 * H, I), "b": (4 * H,)}
     scale = {"W": H**-0.5, "U": I**-0.5}
@@ -15,7 +15,7 @@ def problem(T: int, B: int, I: int, H: int, seed: int = 0) -> dict[str, NDArray[
 
 
 def sigmoid(x: NDArray) -> NDArray:
-    """The logistic function."""
+    """Logistic function."""
     return 1 / (1 + np.exp(-x))
 
 

@@ -69,8 +69,9 @@ def _cell(system: System, cell: Cell, made: Adjoints, slopes: dict[str, Draft]) 
     first = [slopes[cell.value.name]] if cell.function is not None else []
     if through:
         made.lines += _chain_rule(system, cell, through, bool(explicit))
-    lines = [*_solved(system, cell, through), _system_line(system, cell, through, explicit)]
-    _add(made, cell.sensitivity, *first, *sent, *lines)
+    solved, plain = _solved(system, cell, through), _system_line(system, cell, through, explicit)
+    _add(made, cell.sensitivity, *first, *sent, *(solved or [plain]))
+    made.lines += [plain] if solved else []
 
 
 def _times(system: System, cell: Cell, box: Box) -> Box:
@@ -239,5 +240,3 @@ def all_slopes(system: System, lines: list[Draft]) -> dict[str, Draft]:
     """The lines that define D, by the name of the cell's value."""
     curved = [cell for cell in system.cells if cell.function is not None]
     return dict(zip([cell.value.name for cell in curved], [line for line in lines if line.rule == "slopes"], strict=True))
-
-

@@ -94,5 +94,3 @@ def updates(system: System, computing: dict[Target, list[Draft]]) -> list[Draft]
         because = (what, f"{sign}, of a size set by the rate ", system.rate, ".")
         lines.append(draft(7, "weight update" if parameter is not None else "update", left, terms((system.minimised, step_box)), because=because))
     return lines
-
-

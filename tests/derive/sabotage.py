@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 
 import sympy as sp
 
 from derive import arrays as A
-from derive.arithmetic import Add, Div, MatMul, Mul, Neg, Transpose, same_shape
+from derive.arithmetic import Add, Div, MatMul, Mul, Neg, Transpose, add, same_shape
 from derive.derivation import Derivation
 from derive.errors import ShapeError
 from derive.nodes import At, Kind, Node, Number, Pick, Quantity, Window, walk
@@ -44,6 +45,10 @@ def without(derivation: Derivation, equation: Equation) -> Derivation:
     return replace(derivation, recurrence=replace(derivation.recurrence, equations=made))
 
 
+def _same(node: Node) -> Node:
+    return node
+
+
 def _zero(expr: Node) -> bool:
     return isinstance(expr, A.Zeros) or (isinstance(expr, Number) and expr.value == 0)
 
@@ -53,34 +58,34 @@ def changes(expr: Node, derivation: Derivation) -> Iterator[tuple[str, Node]]:
     yield "sign", Neg(expr)
     yield "factor 1.01", Mul(Number(sp.Rational(101, 100)), expr)
     for node in dict.fromkeys(walk(expr)):
-        for operator, other in _at(node, derivation):
+        for operator, build in _at(node, derivation):
             try:
-                yield operator, substitute(expr, {node: other})
+                yield operator, substitute(expr, {node: build()})
             except ShapeError:
                 continue
 
 
-def _at(node: Node, derivation: Derivation) -> Iterator[tuple[str, Node]]:
+def _at(node: Node, derivation: Derivation) -> Iterator[tuple[str, Callable[[], Node]]]:
     match node:
         case Add():
             for i in range(len(node.args)):
                 rest = node.args[:i] + node.args[i + 1 :]
-                yield "dropped term", rest[0] if len(rest) == 1 else Add(*rest)
-                yield "sign of a term", Add(*node.args[:i], Neg(node.args[i]), *node.args[i + 1 :])
+                yield "dropped term", partial(add, list(rest))
+                yield "sign of a term", partial(Add, *node.args[:i], Neg(node.args[i]), *node.args[i + 1 :])
         case At():
-            yield "lag + 1", At(node.quantity, node.lag + 1)
-            yield "lag - 1", At(node.quantity, node.lag - 1)
+            yield "lag + 1", partial(At, node.quantity, node.lag + 1)
+            yield "lag - 1", partial(At, node.quantity, node.lag - 1)
             for other in derivation.recurrence.quantities:
                 if other.kind == Kind.TIMED and other != node.quantity and same_shape(other.shape, node.shape):
-                    yield "swapped operand", At(other, node.lag)
+                    yield "swapped operand", partial(At, other, node.lag)
         case Quantity():
             if len(node.shape) == 2:
-                yield "transpose", Transpose(node)
+                yield "transpose", partial(Transpose, node)
         case Transpose():
-            yield "transpose", node.args[0]
+            yield "transpose", partial(_same, node.args[0])
         case A.Outer() | MatMul() | Div():
-            yield "swapped operands", node.func(*node.args[::-1])
+            yield "swapped operands", partial(node.func, *node.args[::-1])
         case A.TimeSum() | A.Within():
             start, stop = node.window.bounds
-            yield "window off by one", node.func(node.args[0], Window((start or 0) + 1, stop))
-            yield "window off by one", node.func(node.args[0], Window(start, -1 if stop is None else stop - 1))
+            yield "window off by one", partial(node.func, node.args[0], Window((start or 0) + 1, stop))
+            yield "window off by one", partial(node.func, node.args[0], Window(start, -1 if stop is None else stop - 1))

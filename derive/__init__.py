@@ -1,0 +1,47 @@
+"""Derivation: recurrences as equations, and their gradients as equations.
+
+Names are imported when first used, so that `import derive` costs nothing where SymPy is not needed.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+
+_HOMES = {
+    "load": "language",
+    "parse": "language",
+    "Builder": "builder",
+    "Recurrence": "recurrence",
+    "RecurrenceError": "errors",
+    "Derivation": "derivation",
+    "gradient": "adjoint",
+    "pullback": "adjoint",
+    "tangent": "tangent",
+    "prove": "proof",
+    "stock_names": "files",
+    **dict.fromkeys(("t", "T", "steps", "sum_over", "within"), "operators"),
+}
+_FUNCTIONS = frozenset(
+    "tanh sigmoid relu softplus exp log sqrt sin cos abs sign erf gelu atan minimum maximum".split()
+)
+_ARRAYS = {
+    "softmax": "Softmax", "log_softmax": "LogSoftmax", "logsumexp": "LogSumExp", "sum": "Sum", "mean": "Mean", "dot": "Dot",
+    "norm2": "Norm2", "outer": "Outer", "concat": "Concat", "diag": "Diag", "cross_entropy": "CrossEntropy", "layer_norm": "LayerNorm",
+    "each": "Each",
+}  # fmt: skip
+
+__all__ = sorted({*_HOMES, *_FUNCTIONS, *_ARRAYS})
+
+
+def __getattr__(name: str) -> object:
+    if name in _FUNCTIONS:
+        return import_module("derive.operators").elementwise(name)
+    if name in _ARRAYS:
+        return getattr(import_module("derive.arrays"), _ARRAYS[name])
+    if name not in _HOMES:
+        raise AttributeError(f"module 'derive' has no attribute {name!r}")
+    return getattr(import_module(f"derive.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,114 @@
+"""Printer: what text and LaTeX share: walking boxes, and breaking long formulas at signs and between factors.
+
+A formula is first cut into fragments, between which a line may end; fragments are then filled into lines.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from functools import singledispatchmethod
+
+from derive.present.names import Look, looks
+from derive.sections.boxes import Big, Box, Circled, Fence, Glyph, Listing, Name, Row, Terms, walk_boxes
+from derive.steps import Step
+
+MINUS = "−"
+
+
+def width(text: str) -> int:
+    """How many columns a text takes."""
+    return sum(0 if unicodedata.combining(c) else (2 if unicodedata.east_asian_width(c) in "WF" else 1) for c in text)
+
+
+def boxes_of(found: Iterable[Step]) -> list[Box]:
+    """Every box of the steps, in order."""
+    return [box for step in found for part in (step.before, *step.after, *step.because) if isinstance(part, Box) for box in walk_boxes(part)]
+
+
+def names_of(found: Sequence[Step]) -> Mapping[str, Look]:
+    """How the names in the steps look."""
+    boxes = boxes_of(found)
+    taken = [sign for box in boxes if isinstance(box, Glyph) for sign in (box.latex, box.text)]
+    return looks((box.name for box in boxes if isinstance(box, Name)), taken)
+
+
+class Printer:
+    """Prints boxes as strings. Subclasses say how each kind looks (`show`), and how signs and parentheses do."""
+
+    space, minus, plus, circle = " ", MINUS, "+", "∘"
+
+    def __init__(self, names: Mapping[str, Look]) -> None:
+        self.names = names
+
+    @singledispatchmethod
+    def show(self, box: Box) -> str:
+        """The box on one line."""
+        raise TypeError(f"no printing of {type(box).__name__}")
+
+    def pair(self, kind: str, body: str, box: Box) -> tuple[str, str]:
+        """The two delimiters of a fence."""
+        return kind[0], kind[1]
+
+    def fragments(self, box: Box, deep: bool = False) -> list[str]:
+        """The box in pieces between which a line may end: at signs; `deep` also between factors."""
+        match box:
+            case Terms():
+                return self._terms(box, deep)
+            case Row():
+                return self._row(box, deep)
+            case Circled() if deep:
+                return [f"{self.circle} {self.show(part)}" if place else self.show(part) for place, part in enumerate(box.parts)]
+            case Listing(parts, separator) if separator == ",":
+                shown = [self.fragments(part, deep) for part in parts]
+                return [piece + ("," if last and place < len(shown) - 1 else "")
+                        for place, pieces in enumerate(shown) for last, piece in self._marked(pieces)]  # fmt: skip
+            case Fence(body, kind) if kind == "()":
+                return self._fence(box, deep)
+            case Big():
+                pieces = self.fragments(box.body, deep)
+                return [self.head(box) + self.space + pieces[0], *pieces[1:]]
+        return [self.show(box)]
+
+    def head(self, box: Big) -> str:
+        """The sign of a sum with its bounds."""
+        raise NotImplementedError
+
+    @staticmethod
+    def _marked(pieces: list[str]) -> list[tuple[bool, str]]:
+        return [(place == len(pieces) - 1, piece) for place, piece in enumerate(pieces)]
+
+    def _terms(self, box: Terms, deep: bool) -> list[str]:
+        found: list[str] = []
+        for place, (negative, term) in enumerate(box.terms):
+            pieces = self.fragments(term, deep)
+            sign = (self.minus if negative else "") if not place else f"{self.minus if negative else self.plus} "
+            found += [sign + pieces[0], *pieces[1:]]
+        return found
+
+    def _row(self, box: Row, deep: bool) -> list[str]:
+        inner = [self.fragments(part, deep) for part in box.parts]
+        found = inner[0]
+        for pieces in inner[1:]:
+            found = [*found, *pieces] if deep else [*found[:-1], found[-1] + self.space + pieces[0], *pieces[1:]]
+        return found
+
+    def _fence(self, box: Fence, deep: bool) -> list[str]:
+        pieces = self.fragments(box.body, deep)
+        left, right = self.pair(box.pair, "", box.body)
+        if len(pieces) == 1:
+            return [f"{left}{pieces[0]}{right}"]
+        return [left + pieces[0], *pieces[1:-1], pieces[-1] + right]
+
+
+def filled(pieces: Sequence[tuple[str, int]], first: int, rest: int) -> list[list[str]]:
+    """Pieces with their widths, filled into lines of at most so many columns (a piece that is wider stands alone)."""
+    lines: list[list[str]] = [[]]
+    room = first
+    for piece, wide in pieces:
+        if lines[-1] and wide + 1 > room:
+            lines.append([])
+            room = rest
+        lines[-1].append(piece)
+        room -= wide + 1
+    return lines
