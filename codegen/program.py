@@ -293,3 +293,9 @@ def reads(statement: Statement) -> list[Read]:
         case PickStep():
             return [Read(statement.buffer)]
     return [Read(e.buffer, e.lag) for e in elements(statement.element) if isinstance(e, Load)]
+
+
+def solves(action: Action) -> list[Solve]:
+    """The steady states that an action solves for."""
+    parts = action.body if isinstance(action, Loop) else (action,)
+    return [part for part in parts if isinstance(part, Solve)]

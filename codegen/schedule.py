@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from codegen.program import (
     Accumulate, Action, Buffer, Fill, Loop, OuterSum, Phase, PickStep, Program, Segment, Solve, Statement, reads,
+    solves,
 )  # fmt: skip
 from codegen.unknowns import choose_cut, is_affine, redirect
 from codegen.verify import verify
@@ -58,18 +59,13 @@ def _is_used(buffer: Buffer, phases: Mapping[str, Phase]) -> bool:
         buffer.name == s.out or any(read.buffer == buffer.name for read in reads(s))
         for phase in phases.values() for part in phase.segments() for s in part.statements
     ) or any(
-        buffer.name in pair for phase in phases.values() for a in phase.actions for solve in _solves(a) for pair in solve.cut
+        buffer.name in pair for phase in phases.values() for a in phase.actions for solve in solves(a) for pair in solve.cut
     )  # fmt: skip
-
-
-def _solves(action: Action) -> list[Solve]:
-    parts = action.body if isinstance(action, Loop) else (action,)
-    return [part for part in parts if isinstance(part, Solve)]
 
 
 def _tape(phases: Mapping[str, Phase]) -> frozenset[str]:
     forward = {s.out for part in phases["forward"].segments() for s in part.statements}
-    forward |= {state for action in phases["forward"].actions for solve in _solves(action) for state, _ in solve.cut}
+    forward |= {state for action in phases["forward"].actions for solve in solves(action) for state, _ in solve.cut}
     later = {
         read.buffer
         for name, phase in phases.items() if name != "forward"

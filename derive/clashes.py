@@ -1,4 +1,4 @@
-"""Clashes: operands whose shapes do not fit, and the declarations in the file -> a hint that names the line to change."""
+"""Clashes: operands whose shapes do not fit, and the file's declarations -> a hint that names the line to change."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Declared:
     inferred: set[str] = field(default_factory=set)
 
     def hint(self, operands: tuple[Node, ...], wanted: Shape | None = None) -> str:
-        """What to declare instead so that operands agree with each other, or with a wanted shape; empty where unknown."""
+        """What to declare so that operands agree with each other, or with a wanted shape; empty where unknown."""
         shaped = [node for node in operands if node.shape]
         if wanted is None:
             if not shaped:
@@ -50,8 +50,9 @@ class Declared:
         name = f"{quantity.name}[t]" if quantity.kind == Kind.TIMED else quantity.name
         line = declaration(name, ", ".join(str(size) for size in shape))
         if quantity.name in self.inferred:
-            return f"{quantity.name} is not declared, and was taken to be {shape_text(quantity.shape)}; did you mean {line}?"
-        return f"{quantity.name} was declared {shape_text(quantity.shape)} on line {self.lines[quantity.name]}; did you mean {line}?"
+            return f"{quantity.name} was taken to be {shape_text(quantity.shape)}; did you mean {line}?"
+        where = f"{shape_text(quantity.shape)} on line {self.lines[quantity.name]}"
+        return f"{quantity.name} was declared {where}; did you mean {line}?"
 
 
 def _change(node: Node, shape: Shape) -> tuple[Quantity, Shape] | None:

@@ -146,7 +146,7 @@ class Comparison:
 
     def _vanishes(self, difference: Scalar) -> bool:
         """Whether a difference cancels: as it is, or once repeated values are written out."""
-        return any(all(map(_is_zero, self._cases(form))) for form in self._forms(sp.expand(difference)))
+        return any(all(map(_is_zero, self._cases(form))) for form in self._forms(difference))
 
     def _forms(self, expr: Scalar) -> Iterator[Scalar]:
         while True:
@@ -207,8 +207,14 @@ class Comparison:
 
 
 def _is_zero(expr: Scalar) -> bool:
-    """Whether an expression is zero as a rational function."""
-    expr = sp.expand(expr)
-    if expr == 0 or expr.is_Rational or expr.count_ops() > SWOLLEN:
+    """Whether an expression is zero as a rational function; a number that is not zero at some point settles it early."""
+    if expr.is_Rational:
         return expr == 0
-    return not expr.is_polynomial() and sp.expand(sp.together(expr).as_numer_denom()[0]) == 0
+    odd = {symbol: sp.Rational(2 * place + 3, 2) for place, symbol in enumerate(sorted(expr.free_symbols, key=str))}
+    value = expr.xreplace(odd)
+    if value.is_Rational and value != 0:
+        return False
+    expr = sp.expand(expr)
+    if expr == 0 or expr.is_polynomial() or expr.count_ops() > SWOLLEN:
+        return expr == 0
+    return sp.expand(sp.together(expr).as_numer_denom()[0]) == 0

@@ -170,23 +170,23 @@ class Indexing:
         self._reach[name] = low, high, reads + 1
         self._outside, self._lagged = self._outside + low + high, self._lagged + (low + high) * (reads + 1)
         if self._outside > MAX_REACH or self._lagged > MAX_LAGGED:
-            raise self.source.error(tree, "too many long lags", f"together they reach more than {MAX_REACH} values outside the steps, "
-                                    "or read them too often; use fewer or shorter ones")  # fmt: skip
+            hint = f"together they reach more than {MAX_REACH} values outside the steps, or read them too often"
+            raise self.source.error(tree, "too many long lags", hint)
 
     def position(self, tree: ast.expr) -> Position:
         """`t`, `t-1`, `T`, `T+1`, `0`, `-1`."""
         match tree:
-            case ast.Name(id="t" | "T"):
-                return Position(0, tree.id)
+            case ast.Name(id="t" | "T" as anchor):
+                return Position(0, anchor)
             case ast.Constant() if _is_integer(tree):
                 return Position(int(self.source.decimal(tree)), "")
-            case ast.UnaryOp(op=ast.USub(), operand=ast.Constant()) if _is_integer(tree.operand):
-                return Position(-int(self.source.decimal(tree.operand)), "")
-            case ast.BinOp(op=ast.Add() | ast.Sub(), left=ast.Name(id="t" | "T"), right=ast.Constant()) if _is_integer(
-                tree.right
-            ):
-                shift = int(self.source.decimal(tree.right))
-                return Position(shift if isinstance(tree.op, ast.Add) else -shift, tree.left.id)
+            case ast.UnaryOp(op=ast.USub(), operand=ast.Constant() as shift) if _is_integer(shift):
+                return Position(-int(self.source.decimal(shift)), "")
+            case ast.BinOp(
+                op=ast.Add() | ast.Sub(), left=ast.Name(id="t" | "T" as anchor), right=ast.Constant() as shift
+            ) if _is_integer(shift):
+                distance = int(self.source.decimal(shift))
+                return Position(distance if isinstance(tree.op, ast.Add) else -distance, anchor)
         raise self.source.error(tree, f"[{self.source.written(tree)}] is not a step", STEPS)
 
     def window(self, tree: ast.expr) -> Window:
@@ -194,8 +194,8 @@ class Indexing:
         match tree:
             case ast.Name(id="steps"):
                 return Window()
-            case ast.Subscript(value=ast.Name(id="steps"), slice=ast.Slice(step=None)):
-                bounds = [None if b is None else self.position(b) for b in (tree.slice.lower, tree.slice.upper)]
+            case ast.Subscript(value=ast.Name(id="steps"), slice=ast.Slice(lower=lower, upper=upper, step=None)):
+                bounds = [None if bound is None else self.position(bound) for bound in (lower, upper)]
                 if all(b is None or not b.anchor for b in bounds):
                     return Window(*(None if b is None else b.offset for b in bounds))
         stride = isinstance(tree, ast.Subscript) and isinstance(tree.slice, ast.Slice) and tree.slice.step is not None

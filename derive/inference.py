@@ -1,7 +1,7 @@
 """Inference: names without a declaration -> parameters whose shapes follow from where they stand.
 
-A shape follows for an operand of `@`, a term of a sum that has a shape, and one argument of `dot`, `outer` or `cross_entropy`
-whose other is known. Anything else is left alone, and the parser asks for a declaration.
+A shape follows for an operand of `@`, a term of a sum that has a shape, and one argument of `dot`, `outer` or
+`cross_entropy` whose other is known. Anything else is left alone, and the parser asks for a declaration.
 """
 
 from __future__ import annotations

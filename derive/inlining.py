@@ -13,8 +13,8 @@ from derive.nodes import Node
 class Inlining:
     """Writes lambdas out where they are called.
 
-    A lambda that reads its argument twice doubles it, and lambdas call each other, so that a short text can stand for a very
-    large expression: sizes are counted as written out, once for each shared node, and refused above the limit.
+    A lambda that reads its argument twice doubles it, and lambdas call each other, so that a short text can stand for a
+    very large expression: sizes are counted as written out, and refused above the limit.
     """
 
     def __init__(self, source: Source, lambdas: Mapping[str, ast.Lambda]) -> None:
@@ -30,7 +30,7 @@ class Inlining:
         return self._scopes[-1] if self._scopes else None
 
     def call(self, read: Callable[[ast.expr], Node], tree: ast.Call, values: list[Node]) -> Node:
-        """The body of the called lambda, with its arguments replaced. Raises RecurrenceError where lambdas form a circle."""
+        """The body of the called lambda, its arguments replaced. Raises RecurrenceError where lambdas form a circle."""
         name = tree.func.id  # type: ignore[attr-defined]
         if name in self._active:
             circle = " calls ".join([*self._active[self._active.index(name) :], name])

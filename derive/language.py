@@ -53,8 +53,10 @@ class _Reader:
         dims = self._dims()
         self.declared = Declared(self.builder.lines)
         self.indexing = Indexing(source, self.quantities, dims)
-        self.expressions = Expressions(source, self.quantities, frozenset(statements.functions), statements.lambdas, self.indexing,
-                                       self.declared)  # fmt: skip
+        functions = frozenset(statements.functions)
+        self.expressions = Expressions(
+            source, self.quantities, functions, statements.lambdas, self.indexing, self.declared
+        )
         if statements.objective is not None:
             self.expressions.objective = statements.objective.name
 
@@ -149,7 +151,8 @@ class _Reader:
         inference = Inference({**dict.fromkeys(skip, ()), **known}, timed, self.indexing.shape)
         found = inference.run(equations)
         for name, shape in found.items():
-            self.quantities[name] = self._guard(inference.places[name], self.builder.parameter, name, *shape)  # type: ignore[assignment]
+            quantity = self._guard(inference.places[name], self.builder.parameter, name, *shape)
+            self.quantities[name] = quantity  # type: ignore[assignment]
             self.declared.inferred.add(name)
             self.builder.notes.append(f"note: {name} is taken as a parameter, {shape_text(shape)}")
         self._resemblances(list(found), [expr for expr, _ in equations], sorted({*known, *found}))
@@ -208,7 +211,8 @@ class _Reader:
     ) -> None:
         """Hand an equation to the builder; a clash of shapes names the declaration to change."""
         if definition.everywhere and expr.shape not in ((), quantity.shape):
-            problem = f"{quantity.name} is declared {shape_text(quantity.shape)}, its values outside the steps are {shape_text(expr.shape)}"
+            shapes = shape_text(quantity.shape), shape_text(expr.shape)
+            problem = f"{quantity.name} is declared {shapes[0]}, its values outside the steps are {shapes[1]}"
             raise self.source.error(definition.expr, problem, self.declared.hint((expr,), quantity.shape))
         try:
             define(*args, definition.line)

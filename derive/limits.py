@@ -1,6 +1,7 @@
 """Limits for text from users: bytes -> a Python syntax tree of bounded size, or a RecurrenceError.
 
-Nothing is executed. What could exhaust Python's parser or a later stage is refused here, before and after the one `ast.parse`.
+Nothing is executed. What could exhaust Python's parser or a later stage is refused here, before and after the one
+`ast.parse`.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class Source:
             return Location(self.file, row, None, None, text)
         start = self._column(text, node.col_offset)
         same_line = getattr(node, "end_lineno", row) == row
-        end = self._column(text, node.end_col_offset) if same_line else len(text)
+        end = self._column(text, getattr(node, "end_col_offset", 0)) if same_line else len(text)
         return Location(self.file, row, start + 1, end + 1, text)
 
     def span(self, start: int, end: int) -> Location:
@@ -126,7 +127,7 @@ def read_source(text: str | bytes, file: str) -> Source:
 
 
 def _check_tokens(source: Source) -> None:
-    """Names are short and ASCII, and brackets do not nest too deeply; Python itself would fold odd letters into plain ones."""
+    """Refuse names that are long or not ASCII, which Python would fold into plain letters, and deep brackets."""
     depth = 0
     for piece in _PIECES.finditer(source.text):
         if piece.group(1) is not None:

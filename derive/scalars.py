@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 
 import sympy as sp
 
+from derive.arrays import EPSILON
+
 Scalar = sp.Expr
 
 
@@ -52,6 +54,17 @@ def slope(name: str, x: Scalar, y: Scalar, at: Callable[..., Scalar]) -> Scalar:
     return SLOPES[name](x, y, at)
 
 
+def softmax_jacobian(y: Sequence[Scalar]) -> list[list[Scalar]]:
+    """The derivatives of softmax by its arguments, through its values: diag(y) - y y'."""
+    return [[a * (int(i == j) - b) for j, b in enumerate(y)] for i, a in enumerate(y)]
+
+
+def layer_norm_jacobian(y: Sequence[Scalar], scatter: Scalar) -> list[list[Scalar]]:
+    """The derivatives of layer_norm by its arguments, through its values and its scatter: (I - 1/n - y y'/n)/scatter."""
+    size = len(y)
+    return [[(int(i == j) - (1 + a * b) / size) / scatter for j, b in enumerate(y)] for i, a in enumerate(y)]
+
+
 def canonical(expr: Scalar) -> Scalar:
     """One form for all equal rational functions of the symbols."""
     if expr.is_Atom:
@@ -87,6 +100,16 @@ class Values:
     def logsumexp(self, row: Sequence[Scalar]) -> Scalar:
         """The logarithm of the sum of exponentials of a row."""
         return self.lookup("logsumexp", *map(self.form, row))
+
+    def layer_norm(self, row: Sequence[Scalar]) -> list[Scalar]:
+        """A row less its mean, over its scatter."""
+        args = tuple(map(self.form, row))
+        return [self.lookup("layer_norm", i, *args) for i in range(len(args))]
+
+    def scatter(self, row: Sequence[Scalar]) -> Scalar:
+        """What layer_norm divides by: the root of a row's variance plus a little."""
+        mean = sp.Add(*row) / len(row)
+        return self.call("sqrt", sp.Add(*((x - mean) ** 2 for x in row)) / len(row) + EPSILON)
 
     def signs(self, x: Scalar) -> tuple[Scalar, Scalar]:
         """Two indicators: whether x is positive, and whether it is zero."""
@@ -161,16 +184,23 @@ class Graph:
         return self._node(y, [(sp.sympify(x), slope(name, at, y, self.values.call))])
 
     def softmax(self, row: Sequence[Scalar]) -> list[Scalar]:
-        """Softmax of a row; its Jacobian is diag(y) - y y'."""
-        row = [sp.sympify(x) for x in row]
+        """Softmax of a row."""
         y = self.values.softmax([self.resolved(x) for x in row])
-        return [self._node(a, [(x, a * (int(i == j) - b)) for j, (x, b) in enumerate(zip(row, y, strict=True))]) for i, a in enumerate(y)]
+        return self._row(y, row, softmax_jacobian(y))
+
+    def layer_norm(self, row: Sequence[Scalar]) -> list[Scalar]:
+        """A row less its mean, over its scatter."""
+        at = [self.resolved(x) for x in row]
+        y = self.values.layer_norm(at)
+        return self._row(y, row, layer_norm_jacobian(y, self.values.scatter(at)))
 
     def logsumexp(self, row: Sequence[Scalar]) -> Scalar:
         """The logarithm of the sum of exponentials of a row; its slopes are softmax."""
-        row = [sp.sympify(x) for x in row]
         at = [self.resolved(x) for x in row]
-        return self._node(self.values.logsumexp(at), list(zip(row, self.values.softmax(at), strict=True)))
+        return self._row([self.values.logsumexp(at)], row, [self.values.softmax(at)])[0]
+
+    def _row(self, values: Sequence[Scalar], row: Sequence[Scalar], jacobian: Sequence[Sequence[Scalar]]) -> list[Scalar]:
+        return [self._node(y, list(zip(map(sp.sympify, row), slopes, strict=True))) for y, slopes in zip(values, jacobian, strict=True)]
 
     def signs(self, x: Scalar) -> tuple[Scalar, Scalar]:
         """Two indicators, without slope."""

@@ -81,8 +81,8 @@ class _Sorter:
     def run(self, tree: ast.Module) -> Statements:
         for place, statement in enumerate(tree.body):
             match statement:
-                case ast.Expr(value=ast.Constant(value=str())) if place == 0:
-                    self.found.title = " ".join(statement.value.value.split())
+                case ast.Expr(value=ast.Constant(value=str() as title)) if place == 0:
+                    self.found.title = " ".join(title.split())
                 case ast.AnnAssign():
                     self._annotated(statement)
                 case ast.Assign(targets=[target]):
@@ -105,8 +105,8 @@ class _Sorter:
                 hint = "the title is the first statement; comments begin with #"
             case ast.Lambda():
                 hint = keyword_hint("lambda")
-            case ast.Call(func=ast.Name(id="minimize" | "maximize")):
-                hint = f"give the objective a name: E = {value.func.id}(…)"
+            case ast.Call(func=ast.Name(id="minimize" | "maximize" as sense)):
+                hint = f"give the objective a name: E = {sense}(…)"
             case ast.Compare(ops=[ast.Eq()]):
                 hint = "an equation is written with one ="
         return self.source.error(value, "an expression alone is not a statement of the language", hint)

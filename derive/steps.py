@@ -63,7 +63,7 @@ def steps(derivation: Derivation) -> tuple[Step, ...]:
     made = adjoints(system, all_slopes(system, slopes))
     lemma = gradients(system, made)
     changes = updates(system, made.computing)
-    drafts = [*first, *structure(system), *inversion(system), *slopes, *made.lines, *lemma, *changes]
+    drafts = [*first, *structure(system, set(made.computing)), *inversion(system), *slopes, *made.lines, *lemma, *changes]
     drafts += algorithm(system, {**computing, **made.computing}, changes)
     return _numbered(drafts)
 

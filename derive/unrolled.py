@@ -220,7 +220,7 @@ class Unrolled:
             case A.LogSumExp():
                 return np.apply_along_axis(self.scalars.logsumexp, -1, v[0])
             case A.LayerNorm():
-                return np.apply_along_axis(self._layer_norm, -1, v[0])
+                return np.apply_along_axis(self.scalars.layer_norm, -1, v[0])
             case A.Outer():
                 return np.outer(v[0], v[1])
             case A.Concat():
@@ -251,7 +251,3 @@ class Unrolled:
 
     def _log_softmax(self, z: np.ndarray) -> np.ndarray:
         return np.apply_along_axis(lambda row: array(row - self.scalars.logsumexp(row)), -1, z)
-
-    def _layer_norm(self, a: np.ndarray) -> np.ndarray:
-        centred = a - np.sum(a) / len(a)
-        return centred / self.scalars.call("sqrt", np.sum(centred * centred) / len(a) + A.EPSILON)

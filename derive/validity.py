@@ -1,6 +1,7 @@
 """Validity: a drafted Recurrence -> the same Recurrence with notes, or an error that names what is wrong.
 
-Checks what single statements cannot see: missing equations, time where there is none, values beyond the wrong end, cycles.
+Checks what single statements cannot see: missing equations, time where there is none, values beyond the wrong end,
+cycles.
 """
 
 from __future__ import annotations

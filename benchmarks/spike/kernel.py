@@ -117,7 +117,8 @@ class Kernel:
             "G": (T, B, 4 * Hp + v.pad), "C": (T + 1, B, Hp), "Y": (T + 1, B, Hp), "dX": (T, B, Ip),
             "TC": (T, B, Hp) if v.keep_tanh else (0,), "dH": (B, Hp), "dC": (B, Hp), "dWU": (4 * H, Hp + Ip),
             "db": (4 * H,), "loss": (B, v.L), "Wf": (4 * Hp, H), "Wb": (4 * Hp, Hp), "Uf": (4 * Hp, I),
-            "Ub": (4 * Hp, Ip), "bf": (4 * Hp,), "zero": (max(Hp, Ip),), "scratch": (self.threads, segment * (12 * W + 4 * v.L)),
+            "Ub": (4 * Hp, Ip), "bf": (4 * Hp,), "zero": (max(Hp, Ip),),
+            "scratch": (self.threads, segment * (12 * W + 4 * v.L)),
         }  # fmt: skip
         return {name: zeros(*shape) for name, shape in shapes.items()}
 
@@ -141,5 +142,6 @@ class Kernel:
         self.library.run(ctypes.byref(State(*numbers, *(arrays[n].ctypes.data for n in INDICES + GIVEN + BUFFERS))))
         return {
             "value": o["loss"].sum(dtype=np.float64), "y": o["Y"][1:, :, :H],
-            "W": o["dWU"][:, :H], "U": o["dWU"][:, Hp : Hp + I], "b": o["db"], "x": o["dX"][:, :, :I], "h0": o["dH"][:, :H], "c0": o["dC"][:, :H],
+            "W": o["dWU"][:, :H], "U": o["dWU"][:, Hp : Hp + I], "b": o["db"],
+            "x": o["dX"][:, :, :I], "h0": o["dH"][:, :H], "c0": o["dC"][:, :H],
         }  # fmt: skip

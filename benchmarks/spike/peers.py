@@ -1,11 +1,12 @@
 """Peers: the same LSTM gradient in several systems, each in a process of its own that times one repetition at a time.
 
-Run as a module with a peer's name and the four sizes; every line read names a call, answered by its seconds.
+Run as a module with a peer's name, threads and the four sizes; every line read names a call, answered by its seconds.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import tempfile
 import time
@@ -20,7 +21,6 @@ from numpy.typing import NDArray
 from benchmarks.spike import reference
 from benchmarks.spike.kernel import Arrays, Kernel, Variant, compiled
 
-THREADS = 2
 PEAK_LOOPS = 1_000_000  # about 7 ms a core
 Call = Callable[[], Arrays]
 
@@ -51,36 +51,36 @@ def ragged(values: Arrays) -> NDArray[np.int64]:
     return np.sort(np.random.default_rng(5).integers(T // 4, T + 1, B))[::-1].copy()
 
 
-def generated(values: Arrays, folder: Path) -> dict[str, Call]:
-    """Build the fastest variant, on two threads."""
-    kernel = Kernel(Variant(), folder, THREADS)
+def generated(values: Arrays, folder: Path, threads: int) -> dict[str, Call]:
+    """Build the fastest variant."""
+    kernel = Kernel(Variant(), folder, threads)
     return {"kernel": lambda: kernel(values)}
 
 
-def variants(values: Arrays, folder: Path) -> dict[str, Call]:
-    """Every variant, then one thread, and ragged lengths on the fastest."""
-    kernels = {label: Kernel(variant, folder, THREADS) for label, variant in VARIANTS.items()}
+def variants(values: Arrays, folder: Path, threads: int) -> dict[str, Call]:
+    """Build every variant, and the fastest once more for ragged lengths."""
+    kernels = {label: Kernel(variant, folder, threads) for label, variant in VARIANTS.items()}
     calls: dict[str, Call] = {label: lambda k=k: k(values) for label, k in kernels.items()}  # type: ignore[misc]
-    single, uneven, lengths = Kernel(Variant(), folder, 1), Kernel(Variant(), folder, THREADS), ragged(values)
-    calls["one thread"] = lambda: single(values)
+    uneven, lengths = Kernel(Variant(), folder, threads), ragged(values)
     calls[f"ragged, {lengths.mean() / len(values['x']):.0%} of the steps"] = lambda: uneven(values, lengths)
     return calls
 
 
-def peak(values: Arrays, folder: Path) -> dict[str, Call]:
+def peak(values: Arrays, folder: Path, threads: int) -> dict[str, Call]:
     """Multiply-adds on registers only, on as many threads."""
     library = compiled(Path(__file__).parent / "peak.c", folder / "peak.so")
     library.peak.restype = c_long
 
     def spin() -> Arrays:
-        library.peak(c_long(PEAK_LOOPS), c_long(THREADS))
+        library.peak(c_long(PEAK_LOOPS), c_long(threads))
         return {}
 
     return {"FMA peak": spin}
 
 
-def jax_scan(values: Arrays, folder: Path) -> dict[str, Call]:
+def jax_scan(values: Arrays, folder: Path, threads: int) -> dict[str, Call]:
     """JAX: scan over steps with merged gates and U @ x hoisted, jit around value and gradient."""
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])  # its pools take their size from this
     import jax
     import jax.numpy as jnp
 
@@ -105,11 +105,11 @@ def jax_scan(values: Arrays, folder: Path) -> dict[str, Call]:
     return {"JAX scan, jit": call}
 
 
-def torch_lstm(values: Arrays, folder: Path) -> dict[str, Call]:
+def torch_lstm(values: Arrays, folder: Path, threads: int) -> dict[str, Call]:
     """Torch's built-in LSTM (oneDNN), value and gradient."""
     import torch
 
-    torch.set_num_threads(THREADS)
+    torch.set_num_threads(threads)
     (_, _, n), H = values["x"].shape, values["h0"].shape[1]
     lstm = torch.nn.LSTM(n, H)
     names = {"W": lstm.weight_hh_l0, "U": lstm.weight_ih_l0, "b": lstm.bias_ih_l0}
@@ -142,12 +142,12 @@ def compare(label: str, found: Arrays, exact: Arrays, tolerance: float = 1e-5) -
 
 
 @contextmanager
-def prepared(peer: str, sizes: tuple[int, ...]) -> Iterator[dict[str, Call]]:
+def prepared(peer: str, threads: int, sizes: tuple[int, ...]) -> Iterator[dict[str, Call]]:
     """Give the peer's calls, each checked against the reference and warmed up."""
     values = reference.problem(*sizes)
     full, lengths = reference.gradient(values), ragged(values)
     with tempfile.TemporaryDirectory() as folder:
-        calls = PEERS[peer](values, Path(folder))
+        calls = PEERS[peer](values, Path(folder), threads)
         for label, call in calls.items():
             exact = reference.gradient(values, lengths) if label.startswith("ragged") else full
             compare(label, call(), exact)
@@ -155,16 +155,18 @@ def prepared(peer: str, sizes: tuple[int, ...]) -> Iterator[dict[str, Call]]:
         yield calls
 
 
-def serve(peer: str, sizes: tuple[int, ...]) -> None:
+def serve(peer: str, threads: int, sizes: tuple[int, ...]) -> None:
     """Answer every line of standard input, a label, with the seconds of one repetition."""
-    with prepared(peer, sizes) as calls:
+    # processor time on one thread: it leaves out what other processes take
+    clock = time.process_time if threads == 1 else time.perf_counter
+    with prepared(peer, threads, sizes) as calls:
         print(json.dumps(list(calls)), flush=True)
         for line in sys.stdin:
             call = calls[line.strip()]
-            start = time.perf_counter()
+            start = clock()
             call()
-            print(time.perf_counter() - start, flush=True)
+            print(clock() - start, flush=True)
 
 
 if __name__ == "__main__":
-    serve(sys.argv[1], tuple(map(int, sys.argv[2:])))
+    serve(sys.argv[1], int(sys.argv[2]), tuple(map(int, sys.argv[3:])))

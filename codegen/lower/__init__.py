@@ -92,7 +92,7 @@ class _Lowering:
             cotangents=self.cotangents,
             defaults={name: float(value) for name, value in self.recurrence.defaults.items()},
             least=self._least(),
-            zero=self.derivations["gradient"].zero if "gradient" in self.derivations else frozenset(),
+            zero=next((d.zero for d in self.derivations.values()), frozenset()),
         )
         return schedule(program, drafts)
 

@@ -26,11 +26,17 @@ _PART = re.compile(r"([A-Za-z]+)(\d*)\Z")
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How a name is printed; scripted says that its LaTeX already has a subscript."""
+    """How a name is printed: in text, and in LaTeX as a base and what stands in its subscript."""
 
     text: str
-    latex: str
-    scripted: bool = False
+    base: str
+    subscript: str = ""
+
+    def latex(self, sub: str = "") -> str:
+        """The LaTeX, with a further subscript where one is given."""
+        parts = [part for part in (self.subscript, sub) if part]
+        joined = r",\,".join(parts)
+        return f"{self.base}_{{{joined}}}" if parts else self.base
 
 
 def _split(word: str) -> tuple[str, str] | None:
@@ -67,8 +73,7 @@ def look(name: str) -> Look:
         base = rf"{accent[1]}{{{base}}}"
     else:
         text = "_".join([text + digits, *parts[1:]])
-    latex = base + (f"_{{{','.join(_subscript(part) for part in subscripts)}}}" if subscripts else "")
-    return Look(text, latex, bool(subscripts))
+    return Look(text, base, ",".join(_subscript(part) for part in subscripts))
 
 
 def as_written(name: str) -> Look:
@@ -82,8 +87,8 @@ def looks(names: Iterable[str], taken: Iterable[str]) -> Mapping[str, Look]:
     found: dict[str, Look] = {}
     for name in dict.fromkeys(names):
         shown = look(name)
-        if shown.latex in used or shown.text in used:
+        if shown.latex() in used or shown.text in used:
             shown = as_written(name)
         found[name] = shown
-        used |= {shown.latex, shown.text}
+        used |= {shown.latex(), shown.text}
     return found

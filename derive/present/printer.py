@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import singledispatchmethod
 
 from derive.present.names import Look, looks
-from derive.sections.boxes import Big, Box, Circled, Fence, Glyph, Listing, Name, Row, Terms, walk_boxes
+from derive.sections.boxes import Big, Box, Call, Circled, Fence, Glyph, Listing, Name, Row, Script, Terms, walk_boxes
 from derive.steps import Step
 
 MINUS = "−"
@@ -24,6 +24,12 @@ def width(text: str) -> int:
 def boxes_of(found: Iterable[Step]) -> list[Box]:
     """Every box of the steps, in order."""
     return [box for step in found for part in (step.before, *step.after, *step.because) if isinstance(part, Box) for box in walk_boxes(part)]
+
+
+def juxtaposed(box: Call) -> bool:
+    """Whether a call is written without parentheses: `diag f′(z)`."""
+    inner = box.arguments[0]
+    return isinstance(box.head, Glyph) and box.head.text == "diag" and isinstance(inner, Call) and isinstance(inner.head, Script)
 
 
 def names_of(found: Sequence[Step]) -> Mapping[str, Look]:

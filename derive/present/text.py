@@ -6,13 +6,13 @@ import textwrap
 from functools import singledispatchmethod
 
 from derive.derivation import Derivation
-from derive.present.printer import MINUS, Printer, filled, names_of, width
+from derive.nodes import ATOM, PRODUCT
+from derive.present.printer import Printer, filled, juxtaposed, names_of, width
 from derive.present.references import REFERENCES, cited
 from derive.sections.boxes import (
-    TRANSPOSED, Big, Box, Call, Choice, Circled, Fence, Fraction, Glyph, Listing, Name, Partial, Relation, Row, Script, Terms, Unfolding,
+    Big, Box, Call, Choice, Circled, Fence, Fraction, Glyph, Listing, Name, Partial, Relation, Row, Script, Terms, Unfolding,
 )  # fmt: skip
 from derive.sections.boxes import fenced as bracketed
-from derive.nodes import ATOM, PRODUCT
 from derive.steps import SECTIONS, Step, steps
 
 _RAISED = {"2": "²", "3": "³", "4": "⁴", "5": "⁵", "6": "⁶", "7": "⁷", "8": "⁸", "9": "⁹"}
@@ -39,6 +39,7 @@ class TextPrinter(Printer):
     def _(self, box: Script) -> str:
         shown = self.show(box.base)
         if box.sub is not None:
+            shown = f"({shown})" if isinstance(box.base, Name) and "_" in shown else shown
             sub = self.show(box.sub).replace(", ", ",")
             shown += f"_{sub}" if sub.replace("′", "").isalnum() else f"_{{{sub}}}"
         if box.sup is None:
@@ -50,7 +51,7 @@ class TextPrinter(Printer):
 
     @show.register
     def _(self, box: Call) -> str:
-        spaced = isinstance(box.head, Glyph) and box.head.text == "diag" and len(box.arguments) == 1 and isinstance(box.arguments[0], Call)
+        spaced = juxtaposed(box)
         inner = ", ".join(self.show(argument) for argument in box.arguments)
         return f"{self.show(box.head)} {inner}" if spaced else f"{self.show(box.head)}({inner})"
 
@@ -91,7 +92,7 @@ class TextPrinter(Printer):
     @show.register
     def _(self, box: Choice) -> str:
         sign = _SIGNS.get(box.relation, box.relation)
-        return f"({self.show(box.then)} if {self.show(box.left)} {sign} {self.show(box.right)} else {self.show(box.otherwise)})"
+        return f"{self.show(box.then)} if {self.show(box.left)} {sign} {self.show(box.right)} else {self.show(box.otherwise)}"
 
     @show.register
     def _(self, box: Relation) -> str:
@@ -166,5 +167,3 @@ def to_text(derivation: Derivation, width: int = 100) -> str:
             lines += textwrap.wrap(f"[{key}] {entry.authors} ({entry.year}). {entry.title}.", width, subsequent_indent="    ")
     return "\n".join(lines) + "\n"
 
-
-__all__ = ["MINUS", "TRANSPOSED", "TextPrinter", "to_text"]

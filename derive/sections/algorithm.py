@@ -39,7 +39,8 @@ def _block(block: Block, lines: Mapping[Target, list[Draft]], shown: set[Draft])
                 if line not in shown:
                     shown.add(line)
                     rule = RULES["steady"] + " " + RULES[block.kind] if group.steady and block.kind != "steady" else RULES[block.kind]
-                    found.append(_line("at all steps" if line.rule == "slopes" and "for" in rule else rule, line))
+                    beside = line.rule in ("slopes", "explicit derivative") and block.kind in ("forward", "backward", "steady")
+                    found.append(_line(("compute" if block.kind == "steady" else "at all steps") if beside else rule, line))
     return found
 
 

@@ -152,6 +152,11 @@ class Choice(Box):
     then: Box
     otherwise: Box
 
+    @property
+    def binds(self) -> int:
+        """Looser than a sum."""
+        return SUM - 1
+
 
 @dataclass(frozen=True, slots=True)
 class Relation(Box):
@@ -207,7 +212,7 @@ def terms(*entries: tuple[bool, Box]) -> Box:
     flat: list[tuple[bool, Box]] = []
     for negative, box in entries:
         inner = box.terms if isinstance(box, Terms) else ((False, box),)
-        flat += [(negative != sign, part) for sign, part in inner]
+        flat += [(negative != sign, fenced(part, SUM)) for sign, part in inner]
     if not flat:
         return ZERO
     return flat[0][1] if len(flat) == 1 and not flat[0][0] else Terms(tuple(flat))

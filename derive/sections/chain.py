@@ -6,17 +6,17 @@ from dataclasses import dataclass, field
 
 from derive.arithmetic import MatMul, is_number
 from derive.arrays import Zeros
-from derive.nodes import At, Kind, Node, Pick, Quantity, T
+from derive.nodes import At, Pick, Quantity, T
 from derive.recurrence import Target, reads
 from derive.sections.boxes import (
-    DOTS, ZERO, Big, Box, Call, Glyph, Listing, Partial, Relation, circled, inverse, row, terms, transposed, with_index,
+    DOTS, ZERO, Big, Box, Listing, Partial, Relation, circled, inverse, row, terms, with_index,
 )  # fmt: skip
 from derive.sections.draft import Draft, draft
-from derive.sections.inversion import PRIMED, entries, index_form, own_block, slopes_line
+from derive.sections.inversion import PRIMED, entries, index_form, own_block
 from derive.sections.notation import step
 from derive.sections.system import Cell, Signed, System
 
-WHY = "What the value's adjoint receives, times the slope; it needs no inverse of D, so zero slopes are exact."
+WHY = "All that the value receives, times the slope; no inverse of the slopes is needed, so that slopes of zero are exact."
 
 
 @dataclass
@@ -65,7 +65,7 @@ def _cell(system: System, cell: Cell, made: Adjoints, slopes: dict[str, Draft]) 
     sent: list[Draft] = []
     held = system.sum(explicit)
     if explicit and held != partial and (through or cell.function is not None):
-        sent = [draft(5, "objective", partial, held, because="What the objective itself sends, as an explicit function of the signals.")]
+        sent = [draft(5, "explicit derivative", partial, held, because="What the objective itself sends, as an explicit function of the signals.")]
     first = [slopes[cell.value.name]] if cell.function is not None else []
     if through:
         made.lines += _chain_rule(system, cell, through, bool(explicit))
@@ -86,12 +86,14 @@ def _chain_rule(system: System, cell: Cell, through: list[Signed], explicit: boo
     left = system.partial(cell) if explicit else ZERO
     s = system.sensitivity(cell)
     sent = system.sum(through)
-    because = "Every bias depends on the values it was computed from; what the objective has explicitly is the sum over all of them."
+    because = "The objective's explicit derivative is the sum over all biases that this value enters."
+    if not explicit:
+        because = "The objective does not depend on this value explicitly, so the sum over all biases that it enters is zero."
     if cell.form == "plain":
         return [*lines, draft(5, "chain rule", left, terms((False, s), (True, sent)), because=because, source="seung2005")]
     if cell.form == "slope":
         left = _times(system, cell, left) if explicit else ZERO
-        right = terms((False, s), *((True, _times(system, cell, term)) for term in _each(system, through)))
+        right = terms((False, s), *((not negative, _times(system, cell, box)) for negative, box in _each(system, through)))
         return [*lines, draft(5, "chain rule", left, right, because=because, source="seung2005")]
     matrix = factored(system, cell, through)
     if matrix is not None:
@@ -103,8 +105,8 @@ def _chain_rule(system: System, cell: Cell, through: list[Signed], explicit: boo
     return [*lines, draft(5, "chain rule", left, terms((False, own), (True, sent)), because=because, source="seung2005")]
 
 
-def _each(system: System, entries_in: list[Signed]) -> list[Box]:
-    return [terms((negative, system.notation.box(node))) for negative, node in entries_in]
+def _each(system: System, entries_in: list[Signed]) -> list[tuple[bool, Box]]:
+    return [(negative, system.notation.box(node)) for negative, node in entries_in]
 
 
 def _indexed(system: System, cell: Cell) -> Draft:
@@ -157,18 +159,18 @@ def _solved(system: System, cell: Cell, through: list[Signed]) -> list[Draft]:
 def _system_line(system: System, cell: Cell, through: list[Signed], explicit: list[Signed]) -> Draft:
     """s = D (what comes through the system + ∂R/∂v)."""
     s, partial = system.sensitivity(cell), system.partial(cell)
-    boxes = _each(system, through) + ([partial] if explicit else [])
+    boxes = _each(system, through) + ([(False, partial)] if explicit else [])
     if cell.function is None:
         held = system.sum(explicit)
-        after = [terms(*((False, box) for box in boxes))]
+        after = [terms(*boxes)]
         if not through and explicit and held != partial:
             after.append(held)
         because = "Nothing nonlinear stands between the bias and the value, so the sensitivity is the value's adjoint."
         return draft(5, "adjoint system", s, *after, because=because, source="werbos1990")
     if len(boxes) <= 2:
-        right = terms(*((False, _times(system, cell, box)) for box in boxes))
+        right = terms(*((negative, _times(system, cell, box)) for negative, box in boxes))
     else:
-        right = _times(system, cell, terms(*((False, box) for box in boxes)))
+        right = _times(system, cell, terms(*boxes))
     return draft(5, "adjoint system", s, right, because=WHY, source="werbos1990" if cell.timed else "pineda1987")
 
 

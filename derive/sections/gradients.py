@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from derive.arithmetic import Add
 from derive.arrays import Outer, TimeSum, Zeros
-from derive.nodes import At, Kind, Node, Pick, Quantity
+from derive.nodes import At, Node, Pick, Quantity
 from derive.recurrence import Target
 from derive.sections.boxes import Big, Box, Glyph, Listing, Name, Partial, Terms, row, terms, with_index
 from derive.sections.chain import Adjoints

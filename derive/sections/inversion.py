@@ -98,7 +98,7 @@ def _scalar(expr: sp.Expr, value: Box) -> Box:
         known = function_sign(names[expr.func]) if names.get(expr.func) in FUNCTIONS else operator(names.get(expr.func, f"ar{expr.func.__name__[1:]}"))
         return Call(known if expr.func is not sp.erfinv else Script(function_sign("erf"), sup=Glyph("⁻¹", "-1")), (_scalar(expr.args[0], value),))
     if expr.is_Add:
-        return terms(*((False, _scalar(part, value)) for part in sorted(expr.args, key=lambda part: part.is_number and part < 0)))
+        return terms(*((False, _scalar(part, value)) for part in sorted(expr.args, key=lambda part: (part.could_extract_minus_sign(), str(part)))))
     if expr.is_Mul or expr.is_Pow:
         top, bottom = expr.as_numer_denom()
         if bottom != 1:

@@ -6,8 +6,8 @@ from derive import arrays as A
 from derive.arithmetic import Abstract, Add, Apply, Div, MatMul, Mul, Neg
 from derive.nodes import At, Node, Pick, Quantity
 from derive.recurrence import reads
-from derive.sections.boxes import ONE, Big, Box, Call, Fraction, Name, operator, row, with_index
-from derive.sections.notation import Notation
+from derive.sections.boxes import ONE, Big, Box, Call, Fence, Fraction, Listing, Name, Script, operator, row, terms, with_index
+from derive.sections.notation import Notation, size
 
 Leaf = At | Pick | Quantity
 Product = tuple[bool, tuple[Box, ...]]
@@ -40,9 +40,27 @@ def jacobian(notation: Notation, node: Node, leaf: Leaf) -> list[Product] | None
         case Apply() | Abstract() if len(node.operands) == 1 and len(node.shape) < 2:
             slope = Call(notation.applied(node, getattr(node, "order", 0) + 1), (notation.box(node.operands[0]),))
             return _before(diagonal(slope) if node.shape else slope, jacobian(notation, node.operands[0], leaf))
+        case A.Concat() if len(node.shape) == 1:
+            return _stacked(notation, node, leaf)
+        case A.Slice() if len(node.shape) == len(node.args[0].shape) == 1:
+            inner = jacobian(notation, node.args[0], leaf)
+            rows = Listing(tuple(size(part) for part in node.spec[0]), ":")
+            return None if inner is None else [(False, (Script(Fence(_matrix(notation, inner, True), "()"), sub=rows),))]
         case A.Each() | A.Argument():
             return jacobian(notation, node.args[0], leaf)
     return None
+
+
+def _matrix(notation: Notation, products: list[Product], vector: bool) -> Box:
+    unit = notation.identity if vector else ONE
+    return terms(*((negative, row(*factors) if factors else unit) for negative, factors in products))
+
+
+def _stacked(notation: Notation, node: A.Concat, leaf: Leaf) -> list[Product] | None:
+    found = [jacobian(notation, arg, leaf) for arg in node.args]
+    if any(part is None for part in found):
+        return None
+    return [(False, (Fence(Listing(tuple(_matrix(notation, part, True) for part in found), ";"), "[]"),))]  # type: ignore[arg-type]
 
 
 def _before(factor: Box, inner: list[Product] | None) -> list[Product] | None:

@@ -6,13 +6,13 @@ from itertools import groupby
 
 from derive.nodes import At, Kind, Node, Pick, Quantity, Shape, T
 from derive.recurrence import Equation, Recurrence, Target, reads
-from derive.sections.boxes import DOTS, LAST, Box, Call, Fence, Glyph, Listing, Name, Relation, Script, Unfolding
+from derive.sections.boxes import DOTS, LAST, Box, Call, Fence, Glyph, Listing, Name, Relation, Script, Unfolding, row
 from derive.sections.draft import Draft, draft, listed
 from derive.sections.notation import position, size, step
 from derive.sections.system import System
 from derive.structure import Block, blocks
 
-REALS, TIMES = Glyph("ℝ", r"\mathbb{R}"), "×"
+REALS, TIMES = Glyph("ℝ", r"\mathbf{R}"), "×"
 ROLES = {
     ("input", Kind.TIMED): ("input sequences", "Given at every step; zero outside the steps."),
     ("input", Kind.SEQUENCE): ("inputs", "Given once for each sequence."),
@@ -91,7 +91,8 @@ def _objective(system: System) -> tuple[Target, Draft] | None:
     if aim is None or found is None or system.abstract:
         return None
     over = [Name(q.name) for q in system.source.of_role("parameter")]
-    because = ("To be ", f"{aim.sense}d" if aim.sense.endswith("e") else aim.sense, *((" over ", *listed(over)) if over else ()), ".")
+    sense = "minimised" if system.minimised else "maximised"
+    because = (f"To be {sense}", *((" over ", *listed(over)) if over else ()), ".")
     return found.target, draft(1, "objective", system.objective, system.notation.box(found.expr), because=because)
 
 
@@ -112,24 +113,22 @@ def _abstract(system: System) -> list[Draft]:
     verb = Glyph("max", r"\max") if aim.sense == "maximize" else Glyph("min", r"\min")
     head = Script(verb, sub=Listing(over)) if over else verb
     because = "An explicit function of these, left open; its derivatives by them are given."
-    return [draft(1, "objective", Listing((head, value), ""), because=because, source="seung2005")]
+    return [draft(1, "objective", row(head, value), because=because, source="seung2005")]
 
 
-def structure(system: System) -> list[Draft]:
-    """Which equations form which loop or solve, for the model and for the adjoint, and the unfolding in time."""
+def structure(system: System, computed: set[Target]) -> list[Draft]:
+    """Which equations form which loop or solve, for the model and for the adjoint, and the unfolding in time.
+
+    computed: the targets of the adjoint that have a line of their own.
+    """
     visible = {e.target for e in system.source.equations}
     primal = [b for b in blocks(system.primal) if any(m in visible for m in b.members)]
     lines = _blocks(system, primal, visible, "model")
     for block in primal:
         if block.kind in ("forward", "backward"):
             lines += _unfolding(system, block)
-    own = {e.target for e in system.whole.equations if _owner(e.target) in system.generated and not isinstance(e.target, Pick)}
-    adjoint = [b for b in blocks(system.whole) if any(m in own for m in b.members)]
-    return lines + _blocks(system, adjoint, own, "adjoint")
-
-
-def _owner(target: Target) -> Quantity:
-    return target.quantity if isinstance(target, Pick) else target
+    adjoint = [b for b in blocks(system.whole) if any(m in computed for m in b.members)]
+    return lines + _blocks(system, adjoint, computed, "adjoint")
 
 
 def _blocks(system: System, found: list[Block], shown: set[Target], whose: str) -> list[Draft]:

@@ -1,0 +1,214 @@
+"""Checking: a recurrence -> the Problem that the gradient checker solves, and its Report.
+
+The reference is the Program run in NumPy; what is checked is the compiled kernel. Without an objective, random cotangents stand in
+for one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from codegen.driver import compile as compile_kernel
+from codegen.gradcheck import Problem, Report
+from codegen.gradcheck import check as check_problem
+from codegen.kernel import Kernel
+from codegen.lower import lower
+from codegen.probes import Probes, find_probes, is_analytic
+from codegen.program import Buffer, Program, size_value, solves
+from derive.language import load, parse
+from derive.recurrence import Recurrence
+from derive.tangent import tangent
+
+POSITIVE_AFTER = 10  # draws near a kink, or without a finite value, before only positive values are drawn
+SIZES = (3, 2, 5, 4, 7, 6, 9, 8)
+
+
+def check(
+    recurrence: Recurrence | str | bytes | Path,
+    dtype: str = "float64",
+    dims: Mapping[str, int] | None = None,
+    steps: int = 7,
+    batch: int = 3,
+    seed: int = 0,
+    kernel: Kernel | None = None,
+) -> Report:
+    """Check a recurrence's compiled gradient against numeric differentiation, entry by entry.
+
+    dims: sizes by name (by default all different); steps, batch: sizes of the values drawn, at random from `seed`; kernel: what is
+    checked, compiled when not given.
+    Raises: RecurrenceError for what cannot be computed; ValueError for sizes.
+    """
+    if not isinstance(recurrence, Recurrence):
+        recurrence = parse(recurrence) if isinstance(recurrence, bytes) or "\n" in str(recurrence) else load(recurrence)
+    if steps < 1 or batch < 1:
+        raise ValueError(f"a check needs at least one step and one sequence, not steps={steps}, batch={batch}")
+    program = lower(recurrence)
+    sizes = choose_dims(program, dims or {})
+    subject = kernel if kernel is not None else compile_kernel(recurrence, dtype)
+    trial = _Checking(recurrence, program, subject, dtype, sizes, steps, batch, np.random.default_rng([seed, 1]))
+    return check_problem(trial.problem(), dtype=dtype, seed=seed)
+
+
+def choose_dims(program: Program, given: Mapping[str, int]) -> dict[str, int]:
+    """Sizes for every dim: those given, and for the others small ones that differ. Raises ValueError for unknown names."""
+    for name, size in given.items():
+        if name not in program.dims:
+            raise ValueError(f"{program.name} has no dim {name}; it has {', '.join(program.dims) or 'none'}")
+        if size < 1:
+            raise ValueError(f"the dim {name} must be at least 1, not {size}")
+    free = (size for size in SIZES if size not in given.values())
+    return {name: given[name] if name in given else next(free, 3) for name in program.dims}
+
+
+@dataclass
+class _Checking:
+    recurrence: Recurrence
+    program: Program
+    kernel: Kernel
+    dtype: str
+    dims: dict[str, int]
+    steps: int
+    batch: int
+    rng: np.random.Generator
+    draws: int = 0
+    shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def problem(self) -> Problem:
+        """The problem as callables on arrays."""
+        settles = any(solves(action) for phase in self.program.phases.values() for action in phase.actions)
+        phase = "gradient" if "gradient" in self.program.phases else "pullback"
+        return Problem(
+            value=self.value,
+            gradient=self.gradient,
+            draw=self.draw,
+            free=tuple(self.program.results[phase]),
+            analytic=is_analytic(self.recurrence),
+            reference_gradient=lambda values: self._gradient(self.reference, values),
+            kernel_value=self._kernel_value if self.dtype == "float64" else None,
+            path={label: label not in self.program.zero for label in self.program.results[phase]},
+            kink_distance=self.kink_distance,
+            saturation=self.saturation if self.probes.saturating else None,
+            jvp=self.jvp,
+            precision=1e-13 if settles else float(np.finfo(np.float64).eps),
+            weaknesses=tuple(self._weaknesses()),
+        )
+
+    # -- values
+
+    def draw(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """Random values for every argument, of unit size for inputs and of a size that neither dies nor explodes for weights."""
+        self.draws += 1
+        values = {}
+        for buffer in self.program.buffers.values():
+            if buffer.role == "argument" and buffer.label and buffer.name not in self.program.cotangents.values():
+                drawn = self._scale(buffer) * rng.standard_normal(self._shape(buffer))
+                default = self.program.defaults.get(buffer.label)
+                drawn = np.asarray(default) if default is not None else drawn
+                values[buffer.label] = np.abs(drawn) + 0.05 if self.draws > POSITIVE_AFTER and default is None else drawn
+        return values
+
+    def _shape(self, buffer: Buffer) -> tuple[int, ...]:
+        lead = {"shared": (), "sequence": (self.batch,), "timed": (self.steps, self.batch)}[buffer.kind]
+        return (*lead, *(size_value(size, self.dims) for size in buffer.shape))
+
+    def _scale(self, buffer: Buffer) -> float:
+        shape = tuple(size_value(size, self.dims) for size in buffer.shape)
+        return 0.6 / np.sqrt(shape[-1]) if buffer.kind == "shared" and len(shape) == 2 else 0.6
+
+    # -- the reference, and what is under test
+
+    @cached_property
+    def reference(self) -> Kernel:
+        """The program in NumPy, float64."""
+        return Kernel(self.program, "float64")
+
+    @cached_property
+    def cotangents(self) -> dict[str, np.ndarray]:
+        """Random cotangents for every signal, where there is no objective."""
+        return {
+            label: self.rng.standard_normal(self._shape(self.program.buffers[name]))
+            for label, name in self.program.cotangents.items() if name in self.program.buffers
+        }  # fmt: skip
+
+    def value(self, values: Mapping[str, np.ndarray]) -> complex:
+        """The objective by the reference, for float64 or complex128 values."""
+        return self._value(self.reference, values)
+
+    def _value(self, kernel: Kernel, values: Mapping[str, np.ndarray]) -> complex:
+        if any(np.iscomplexobj(value) for value in values.values()):
+            kernel = Kernel(self.program, "complex128")
+        with np.errstate(all="ignore"):
+            run = kernel.forward(values, steps=self.steps, batch=self.batch)
+        if self.program.objective is not None:
+            return run.value
+        return sum(np.sum(run[label] * seed) for label, seed in self.cotangents.items())  # type: ignore[return-value]
+
+    def _kernel_value(self, values: Mapping[str, np.ndarray]) -> float:
+        return self._value(self.kernel, values)  # type: ignore[return-value]
+
+    def gradient(self, values: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        """The gradient under test."""
+        return self._gradient(self.kernel, values)
+
+    def _gradient(self, kernel: Kernel, values: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        run = kernel.forward(values, steps=self.steps, batch=self.batch)
+        return run.backward() if self.program.objective is not None else run.backward(self.cotangents)
+
+    @cached_property
+    def _tangent(self) -> tuple[Kernel, Mapping[str, object]]:
+        forward = tangent(self.recurrence)
+        return Kernel(lower(forward.recurrence, derivatives=False), "float64"), forward.tangents
+
+    def jvp(self, values: Mapping[str, np.ndarray], direction: Mapping[str, np.ndarray]) -> float:
+        """The derivative of the objective along a direction, by the tangent recurrence."""
+        kernel, names = self._tangent
+        given = dict(values)
+        for label, move in direction.items():
+            given[names[label].source()] = move  # type: ignore[attr-defined]
+        run = kernel.forward(given, steps=self.steps, batch=self.batch)
+        if self.program.objective is not None:
+            return run[names[self.program.objective].source()]  # type: ignore[attr-defined, return-value]
+        return sum(np.sum(run[names[label].source()] * seed) for label, seed in self.cotangents.items())  # type: ignore[attr-defined, return-value]
+
+    # -- where the point lies
+
+    @cached_property
+    def probes(self) -> Probes:
+        """What to look at beside the signals: distances from kinks, arguments of saturating functions."""
+        return find_probes(self.recurrence)
+
+    @cached_property
+    def _probing(self) -> Kernel:
+        return Kernel(lower(self.probes.recurrence, derivatives=False), "float64")
+
+    def kink_distance(self, values: Mapping[str, np.ndarray]) -> float:
+        """The least distance of any argument from a kink; 0 where the objective is not finite, so that values are drawn again."""
+        if not np.isfinite(self.value(values)):
+            return 0.0
+        if not self.probes.kinks:
+            return np.inf
+        run = self._probing.forward(values, steps=self.steps, batch=self.batch)
+        return min(float(np.min(np.abs(run[name]), initial=np.inf)) for name in self.probes.kinks)
+
+    def saturation(self, values: Mapping[str, np.ndarray]) -> float:
+        """The fraction of sigmoid-like units whose slope is all but zero."""
+        run = self._probing.forward(values, steps=self.steps, batch=self.batch)
+        dead = [np.abs(run[name]) > limit for name, limit in self.probes.saturating.items()]
+        return float(np.mean(np.concatenate([np.ravel(part) for part in dead])))
+
+    def _weaknesses(self) -> list[str]:
+        found = []
+        lag = max((len(ghosts) for ghosts in self.recurrence.ghosts.values()), default=0)
+        if lag and self.steps <= 2 * lag:
+            found.append(f"T = {self.steps} is not beyond twice the longest lag, {lag}: not every path through time is taken")
+        groups: dict[int, list[str]] = {}
+        for name, size in self.dims.items():
+            groups.setdefault(size, []).append(name)
+        found += [f"{' = '.join(names)} = {size}: a transposed matrix could hide" for size, names in groups.items() if len(names) > 1]
+        return found
+
