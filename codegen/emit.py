@@ -1,6 +1,6 @@
 """Emit: Program -> the source of a Cython module.
 
-Statements become loops over raw pointers in functions without the GIL; products call BLAS through one function. Templates place the
+Statements become loops over raw pointers in functions without the GIL; products run in register tiles. Templates place the
 text; everything is decided here.
 """
 
@@ -30,7 +30,7 @@ def emit(program: Program, dtype: str, fixed: Mapping[str, int] | None = None) -
     segments = sorted((part for phase in program.phases.values() for part in phase.segments()), key=lambda part: part.number)
     return environment.get_template("kernel.pyx.j2").render(
         name=program.name, dtype=dtype, ctype="double" if dtype == "float64" else "float", suffix="" if dtype == "float64" else "f",
-        blas="d" if dtype == "float64" else "s", products=any(isinstance(s, (Product, OuterSum)) for p in segments for s in p.statements),
+        products=any(isinstance(s, (Product, OuterSum)) for p in segments for s in p.statements),
         segments=[_Segment(program, order, part, fixed or {}).describe() for part in segments],
     )  # fmt: skip
 
@@ -47,7 +47,10 @@ class _Segment:
 
     def describe(self) -> dict[str, object]:
         """What the template places."""
-        body = self._body()
+        packed = list(dict.fromkeys(s.matrix for s in self.segment.statements if isinstance(s, Product) and not s.transposed))
+        sizes = {name: ", ".join(size_text(size) for size in self.buffers[name].shape) for name in packed}
+        body = [f"w_{name} = transposed(b_{name}, {sizes[name]})" for name in packed]
+        body += [*self._body(), *(f"free(w_{name})" for name in packed)]
         used = sorted({s.out for s in self.segment.statements} | {r.buffer for s in self.segment.statements for r in reads(s)}, key=self.order.index)
         return {
             "number": self.segment.number,
@@ -56,6 +59,7 @@ class _Segment:
             "values": [f"v{n}" for n in range(self.values)],
             "windows": [f"w{n}" for n in range(self.windows)],
             "axes": [f"i{n}" for n in range(self.axes)],
+            "packed": [f"w_{name}" for name in packed],
             "lines": body,
         }
 
@@ -164,15 +168,18 @@ class _Segment:
         return f"b_{read.buffer} + (t - 1{lag})*s_{read.buffer}"
 
     def _product(self, statement: Product) -> list[str]:
+        """out (rows, n) = operand (rows, m) @ matrix.T, whose transpose is made once; or, transposed, operand (rows, n) @ matrix."""
         n, m = (size_text(size) for size in self.buffers[statement.matrix].shape)
         target, operand = self._pointer(Read(statement.out)), self._pointer(statement.operand)
-        call = "multiply_transposed" if statement.transposed else "multiply"
-        return [f"{call}(b_{statement.matrix}, {operand}, {target}, rows, {n}, {m})"]
+        if statement.transposed:
+            return [f"product(rows, {m}, {n}, {operand}, {n}, 1, b_{statement.matrix}, {m}, {target})"]
+        return [f"product(rows, {n}, {m}, {operand}, {m}, 1, w_{statement.matrix}, {n}, {target})"]
 
     def _outer_sum(self, statement: OuterSum, timed: bool) -> list[str]:
         n, m = (size_text(size) for size in self.buffers[statement.out].shape)
         count = "batch*(t1 - t0 + 1)" if timed else "rows"
-        return ["t = t0", f"outer_sum({self._pointer(statement.left)}, {self._pointer(statement.right)}, b_{statement.out}, {count}, {n}, {m})"]
+        left, right = self._pointer(statement.left), self._pointer(statement.right)
+        return ["t = t0", f"product({n}, {m}, {count}, {left}, 1, {n}, {right}, {m}, b_{statement.out})"]
 
     def _pick(self, statement: PickStep) -> list[str]:
         out = self.buffers[statement.out]

@@ -152,7 +152,10 @@ class OuterSum:
 
 @dataclass(frozen=True, slots=True)
 class Accumulate:
-    """out[…, i…] = Σ element: over steps for each row where out is a sequence's, over all rows (and steps) where it is shared."""
+    """out[…, i…] = Σ element: over steps for each row where out is a sequence's, over all rows (and steps) where it is shared.
+
+    window: the steps that are summed, as a Python slice of 1..T; its start is None where the sum goes over rows alone.
+    """
 
     out: str
     element: Element

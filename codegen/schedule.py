@@ -180,6 +180,8 @@ class _Scheduler:
     def _timed(self, statement: Statement) -> bool:
         if isinstance(statement, (PickStep, Fill)):
             return False
+        if isinstance(statement, Accumulate):
+            return statement.window[0] is not None
         return self.buffers[statement.out].kind == "timed" or any(self.buffers[r.buffer].kind == "timed" for r in reads(statement))
 
     def _segment(self, order: str, statements: Sequence[Statement]) -> Segment:

@@ -91,9 +91,9 @@ def _concat(reader: Reader, tree: ast.Call) -> Node:
 def _filled(kind: Callable[..., Node], example: str, counts: tuple[int, ...]) -> Callable[[Reader, ast.Call], Node]:
     def read(reader: Reader, tree: ast.Call) -> Node:
         if len(tree.args) not in counts:
-            raise reader.source.error(
-                tree, f"{tree.func.id} takes {' or '.join(map(str, counts))} dims", f"write {example}"
-            )  # type: ignore[attr-defined]
+            name = tree.func.id  # type: ignore[attr-defined]
+            problem = f"{name} takes {plural(counts[-1], 'dim')}" + (" or fewer" if len(counts) > 1 else "")
+            raise reader.source.error(tree, problem, f"write {example}")
         return kind(*(reader.indexing.dimension(arg) for arg in tree.args))
 
     return read

@@ -177,6 +177,7 @@ class Inference:
             other = known[1 - index]
             if found is None and name in PAIRS and other:
                 self._assign(arg, other)
+                self.visit(arg, other)
             elif found is None and name == "outer" and expected and len(expected) == 2:
                 self._assign(arg, (expected[index],))
 

@@ -1,7 +1,7 @@
 """Steps: Derivation -> the numbered steps of its presentation.
 
-Input: what `derive.adjoint` returns. Output: a tuple of frozen records that `derive.present` prints as text or LaTeX. The sections
-come in one order for every recurrence; none is known by name.
+Input: what `derive.adjoint` returns. Output: a tuple of frozen records that `derive.present` prints as text or LaTeX.
+The sections come in one order for every recurrence; none is known by name.
 """
 
 from __future__ import annotations
@@ -35,10 +35,11 @@ Sentence = tuple[str | Box | int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One numbered line: before = after[0] = after[1] = …
+    """One numbered line: before = after[0] = after[1], and so on.
 
-    number: from 1, without gaps; section: a key of SECTIONS; rule: its name; before, after: display trees (`after` may be empty:
-    a statement); because: one sentence, as strings, formulas and numbers of other steps; source: a key of docs/references.bib.
+    number: from 1, without gaps; section: a key of SECTIONS; rule: its name; before, after: display trees (`after`
+    may be empty: a statement); because: one sentence, as strings, formulas and numbers of other steps; source: a key
+    of docs/references.bib.
     """
 
     number: int
@@ -63,7 +64,15 @@ def steps(derivation: Derivation) -> tuple[Step, ...]:
     made = adjoints(system, all_slopes(system, slopes))
     lemma = gradients(system, made)
     changes = updates(system, made.computing)
-    drafts = [*first, *structure(system, set(made.computing)), *inversion(system), *slopes, *made.lines, *lemma, *changes]
+    drafts = [
+        *first,
+        *structure(system, set(made.computing)),
+        *inversion(system),
+        *slopes,
+        *made.lines,
+        *lemma,
+        *changes,
+    ]
     drafts += algorithm(system, {**computing, **made.computing}, changes)
     return _numbered(drafts)
 
@@ -78,8 +87,13 @@ def _numbered(drafts: list[Draft]) -> tuple[Step, ...]:
     numbers = {id(line): number for number, line in enumerate(drafts, 1)}
     return tuple(
         Step(
-            number, line.section, line.rule, line.before, line.after,
-            tuple(numbers[id(part)] if isinstance(part, Draft) else part for part in line.because), line.source,
+            number,
+            line.section,
+            line.rule,
+            line.before,
+            line.after,
+            tuple(numbers[id(part)] if isinstance(part, Draft) else part for part in line.because),
+            line.source,
         )  # fmt: skip
         for number, line in enumerate(drafts, 1)
     )

@@ -23,6 +23,12 @@ def axes(shape: Shape, start: int = 0) -> Index:
     return tuple((start + place, ()) for place in range(len(shape)))
 
 
+def summed_steps(node: A.TimeSum) -> tuple[int | None, int | None]:
+    """The window of a sum over time; its start is never None, which says that a sum goes over rows alone."""
+    start, stop = node.window.bounds
+    return start or 0, stop
+
+
 class Statements:
     """Lowers equations one by one; `buffers` and `statements` grow. `prefix` tells generated quantities of phases apart."""
 
@@ -87,7 +93,7 @@ class Statements:
                 self.statements.append(PickStep(out, self.place(node.quantity), node.from_end, node.offset))
             case A.TimeSum():
                 element = self.elements.of(node.args[0], axes(node.shape))
-                self.statements.append(Accumulate(out, element, node.window.bounds))
+                self.statements.append(Accumulate(out, element, summed_steps(node)))
             case A.Sum() | A.Norm2() | A.Dot() | A.CrossEntropy() | RowMax() | RowSumExp() | RowSum() | RowScatter():
                 self._reduce(out, node)
             case _:
@@ -201,7 +207,7 @@ class Statements:
             summed = A.TimeSum(body.args[0], window)
             self.statements.append(OuterSum(out, self.aside(summed), self.aside(body.args[1])))
         else:
-            self.statements.append(Accumulate(out, self.elements.of(body, axes(body.shape)), window.bounds))
+            self.statements.append(Accumulate(out, self.elements.of(body, axes(body.shape)), summed_steps(term)))
 
     def _now(self, node: Node) -> Read:
         """A lagged signal copied to the current step, so that it is zero beyond each sequence's end."""

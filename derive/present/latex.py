@@ -1,7 +1,8 @@
-"""LaTeX: Derivation -> a document for pdflatex (amsmath, hyperref), its body alone, or the main equations for a notebook.
+"""LaTeX: Derivation -> a document for pdflatex (amsmath, hyperref), its body alone, or the main equations for a
+notebook.
 
-Formulas are made of boxes; the only text of the user that gets in is names, which are letters, digits and underscores, and the
-title, which is escaped.
+Formulas are made of boxes; the only text of the user that gets in is names, which are letters, digits and
+underscores, and the title, which is escaped.
 """
 
 from __future__ import annotations
@@ -19,7 +20,23 @@ from derive.present.printer import Printer, filled, juxtaposed, names_of, width
 from derive.present.references import REFERENCES, cited
 from derive.present.text import TextPrinter, plain
 from derive.sections.boxes import (
-    Big, Box, Call, Choice, Circled, Fence, Fraction, Glyph, Listing, Name, Partial, Relation, Row, Script, Terms, Unfolding, walk_boxes,
+    Big,
+    Box,
+    Call,
+    Choice,
+    Circled,
+    Fence,
+    Fraction,
+    Glyph,
+    Listing,
+    Name,
+    Partial,
+    Relation,
+    Row,
+    Script,
+    Terms,
+    Unfolding,
+    walk_boxes,
 )  # fmt: skip
 from derive.steps import SECTIONS, Step, steps
 
@@ -44,10 +61,10 @@ class LatexPrinter(Printer):
         """The box on one line. Raises TypeError for a kind without a form."""
         raise TypeError(f"no printing of {type(box).__name__}")
 
-    def pair(self, kind: str, body: str, box: Box) -> tuple[str, str]:
+    def pair(self, kind: str, body: Box) -> tuple[str, str]:
         """Delimiters that are taller around fractions."""
         left, right = {"‖‖": (r"\|", r"\|"), "||": ("|", "|")}.get(kind, (kind[0], kind[1]))
-        tall = any(isinstance(part, (Fraction, Partial, Choice, Big)) for part in walk_boxes(box))
+        tall = any(isinstance(part, (Fraction, Partial, Choice, Big)) for part in walk_boxes(body))
         return (rf"\Bigl{left}", rf"\Bigr{right}") if tall else (left, right)
 
     @show.register
@@ -73,12 +90,12 @@ class LatexPrinter(Printer):
         head = self.show(box.head)
         if head == r"\sqrt":
             return rf"\sqrt{{{inner}}}"
-        left, right = self.pair("()", "", Listing(box.arguments))
+        left, right = self.pair("()", Listing(box.arguments))
         return rf"{head}\, {inner}" if juxtaposed(box) else f"{head}{left}{inner}{right}"
 
     @show.register
     def _(self, box: Fence) -> str:
-        left, right = self.pair(box.pair, "", box.body)
+        left, right = self.pair(box.pair, box.body)
         return f"{left}{self.show(box.body)}{right}"
 
     @show.register
@@ -141,7 +158,10 @@ def formula(latex: LatexPrinter, text: TextPrinter, step: Step) -> str:
         pieces: list[tuple[str, int]] = []
         for place, part in enumerate(chain):
             shown = zip(latex.fragments(part, deep), text.fragments(part, deep), strict=True)
-            pieces += [((("= " if place and not first else "") + tex), width(plain) + 2) for first, (tex, plain) in enumerate(shown)]
+            pieces += [
+                ((("= " if place and not first else "") + tex), width(plain) + 2)
+                for first, (tex, plain) in enumerate(shown)
+            ]
         if all(wide <= COLUMNS for _, wide in pieces):
             break
     lines = [" ".join(line) for line in filled(pieces, COLUMNS, COLUMNS - 4)]
@@ -153,7 +173,11 @@ def sentence(latex: LatexPrinter, step: Step) -> str:
     """The sentence of a step, formulas in line, numbers of other steps as links."""
     parts = []
     for part in step.because:
-        parts.append(escape_prose(part) if isinstance(part, str) else (rf"\eqref{{eq:{part}}}" if isinstance(part, int) else f"${latex.show(part)}$"))
+        parts.append(
+            escape_prose(part)
+            if isinstance(part, str)
+            else (rf"\eqref{{eq:{part}}}" if isinstance(part, int) else f"${latex.show(part)}$")
+        )
     return "".join(parts)
 
 
@@ -166,8 +190,8 @@ def escape_prose(part: str) -> str:
 def to_latex(derivation: Derivation, document: bool = True) -> str:
     """The derivation as LaTeX: a complete document, or its body alone.
 
-    The document needs pdflatex with amsmath and hyperref, and two passes for its links. Raises: RecurrenceError where a node has
-    no notation.
+    The document needs pdflatex with amsmath and hyperref, and two passes for its links. Raises: RecurrenceError where
+    a node has no notation.
     """
     found = steps(derivation)
     names = names_of(found)
@@ -175,13 +199,19 @@ def to_latex(derivation: Derivation, document: bool = True) -> str:
     sections = []
     for number, group in groupby(found, key=lambda step: step.section):
         entries = []
-        for (rule, said, source), run in groupby(group, key=lambda step: (step.rule, sentence(latex, step), step.source)):
+        for (rule, said, source), run in groupby(
+            group, key=lambda step: (step.rule, sentence(latex, step), step.source)
+        ):
             lines = [{"number": step.number, "formula": formula(latex, text, step)} for step in run]
-            entries.append({"rule": escape(rule[0].upper() + rule[1:]), "sentence": said, "source": source, "lines": lines})
+            entries.append(
+                {"rule": escape(rule[0].upper() + rule[1:]), "sentence": said, "source": source, "lines": lines}
+            )
         sections.append({"number": number, "title": escape(SECTIONS[number]), "entries": entries})
     references = _references(found)
     body = _TEMPLATES.get_template("body.tex.j2").render(
-        sections=sections, references=references, widest=max((str(entry["key"]) for entry in references), key=len, default="")
+        sections=sections,
+        references=references,
+        widest=max((str(entry["key"]) for entry in references), key=len, default=""),
     )
     if not document:
         return body

@@ -1,7 +1,7 @@
 """Names: the names of a derivation -> how they look in text and in LaTeX, no two alike.
 
-Greek is spelled out in files and printed as Greek; digits, parts after an underscore and the second letter of `Wi` become
-subscripts; `W_bar` gets a bar. A name whose look is taken is printed as it is written, in typewriter letters.
+Greek is spelled out in files and printed as Greek; digits, parts after an underscore and the second letter of `Wi`
+become subscripts; `W_bar` gets a bar. A name whose look is taken is printed as it is written, in typewriter letters.
 """
 
 from __future__ import annotations
@@ -15,12 +15,20 @@ _LETTERS = "αβγδϵζηθικλμνξοπρστυφχψω"
 _CAPITALS = {"Gamma": "Γ", "Delta": "Δ", "Theta": "Θ", "Lambda": "Λ", "Xi": "Ξ", "Pi": "Π", "Sigma": "Σ", "Upsilon": "Υ",
              "Phi": "Φ", "Psi": "Ψ", "Omega": "Ω"}  # fmt: skip
 GREEK: dict[str, tuple[str, str]] = {
-    **{name: (sign, "o" if name == "omicron" else rf"\{name}") for name, sign in zip(_LOWER.split(), _LETTERS, strict=True)},
+    **{
+        name: (sign, "o" if name == "omicron" else rf"\{name}")
+        for name, sign in zip(_LOWER.split(), _LETTERS, strict=True)
+    },
     **{name: (sign, rf"\{name}") for name, sign in _CAPITALS.items()},
     "lam": ("λ", r"\lambda"),
     "eps": ("ϵ", r"\epsilon"),
 }
-ACCENTS = {"bar": ("\u0304", r"\bar"), "hat": ("\u0302", r"\hat"), "tilde": ("\u0303", r"\tilde"), "dot": ("\u0307", r"\dot")}
+ACCENTS = {
+    "bar": ("\u0304", r"\bar"),
+    "hat": ("\u0302", r"\hat"),
+    "tilde": ("\u0303", r"\tilde"),
+    "dot": ("\u0307", r"\dot"),
+}
 _PART = re.compile(r"([A-Za-z]+)(\d*)\Z")
 
 

@@ -23,13 +23,24 @@ def width(text: str) -> int:
 
 def boxes_of(found: Iterable[Step]) -> list[Box]:
     """Every box of the steps, in order."""
-    return [box for step in found for part in (step.before, *step.after, *step.because) if isinstance(part, Box) for box in walk_boxes(part)]
+    return [
+        box
+        for step in found
+        for part in (step.before, *step.after, *step.because)
+        if isinstance(part, Box)
+        for box in walk_boxes(part)
+    ]
 
 
 def juxtaposed(box: Call) -> bool:
     """Whether a call is written without parentheses: `diag f′(z)`."""
     inner = box.arguments[0]
-    return isinstance(box.head, Glyph) and box.head.text == "diag" and isinstance(inner, Call) and isinstance(inner.head, Script)
+    return (
+        isinstance(box.head, Glyph)
+        and box.head.text == "diag"
+        and isinstance(inner, Call)
+        and isinstance(inner.head, Script)
+    )
 
 
 def names_of(found: Sequence[Step]) -> Mapping[str, Look]:
@@ -52,7 +63,7 @@ class Printer:
         """The box on one line."""
         raise TypeError(f"no printing of {type(box).__name__}")
 
-    def pair(self, kind: str, body: str, box: Box) -> tuple[str, str]:
+    def pair(self, kind: str, body: Box) -> tuple[str, str]:
         """The two delimiters of a fence."""
         return kind[0], kind[1]
 
@@ -64,13 +75,24 @@ class Printer:
             case Row():
                 return self._row(box, deep)
             case Circled() if deep:
-                return [f"{self.circle} {self.show(part)}" if place else self.show(part) for place, part in enumerate(box.parts)]
-            case Listing(parts, separator) if separator == ",":
+                found = [self.fragments(part, deep) for part in box.parts]
+                return found[0] + [
+                    piece if inner else f"{self.circle} {piece}"
+                    for pieces in found[1:]
+                    for inner, piece in enumerate(pieces)
+                ]
+            case Listing(parts, separator) if separator in (",", ";"):
                 shown = [self.fragments(part, deep) for part in parts]
-                return [piece + ("," if last and place < len(shown) - 1 else "")
+                return [piece + (separator if last and place < len(shown) - 1 else "")
                         for place, pieces in enumerate(shown) for last, piece in self._marked(pieces)]  # fmt: skip
-            case Fence(body, kind) if kind == "()":
-                return self._fence(box, deep)
+            case Fence(body, kind):
+                return self._enclosed(kind, body, deep)
+            case Call(head, (argument,)) if juxtaposed(box):
+                pieces = self.fragments(argument, deep)
+                return [self.show(head) + self.space + pieces[0], *pieces[1:]]
+            case Call(head, (argument,)) if not isinstance(argument, Glyph):
+                pieces = self._enclosed("()", argument, deep)
+                return [self.show(head) + pieces[0], *pieces[1:]] if len(pieces) > 1 else [self.show(box)]
             case Big():
                 pieces = self.fragments(box.body, deep)
                 return [self.head(box) + self.space + pieces[0], *pieces[1:]]
@@ -99,9 +121,9 @@ class Printer:
             found = [*found, *pieces] if deep else [*found[:-1], found[-1] + self.space + pieces[0], *pieces[1:]]
         return found
 
-    def _fence(self, box: Fence, deep: bool) -> list[str]:
-        pieces = self.fragments(box.body, deep)
-        left, right = self.pair(box.pair, "", box.body)
+    def _enclosed(self, kind: str, body: Box, deep: bool) -> list[str]:
+        pieces = self.fragments(body, deep)
+        left, right = self.pair(kind, body)
         if len(pieces) == 1:
             return [f"{left}{pieces[0]}{right}"]
         return [left + pieces[0], *pieces[1:-1], pieces[-1] + right]

@@ -19,9 +19,13 @@ class Reference:
 
 REFERENCES = {
     "almeida1987": Reference(
-        "Luís B. Almeida", "A Learning Rule for Asynchronous Perceptrons with Feedback in a Combinatorial Environment", 1987
+        "Luís B. Almeida",
+        "A Learning Rule for Asynchronous Perceptrons with Feedback in a Combinatorial Environment",
+        1987,
     ),
-    "pineda1987": Reference("Fernando J. Pineda", "Generalization of Back-Propagation to Recurrent Neural Networks", 1987),
+    "pineda1987": Reference(
+        "Fernando J. Pineda", "Generalization of Back-Propagation to Recurrent Neural Networks", 1987
+    ),
     "seung2005": Reference("H. Sebastian Seung", "Backprop for Recurrent Networks", 2005),
     "werbos1990": Reference("Paul J. Werbos", "Backpropagation Through Time: What It Does and How to Do It", 1990),
 }

@@ -10,7 +10,22 @@ from derive.nodes import ATOM, PRODUCT
 from derive.present.printer import Printer, filled, juxtaposed, names_of, width
 from derive.present.references import REFERENCES, cited
 from derive.sections.boxes import (
-    Big, Box, Call, Choice, Circled, Fence, Fraction, Glyph, Listing, Name, Partial, Relation, Row, Script, Terms, Unfolding,
+    Big,
+    Box,
+    Call,
+    Choice,
+    Circled,
+    Fence,
+    Fraction,
+    Glyph,
+    Listing,
+    Name,
+    Partial,
+    Relation,
+    Row,
+    Script,
+    Terms,
+    Unfolding,
 )  # fmt: skip
 from derive.sections.boxes import fenced as bracketed
 from derive.steps import SECTIONS, Step, steps
@@ -57,7 +72,7 @@ class TextPrinter(Printer):
 
     @show.register
     def _(self, box: Fence) -> str:
-        left, right = self.pair(box.pair, "", box.body)
+        left, right = self.pair(box.pair, box.body)
         return f"{left}{self.show(box.body)}{right}"
 
     @show.register
@@ -124,13 +139,20 @@ def formula(printer: TextPrinter, step: Step, columns: int) -> list[str]:
         lines = [" ".join(line) for line in filled([(piece, width(piece)) for piece in pieces], columns, columns - 4)]
         lines = [line if not place else "    " + line for place, line in enumerate(lines)]
         if all(width(line) <= columns for line in lines):
-            break
-    return lines
+            return lines
+    return [
+        part
+        for line in lines
+        for part in (textwrap.wrap(line, columns, subsequent_indent=" " * 8) if width(line) > columns else [line])
+    ]
 
 
 def sentence(printer: TextPrinter, step: Step) -> str:
     """The sentence of a step, its numbers in parentheses."""
-    return "".join(part if isinstance(part, str) else (f"({part})" if isinstance(part, int) else printer.show(part)) for part in step.because)
+    return "".join(
+        part if isinstance(part, str) else (f"({part})" if isinstance(part, int) else printer.show(part))
+        for part in step.because
+    )
 
 
 def plain(text: str) -> str:
@@ -164,6 +186,7 @@ def to_text(derivation: Derivation, width: int = 100) -> str:
         lines += ["", "References", "──────────"]
         for key in keys:
             entry = REFERENCES[key]
-            lines += textwrap.wrap(f"[{key}] {entry.authors} ({entry.year}). {entry.title}.", width, subsequent_indent="    ")
+            lines += textwrap.wrap(
+                f"[{key}] {entry.authors} ({entry.year}). {entry.title}.", width, subsequent_indent="    "
+            )
     return "\n".join(lines) + "\n"
-

@@ -38,9 +38,19 @@ def _block(block: Block, lines: Mapping[Target, list[Draft]], shown: set[Draft])
             for line in lines.get(member, []):
                 if line not in shown:
                     shown.add(line)
-                    rule = RULES["steady"] + " " + RULES[block.kind] if group.steady and block.kind != "steady" else RULES[block.kind]
-                    beside = line.rule in ("slopes", "explicit derivative") and block.kind in ("forward", "backward", "steady")
-                    found.append(_line(("compute" if block.kind == "steady" else "at all steps") if beside else rule, line))
+                    rule = (
+                        RULES["steady"] + " " + RULES[block.kind]
+                        if group.steady and block.kind != "steady"
+                        else RULES[block.kind]
+                    )
+                    beside = line.rule in ("slopes", "explicit derivative") and block.kind in (
+                        "forward",
+                        "backward",
+                        "steady",
+                    )
+                    found.append(
+                        _line(("compute" if block.kind == "steady" else "at all steps") if beside else rule, line)
+                    )
     return found
 
 

@@ -1,8 +1,8 @@
 """Boxes: the display tree of a derivation's formulas, from which text and LaTeX are both made.
 
-Input: what the sections say. Output: frozen trees of few kinds. `binds` says how tightly a box holds together, as for nodes; `fenced`
-puts parentheses where a place asks for more. A `Name` is a name of the recurrence or one that avoids all of its names; only printers
-decide how it looks.
+Input: what the sections say. Output: frozen trees of few kinds. `binds` says how tightly a box holds together, as for
+nodes; `fenced` puts parentheses where a place asks for more. A `Name` is a name of the recurrence or one that avoids
+all of its names; only printers decide how it looks.
 """
 
 from __future__ import annotations
@@ -198,7 +198,10 @@ def fenced(box: Box, level: int) -> Box:
 def row(*parts: Box) -> Box:
     """A product side by side; products among the parts are joined in."""
     flat = [piece for part in parts for piece in (part.parts if isinstance(part, Row) else (part,))]
-    held = [fenced(part, PRODUCT) if place < len(flat) - 1 or not isinstance(part, Big) else part for place, part in enumerate(flat)]
+    held = [
+        fenced(part, PRODUCT) if place < len(flat) - 1 or not isinstance(part, Big) else part
+        for place, part in enumerate(flat)
+    ]
     return held[0] if len(held) == 1 else Row(tuple(held))
 
 

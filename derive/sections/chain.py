@@ -9,7 +9,18 @@ from derive.arrays import Zeros
 from derive.nodes import At, Pick, Quantity, T
 from derive.recurrence import Target, reads
 from derive.sections.boxes import (
-    DOTS, ZERO, Big, Box, Listing, Partial, Relation, circled, inverse, row, terms, with_index,
+    DOTS,
+    ZERO,
+    Big,
+    Box,
+    Listing,
+    Partial,
+    Relation,
+    circled,
+    inverse,
+    row,
+    terms,
+    with_index,
 )  # fmt: skip
 from derive.sections.draft import Draft, draft
 from derive.sections.inversion import PRIMED, entries, index_form, own_block
@@ -35,9 +46,16 @@ def adjoints(system: System, slopes: dict[str, Draft]) -> Adjoints:
     """
     made = Adjoints()
     if system.cells:
-        pairs = tuple(Relation(system.sensitivity(cell), "=", Partial(system.objective, system.bias(cell))) for cell in system.cells)
+        pairs = tuple(
+            Relation(system.sensitivity(cell), "=", Partial(system.objective, system.bias(cell)))
+            for cell in system.cells
+        )
         because = "The sensitivity is the derivative of the objective by the imaginary bias."
-        made.lines.append(draft(5, "sensitivity", pairs[0] if len(pairs) == 1 else Listing(pairs), because=because, source="seung2005"))
+        made.lines.append(
+            draft(
+                5, "sensitivity", pairs[0] if len(pairs) == 1 else Listing(pairs), because=because, source="seung2005"
+            )
+        )
     for cell in reversed(system.cells):
         _cell(system, cell, made, slopes)
     _carried(system, made)
@@ -65,7 +83,15 @@ def _cell(system: System, cell: Cell, made: Adjoints, slopes: dict[str, Draft]) 
     sent: list[Draft] = []
     held = system.sum(explicit)
     if explicit and held != partial and (through or cell.function is not None):
-        sent = [draft(5, "explicit derivative", partial, held, because="What the objective itself sends, as an explicit function of the signals.")]
+        sent = [
+            draft(
+                5,
+                "explicit derivative",
+                partial,
+                held,
+                because="What the objective itself sends, as an explicit function of the signals.",
+            )
+        ]
     first = [slopes[cell.value.name]] if cell.function is not None else []
     if through:
         made.lines += _chain_rule(system, cell, through, bool(explicit))
@@ -88,12 +114,19 @@ def _chain_rule(system: System, cell: Cell, through: list[Signed], explicit: boo
     sent = system.sum(through)
     because = "The objective's explicit derivative is the sum over all biases that this value enters."
     if not explicit:
-        because = "The objective does not depend on this value explicitly, so the sum over all biases that it enters is zero."
+        because = (
+            "The objective does not depend on this value explicitly, so the sum over all biases that it enters is zero."
+        )
     if cell.form == "plain":
-        return [*lines, draft(5, "chain rule", left, terms((False, s), (True, sent)), because=because, source="seung2005")]
+        return [
+            *lines,
+            draft(5, "chain rule", left, terms((False, s), (True, sent)), because=because, source="seung2005"),
+        ]
     if cell.form == "slope":
         left = _times(system, cell, left) if explicit else ZERO
-        right = terms((False, s), *((not negative, _times(system, cell, box)) for negative, box in _each(system, through)))
+        right = terms(
+            (False, s), *((not negative, _times(system, cell, box)) for negative, box in _each(system, through))
+        )
         return [*lines, draft(5, "chain rule", left, right, because=because, source="seung2005")]
     matrix = factored(system, cell, through)
     if matrix is not None:
@@ -102,7 +135,10 @@ def _chain_rule(system: System, cell: Cell, through: list[Signed], explicit: boo
         return [*lines, draft(5, "chain rule", left, right, because="The same with matrices.", source="seung2005")]
     slopes = inverse(system.at(cell.slopes, cell))  # type: ignore[arg-type]
     own = circled(slopes, s) if len(cell.value.shape) == 2 else row(slopes, s)
-    return [*lines, draft(5, "chain rule", left, terms((False, own), (True, sent)), because=because, source="seung2005")]
+    return [
+        *lines,
+        draft(5, "chain rule", left, terms((False, own), (True, sent)), because=because, source="seung2005"),
+    ]
 
 
 def _each(system: System, entries_in: list[Signed]) -> list[tuple[bool, Box]]:
@@ -157,7 +193,7 @@ def _solved(system: System, cell: Cell, through: list[Signed]) -> list[Draft]:
 
 
 def _system_line(system: System, cell: Cell, through: list[Signed], explicit: list[Signed]) -> Draft:
-    """s = D (what comes through the system + ∂R/∂v)."""
+    """S = D (what comes through the system + ∂R/∂v)."""
     s, partial = system.sensitivity(cell), system.partial(cell)
     boxes = _each(system, through) + ([(False, partial)] if explicit else [])
     if cell.function is None:
@@ -216,7 +252,9 @@ def _boundary(system: System, made: Adjoints) -> list[Draft]:
     for from_end, reaches in sorted(zero.items(), reverse=True):
         boxes = [box for quantity, reach in reaches.items() for box in _outside(quantity, reach, from_end, system)]
         where = "after the last step" if from_end else "before the first step"
-        because = f"Nothing {where} is read by the objective; products with these are zero, whatever stands beside them."
+        because = (
+            f"Nothing {where} is read by the objective; products with these are zero, whatever stands beside them."
+        )
         lines.append(draft(5, "boundary condition", boxes[0], *boxes[1:], ZERO, because=because, source="seung2005"))
     return lines
 
@@ -225,7 +263,11 @@ def _held(system: System, carried: Quantity) -> list[Quantity]:
     """The quantities of the adjoint that a carried signal holds at its own step."""
     if not system.is_movable(carried):
         return [carried]
-    found = [r.quantity for r in reads(system.whole.equation[carried].expr) if isinstance(r, At) and r.quantity in system.generated]
+    found = [
+        r.quantity
+        for r in reads(system.whole.equation[carried].expr)
+        if isinstance(r, At) and r.quantity in system.generated
+    ]
     return list(dict.fromkeys(found)) or [carried]
 
 
@@ -241,4 +283,6 @@ def _outside(quantity: Quantity, reach: int, from_end: bool, system: System) -> 
 def all_slopes(system: System, lines: list[Draft]) -> dict[str, Draft]:
     """The lines that define D, by the name of the cell's value."""
     curved = [cell for cell in system.cells if cell.function is not None]
-    return dict(zip([cell.value.name for cell in curved], [line for line in lines if line.rule == "slopes"], strict=True))
+    return dict(
+        zip([cell.value.name for cell in curved], [line for line in lines if line.rule == "slopes"], strict=True)
+    )

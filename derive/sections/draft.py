@@ -20,7 +20,12 @@ class Draft:
 
 
 def draft(
-    section: int, rule: str, before: Box, *after: Box, because: str | tuple[str | Box | Draft, ...], source: str | None = None
+    section: int,
+    rule: str,
+    before: Box,
+    *after: Box,
+    because: str | tuple[str | Box | Draft, ...],
+    source: str | None = None,
 ) -> Draft:
     """A draft; a sentence may be a string or parts."""
     return Draft(section, rule, before, after, (because,) if isinstance(because, str) else because, source)

@@ -77,7 +77,11 @@ def _lemma_lines(system: System, cell: Cell, parameter: Quantity, part: Box, oth
 
 def updates(system: System, computing: dict[Target, list[Draft]]) -> list[Draft]:
     """One step of gradient descent, or ascent where the objective is maximised."""
-    sign = "against the gradient, since the objective is minimised" if system.minimised else "along the gradient, since the objective is maximised"
+    sign = (
+        "against the gradient, since the objective is minimised"
+        if system.minimised
+        else "along the gradient, since the objective is maximised"
+    )
     lines = []
     for label, quantity in system.derivation.gradients.items():
         parameter = system.primal.named.get(label)
@@ -92,5 +96,13 @@ def updates(system: System, computing: dict[Target, list[Draft]]) -> list[Draft]
         left = Listing((Glyph("Δ", r"\Delta"), held), "")
         what = "A step " if parameter is not None else "Where this value is learned, a step "
         because = (what, f"{sign}, of a size set by the rate ", system.rate, ".")
-        lines.append(draft(7, "weight update" if parameter is not None else "update", left, terms((system.minimised, step_box)), because=because))
+        lines.append(
+            draft(
+                7,
+                "weight update" if parameter is not None else "update",
+                left,
+                terms((system.minimised, step_box)),
+                because=because,
+            )
+        )
     return lines

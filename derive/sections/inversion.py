@@ -9,7 +9,20 @@ from derive.functions import FUNCTIONS
 from derive.nodes import At, Pick, Quantity, replace
 from derive.recurrence import reads
 from derive.sections.boxes import (
-    Box, Call, Fence, Fraction, Glyph, Listing, Partial, Script, fenced, inverse, operator, row, terms, with_index,
+    Box,
+    Call,
+    Fence,
+    Fraction,
+    Glyph,
+    Listing,
+    Partial,
+    Script,
+    fenced,
+    inverse,
+    operator,
+    row,
+    terms,
+    with_index,
 )  # fmt: skip
 from derive.sections.draft import Draft, draft
 from derive.sections.jacobian import Leaf, component, diagonal, jacobian
@@ -48,9 +61,19 @@ def inversion(system: System) -> list[Draft]:
 
 def _imaginary(system: System, cell: Cell) -> Draft:
     bias = system.bias(cell)
-    because: tuple[str | Box, ...] = ("An imaginary bias ", bias, " is added, inside the nonlinearity; in the model it is zero.")
+    because: tuple[str | Box, ...] = (
+        "An imaginary bias ",
+        bias,
+        " is added, inside the nonlinearity; in the model it is zero.",
+    )
     if cell.own:
-        because = ("The model has one bias ", cell.bias, "; the imaginary ", bias, " may differ from step to step, and equals it in the model.")
+        because = (
+            "The model has one bias ",
+            cell.bias,
+            "; the imaginary ",
+            bias,
+            " may differ from step to step, and equals it in the model.",
+        )
     elif cell.function is None:
         because = ("An imaginary bias ", bias, " is added; in the model it is zero.")
     return draft(3, "imaginary bias", system.value(cell), with_bias(system, cell), because=because, source="seung2005")
@@ -67,17 +90,26 @@ def _inverted(system: System, cell: Cell) -> list[Draft]:
     if cell.form == "slope":
         pre = system.notation.target(cell.unknown)
         head = applied(system, cell)
-        because = (head, " has no inverse: the pre-activation ", pre, " itself is taken as the unknown, and no inverse is needed.")
+        because = (
+            head,
+            " has no inverse: the pre-activation ",
+            pre,
+            " itself is taken as the unknown, and no inverse is needed.",
+        )
         known = draft(3, "no inverse", system.value(cell), Call(head, (pre,)), because=because)
         return [known, draft(3, rule_name, bias, terms((False, pre), *minus), because=unique, source=key)]
     head = inverse(applied(system, cell))
-    lines = [draft(3, rule_name, bias, terms((False, Call(head, (system.value(cell),))), *minus), because=unique, source=key)]
+    lines = [
+        draft(3, rule_name, bias, terms((False, Call(head, (system.value(cell),))), *minus), because=unique, source=key)
+    ]
     if index_form(system, cell):
         i, j = system.row_index, system.column_index
         parts = [(not negative, component(system.notation, node, i, j)) for negative, node in cell.rest]
         if all(part is not None for _, part in parts):
             right = terms((False, Call(head, (with_index(system.value(cell), i),))), *parts)  # type: ignore[arg-type]
-            lines.append(draft(3, rule_name, with_index(bias, i), right, because="The same for each component.", source=key))
+            lines.append(
+                draft(3, rule_name, with_index(bias, i), right, because="The same for each component.", source=key)
+            )
     if isinstance(cell.function, Apply):
         lines.append(_inverse_function(system, cell, head))
     return lines
@@ -86,7 +118,13 @@ def _inverted(system: System, cell: Cell) -> list[Draft]:
 def _inverse_function(system: System, cell: Cell, head: Box) -> Draft:
     value = system.value(cell)
     formula = FUNCTIONS[cell.function.name].inverse(sp.Symbol("y"))  # type: ignore[union-attr, misc]
-    return draft(3, "inverse function", Call(head, (value,)), _scalar(formula, value), because="Elementwise, within the range of the function.")
+    return draft(
+        3,
+        "inverse function",
+        Call(head, (value,)),
+        _scalar(formula, value),
+        because="Elementwise, within the range of the function.",
+    )
 
 
 def _scalar(expr: sp.Expr, value: Box) -> Box:
@@ -95,10 +133,22 @@ def _scalar(expr: sp.Expr, value: Box) -> Box:
         return value
     if isinstance(expr, sp.Function):
         names = {sp.log: "log", sp.exp: "exp", sp.tan: "tan"}
-        known = function_sign(names[expr.func]) if names.get(expr.func) in FUNCTIONS else operator(names.get(expr.func, f"ar{expr.func.__name__[1:]}"))
-        return Call(known if expr.func is not sp.erfinv else Script(function_sign("erf"), sup=Glyph("⁻¹", "-1")), (_scalar(expr.args[0], value),))
+        known = (
+            function_sign(names[expr.func])
+            if names.get(expr.func) in FUNCTIONS
+            else operator(names.get(expr.func, f"ar{expr.func.__name__[1:]}"))
+        )
+        return Call(
+            known if expr.func is not sp.erfinv else Script(function_sign("erf"), sup=Glyph("⁻¹", "-1")),
+            (_scalar(expr.args[0], value),),
+        )
     if expr.is_Add:
-        return terms(*((False, _scalar(part, value)) for part in sorted(expr.args, key=lambda part: (part.could_extract_minus_sign(), str(part)))))
+        return terms(
+            *(
+                (False, _scalar(part, value))
+                for part in sorted(expr.args, key=lambda part: (part.could_extract_minus_sign(), str(part)))
+            )
+        )
     if expr.is_Mul or expr.is_Pow:
         top, bottom = expr.as_numer_denom()
         if bottom != 1:
@@ -214,7 +264,9 @@ def _indexed(system: System, cell: Cell) -> list[Draft]:
         slope = Script(applied(system, cell), sup=Glyph("⁻¹′", r"-1\,\prime"))
         own = row(Call(slope, (with_index(system.value(cell), i),)), Script(system.delta, sub=Listing((i, j), "")))
         whole = terms(*((negative, matrix) for negative, _, matrix in found))
-        right = (terms((False, own), *((negative, matrix) for negative, _, matrix in matrices[1:])), with_index(whole, i, j))  # type: ignore[assignment]
+        right = (
+            terms((False, own), *((negative, matrix) for negative, _, matrix in matrices[1:])),
+            with_index(whole, i, j),
+        )  # type: ignore[assignment]
     because = "Differentiated component by component; the slope of an inverse is the inverse of the slope."
     return [draft(4, "Jacobian", left, *right, because=because, source="seung2005")]
-

@@ -6,7 +6,21 @@ from derive import arrays as A
 from derive.arithmetic import Abstract, Add, Apply, Div, MatMul, Mul, Neg
 from derive.nodes import At, Node, Pick, Quantity
 from derive.recurrence import reads
-from derive.sections.boxes import ONE, Big, Box, Call, Fence, Fraction, Listing, Name, Script, operator, row, terms, with_index
+from derive.sections.boxes import (
+    ONE,
+    Big,
+    Box,
+    Call,
+    Fence,
+    Fraction,
+    Listing,
+    Name,
+    Script,
+    operator,
+    row,
+    terms,
+    with_index,
+)
 from derive.sections.notation import Notation, size
 
 Leaf = At | Pick | Quantity
@@ -45,7 +59,9 @@ def jacobian(notation: Notation, node: Node, leaf: Leaf) -> list[Product] | None
         case A.Slice() if len(node.shape) == len(node.args[0].shape) == 1:
             inner = jacobian(notation, node.args[0], leaf)
             rows = Listing(tuple(size(part) for part in node.spec[0]), ":")
-            return None if inner is None else [(False, (Script(Fence(_matrix(notation, inner, True), "()"), sub=rows),))]
+            return (
+                None if inner is None else [(False, (Script(Fence(_matrix(notation, inner, True), "()"), sub=rows),))]
+            )
         case A.Each() | A.Argument():
             return jacobian(notation, node.args[0], leaf)
     return None
@@ -98,7 +114,11 @@ def component(notation: Notation, node: Node, letter: Name, inner: Name | None) 
             return with_index(box, letter) if isinstance(box, (Name, Call)) else None
         case MatMul() if isinstance(node.args[0], Quantity) and inner is not None:
             part = component(notation, node.args[1], inner, None)
-            return None if part is None else Big(inner, None, row(with_index(Name(node.args[0].name), letter, inner), part))
+            return (
+                None
+                if part is None
+                else Big(inner, None, row(with_index(Name(node.args[0].name), letter, inner), part))
+            )
         case Mul():
             parts = [component(notation, arg, letter, None) for arg in node.args]
             return None if any(part is None for part in parts) else row(*parts)  # type: ignore[arg-type]

@@ -47,7 +47,12 @@ def model(system: System) -> tuple[list[Draft], dict[Target, Draft]]:
     written: dict[Target, Draft] = {}
     for name in source.functions:
         head = Name(name)
-        because = (head, " is left open: an elementwise function, with slope ", Script(head, sup=Glyph("′", r"\prime")), ".")
+        because = (
+            head,
+            " is left open: an elementwise function, with slope ",
+            Script(head, sup=Glyph("′", r"\prime")),
+            ".",
+        )
         lines.append(draft(1, "function", Call(head, (Glyph("·", r"\cdot"),)), because=because))
     for equation in source.equations:
         if isinstance(equation.target, Quantity) and equation.target.role == "objective":
@@ -56,7 +61,14 @@ def model(system: System) -> tuple[list[Draft], dict[Target, Draft]]:
     lines += written.values()
     for pick in source.arguments:
         box = Relation(system.notation.box(pick), "∈", space(pick.shape))
-        lines.append(draft(1, "value outside the steps", box, because="Given for each sequence, zero where left out; it has a gradient."))
+        lines.append(
+            draft(
+                1,
+                "value outside the steps",
+                box,
+                because="Given for each sequence, zero where left out; it has a gradient.",
+            )
+        )
     aim = _objective(system)
     if aim:
         lines.append(aim[1])
@@ -70,7 +82,11 @@ def _shapes(source: Recurrence) -> list[Draft]:
     for (role, kind), (rule, because) in ROLES.items():
         members = [q for q in shown if q.role == role and q.kind == kind]
         for shape in dict.fromkeys(q.shape for q in members):
-            names = [Call(Name(q.name), (step(0),)) if kind == Kind.TIMED else Name(q.name) for q in members if q.shape == shape]
+            names = [
+                Call(Name(q.name), (step(0),)) if kind == Kind.TIMED else Name(q.name)
+                for q in members
+                if q.shape == shape
+            ]
             left = names[0] if len(names) == 1 else Listing(tuple(names))
             lines.append(draft(1, rule, Relation(left, "∈", space(shape)), because=because))
     return lines
@@ -82,12 +98,21 @@ def _equation(system: System, equation: Equation) -> Draft:
         because, rule = "A value outside the steps 1, …, T.", "value outside the steps"
     elif not equation.timed:
         because = "Holds without time."
-    return draft(1, rule, system.notation.target(equation.target), system.notation.box(equation.expr), because=because, source=key)
+    return draft(
+        1,
+        rule,
+        system.notation.target(equation.target),
+        system.notation.box(equation.expr),
+        because=because,
+        source=key,
+    )
 
 
 def _objective(system: System) -> tuple[Target, Draft] | None:
     aim = system.source.objective
-    found = next((e for e in system.source.equations if isinstance(e.target, Quantity) and e.target.role == "objective"), None)
+    found = next(
+        (e for e in system.source.equations if isinstance(e.target, Quantity) and e.target.role == "objective"), None
+    )
     if aim is None or found is None or system.abstract:
         return None
     over = [Name(q.name) for q in system.source.of_role("parameter")]
@@ -108,7 +133,11 @@ def _abstract(system: System) -> list[Draft]:
             states.insert(-1, Glyph("…", r"\ldots"))
     value = Call(system.objective, tuple(states))
     if aim is None or not aim.abstract:
-        return [draft(1, "objective", value, because="Any function of these; its derivatives by them are given (cotangents).")]
+        return [
+            draft(
+                1, "objective", value, because="Any function of these; its derivatives by them are given (cotangents)."
+            )
+        ]
     over = tuple(Name(q.name) for q in system.source.of_role("parameter"))
     verb = Glyph("max", r"\max") if aim.sense == "maximize" else Glyph("min", r"\min")
     head = Script(verb, sub=Listing(over)) if over else verb
@@ -165,6 +194,8 @@ def _unfolding(system: System, block: Block) -> list[Draft]:
         boxes = tuple(Call(Name(q.name), (mark,)) for q in states)
         return boxes[0] if len(boxes) == 1 else Fence(Listing(boxes))
 
-    chain = Unfolding((at(marks[0]), at(marks[1]), DOTS, at(marks[2])), tuple(Name(q.name) for q in uses) if len(uses) <= 3 else ())
+    chain = Unfolding(
+        (at(marks[0]), at(marks[1]), DOTS, at(marks[2])), tuple(Name(q.name) for q in uses) if len(uses) <= 3 else ()
+    )
     because = "Unfolded, the loop is a network with a layer for each step and the same parameters in every layer."
     return [draft(2, "unfold time into space", chain, because=because, source="seung2005")]

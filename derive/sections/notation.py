@@ -1,7 +1,7 @@
 """Notation: nodes of the calculus -> boxes, in the notation of the field.
 
-`x[t-1]` becomes x(t-1), `W @ x` a product side by side, `a*b` of vectors an elementwise product, `outer(s, x)` the product with a
-transpose. Generated quantities that hold a derivative become that derivative.
+`x[t-1]` becomes x(t-1), `W @ x` a product side by side, `a*b` of vectors an elementwise product, `outer(s, x)` the
+product with a transpose. Generated quantities that hold a derivative become that derivative.
 """
 
 from __future__ import annotations
@@ -14,14 +14,37 @@ import sympy as sp
 from derive import arrays as A
 from derive.arithmetic import Abstract, Add, Apply, Div, MatMul, Mul, Neg, Pow, Transpose, Where
 from derive.errors import RecurrenceError
-from derive.functions import FUNCTIONS
+from derive.functions import FUNCTIONS, ONE_OVER_ROOT_TWO, ONE_OVER_ROOT_TWO_PI, TWO_OVER_ROOT_PI
 from derive.nodes import ATOM, POWER, PRODUCT, At, Kind, Node, Number, Pick, Quantity, T, Window, decimal, position_text
 from derive.sections.boxes import (
-    LAST, ONES, ZERO, Big, Box, Call, Choice, Fence, Fraction, Glyph, Listing, Name, Relation, Script,
-    circled, fenced, operator, row, terms, transposed,
+    LAST,
+    ONES,
+    ZERO,
+    Big,
+    Box,
+    Call,
+    Choice,
+    Fence,
+    Fraction,
+    Glyph,
+    Listing,
+    Name,
+    Relation,
+    Script,
+    circled,
+    fenced,
+    operator,
+    row,
+    terms,
+    transposed,
 )  # fmt: skip
 
 STEP = Glyph("t", "t")
+CONSTANTS = {
+    TWO_OVER_ROOT_PI.value: Glyph("(2/√π)", r"\tfrac{2}{\sqrt{\pi}}"),
+    ONE_OVER_ROOT_TWO_PI.value: Glyph("(1/√(2π))", r"\tfrac{1}{\sqrt{2\pi}}"),
+    ONE_OVER_ROOT_TWO.value: Glyph("(1/√2)", r"\tfrac{1}{\sqrt{2}}"),
+}
 
 
 def sign_text(latex: str) -> str:
@@ -47,6 +70,8 @@ def size(expr: sp.Expr) -> Box:
         return LAST
     if expr.is_Symbol:
         return Name(expr.name)
+    if expr in CONSTANTS:
+        return CONSTANTS[expr]
     if expr.is_Rational:
         text = decimal(sp.Rational(abs(expr))) if not expr.is_Integer else str(abs(expr))
         held: Box = Glyph(text, text) if text else Fraction(size(sp.Integer(abs(expr.p))), size(sp.Integer(expr.q)))
@@ -115,7 +140,9 @@ class Notation:
     @singledispatchmethod
     def box(self, node: Node) -> Box:
         """The box of a node. Raises RecurrenceError naming a type without notation."""
-        raise RecurrenceError(f"no notation for {type(node).__name__}: {node.source()[:80]}", "add it to derive/sections/notation.py")
+        raise RecurrenceError(
+            f"no notation for {type(node).__name__}: {node.source()[:80]}", "add it to derive/sections/notation.py"
+        )
 
     @box.register
     def _(self, node: Number) -> Box:
@@ -220,8 +247,13 @@ class Notation:
 
     @box.register
     def _(self, node: A.Slice) -> Box:
-        axes = tuple(Listing(tuple(size(part) for part in axis), ":") if len(axis) == 2 else size(axis[0]) for axis in node.spec)
-        return Script(Fence(self.box(node.args[0]), "()") if not self._plain(node.args[0]) else self.box(node.args[0]), sub=Listing(axes, ","))
+        axes = tuple(
+            Listing(tuple(size(part) for part in axis), ":") if len(axis) == 2 else size(axis[0]) for axis in node.spec
+        )
+        return Script(
+            Fence(self.box(node.args[0]), "()") if not self._plain(node.args[0]) else self.box(node.args[0]),
+            sub=Listing(axes, ","),
+        )
 
     def _plain(self, node: Node) -> bool:
         return isinstance(self.box(node), (Name, Call))
@@ -247,4 +279,3 @@ class Notation:
     def _(self, node: A.Within) -> Box:
         first, last = bounds(node.window)
         return row(Fence(Relation(first, "≤", Relation(STEP, "≤", last)), "[]"), self.held(node.args[0], PRODUCT))
-

@@ -1,8 +1,9 @@
-"""System: Derivation -> its cells, the equations to which an imaginary bias is added, and the names of the derivation's own symbols.
+"""System: Derivation -> its cells, the equations to which an imaginary bias is added, and the names of the
+derivation's own symbols.
 
-A cell is v = φ(F + b), v = F + b where nothing elementwise is outermost. Its sensitivity is the derivative of the objective by b.
-The adjoint's equations are read from the derivation, with carried signals put in where they are read; what does not have the
-expected form is printed as it stands.
+A cell is v = φ(F + b), v = F + b where nothing elementwise is outermost. Its sensitivity is the derivative of the
+objective by b. The adjoint's equations are read from the derivation, with carried signals put in where they are read;
+what does not have the expected form is printed as it stands.
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ Signed = tuple[bool, Node]
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """v = φ(F + b). form: `inverse` (φ can be inverted), `slope` (it cannot; the pre-activation is the unknown) or `plain` (no φ).
+    """v = φ(F + b). form: `inverse` (φ can be inverted), `slope` (it cannot; the pre-activation is the unknown) or
+    `plain` (no φ).
 
-    rest: the terms of F without the bias parameter; bias: the imaginary bias' name; own: whether the model's own bias parameter
-    lends its name; slopes: the name of D; sensitivity: the derivative by the bias.
+    rest: the terms of F without the bias parameter; bias: the imaginary bias' name; own: whether the model's own bias
+    parameter lends its name; slopes: the name of D; sensitivity: the derivative by the bias.
     """
 
     value: Quantity
@@ -101,10 +103,16 @@ class System:
             found[quantity] = by(name)
         for target, adjoint in self.derivation.adjoints.items():
             if isinstance(target, Pick) and isinstance(adjoint, Quantity):
-                found[adjoint] = lambda at, pick=target: Partial(self.objective, Call(Name(pick.quantity.name), (position(pick),)))
+                found[adjoint] = lambda at, pick=target: Partial(
+                    self.objective, Call(Name(pick.quantity.name), (position(pick),))
+                )
         for target, adjoint in self.derivation.adjoints.items():
             quantity = adjoint.quantity if isinstance(adjoint, At) else adjoint
-            if isinstance(target, Quantity) and target.role in ("parameter", "input") and isinstance(quantity, Quantity):
+            if (
+                isinstance(target, Quantity)
+                and target.role in ("parameter", "input")
+                and isinstance(quantity, Quantity)
+            ):
                 found[quantity] = by(target.name)
         return found
 
@@ -115,21 +123,32 @@ class System:
         for equation in self.primal.equations:
             for read in reads(equation.expr):
                 readers.setdefault(read if isinstance(read, Quantity) else read.quantity, set()).add(equation.target)
-        merged = {cell_function[1] for e in self.primal.equations if (cell_function := self._merged(e.target, e.expr, readers))}
+        merged = {
+            cell_function[1]
+            for e in self.primal.equations
+            if (cell_function := self._merged(e.target, e.expr, readers))
+        }
         targets = [e.target for e in self.primal.equations if isinstance(e.target, Quantity) and e.target not in merged]
         chosen = [(q, self._merged(q, self.primal.equation[q].expr, readers)) for q in targets]
         chosen = [(q, pair) for q, pair in chosen if self._sensitivity(pair[1] if pair else q) is not None]
         curved = sum(pair is not None for _, pair in chosen)
         return tuple(self._cell(q, pair, len(chosen) == 1, curved == 1) for q, pair in chosen)
 
-    def _merged(self, target: Target, expr: Node, readers: dict[Quantity, set[Target]]) -> tuple[Apply | Abstract, Quantity] | None:
+    def _merged(
+        self, target: Target, expr: Node, readers: dict[Quantity, set[Target]]
+    ) -> tuple[Apply | Abstract, Quantity] | None:
         """The function and the pre-activation of an equation that does nothing but apply the one to the other."""
         if not isinstance(target, Quantity) or not isinstance(expr, (Apply, Abstract)) or len(expr.operands) != 1:
             return None
         (read,) = expr.operands
         inner = read.quantity if isinstance(read, At) and not read.lag else read
         known = isinstance(inner, Quantity) and inner in self.primal.equation and self._sensitivity(inner) is not None
-        if not known or inner.name in self.derivation.cotangents or readers[inner] != {target} or target not in self.derivation.adjoints:
+        if (
+            not known
+            or inner.name in self.derivation.cotangents
+            or readers[inner] != {target}
+            or target not in self.derivation.adjoints
+        ):
             return None
         return expr, inner
 
@@ -138,7 +157,9 @@ class System:
         held = adjoint.quantity if isinstance(adjoint, At) else adjoint
         return held if isinstance(held, Quantity) and held in self.generated and held in self.whole.equation else None
 
-    def _cell(self, value: Quantity, pair: tuple[Apply | Abstract, Quantity] | None, alone: bool, one_slope: bool) -> Cell:
+    def _cell(
+        self, value: Quantity, pair: tuple[Apply | Abstract, Quantity] | None, alone: bool, one_slope: bool
+    ) -> Cell:
         function, pre = pair or (None, value)
         rest = signed_terms(self.primal.equation[pre].expr)
         own = next((term for negative, term in rest if not negative and self._is_bias(term, value)), None)
@@ -147,10 +168,14 @@ class System:
         form = "plain"
         if function is not None:
             form = "inverse" if isinstance(function, Abstract) or FUNCTIONS[function.name].inverse else "slope"
-        slopes = Name(self.names.fresh(*(["D"] if one_slope else []), f"D_{value.name}")) if function is not None else None
+        slopes = (
+            Name(self.names.fresh(*(["D"] if one_slope else []), f"D_{value.name}")) if function is not None else None
+        )
         sensitivity = self._sensitivity(pre)
         kept = tuple(entry for entry in rest if entry[1] is not own)
-        return Cell(value, function, form, kept, bias, own is not None, slopes, sensitivity, pre if form == "slope" else value)  # type: ignore[arg-type]
+        return Cell(
+            value, function, form, kept, bias, own is not None, slopes, sensitivity, pre if form == "slope" else value
+        )  # type: ignore[arg-type]
 
     def _is_bias(self, term: Node, value: Quantity) -> bool:
         """Whether a term is a parameter that enters nowhere but here, so that it may lend its name to the imaginary bias."""
@@ -179,7 +204,11 @@ class System:
     @staticmethod
     def _moved(expr: Node, read: At | Pick) -> Node:
         def at(inner: At) -> Node:
-            return At(inner.quantity, inner.lag + read.lag) if isinstance(read, At) else Pick(inner.quantity, read.args[1] + inner.lag)
+            return (
+                At(inner.quantity, inner.lag + read.lag)
+                if isinstance(read, At)
+                else Pick(inner.quantity, read.args[1] + inner.lag)
+            )
 
         return replace(expr, {inner: at(inner) for inner in reads(expr) if isinstance(inner, At)})
 
@@ -205,7 +234,11 @@ class System:
     def split(self, entries: list[Signed]) -> tuple[list[Signed], list[Signed]]:
         """Terms that come through the system, and those that the objective sends."""
         through = [entry for entry in entries if self.reads_adjoint(entry[1])]
-        explicit = [entry for entry in entries if not self.reads_adjoint(entry[1]) and not isinstance(entry[1], Zeros) and not is_number(entry[1], 0)]
+        explicit = [
+            entry
+            for entry in entries
+            if not self.reads_adjoint(entry[1]) and not isinstance(entry[1], Zeros) and not is_number(entry[1], 0)
+        ]
         return through, explicit
 
     # -- boxes of cells
@@ -227,7 +260,7 @@ class System:
         return terms((False, self.sum(cell.rest)), (False, self.bias(cell))) if cell.rest else self.bias(cell)
 
     def value(self, cell: Cell) -> Box:
-        """v."""
+        """V."""
         return self.notation.target(cell.value)
 
     def partial(self, cell: Cell, letter: str = "t") -> Box:
@@ -235,5 +268,5 @@ class System:
         return Partial(self.objective, self.notation.target(cell.value, letter))
 
     def sensitivity(self, cell: Cell, lag: int = 0, letter: str = "t") -> Box:
-        """s."""
+        """S."""
         return self.notation.read(cell.sensitivity, step(lag, letter) if cell.timed else None)
