@@ -15,7 +15,10 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from codegen.cache import Artefact, Cache, artefact_key, quick_key
@@ -25,6 +28,7 @@ from codegen.signature import decode, encode
 from derive.files import read_file
 
 if TYPE_CHECKING:
+    from codegen.environment import Toolchain
     from codegen.program import Program
     from derive.recurrence import Recurrence
 
@@ -52,44 +56,86 @@ def compile(  # noqa: A001
     if dtype not in DTYPES:
         raise ValueError(f"dtype {dtype!r} is not one of {', '.join(DTYPES)}")
     fixed = {str(name): int(size) for name, size in sorted((dims or {}).items())}
-    text, name, file = _text(recurrence)
-    store = cache if cache is not None else Cache()
-    quick = quick_key(text.decode("utf-8", "surrogateescape"), name, dtype, json.dumps(fixed), fingerprint())
-    found = store.recall(quick)
-    if found is not None:
-        return _load(found, dtype, fixed)
-    say = progress or (lambda stage: None)
-    say("deriving")
-    program = lower_text(recurrence, text, name, file)
-    check_dims(program, fixed)
-    toolchain = find_toolchain()
-    if toolchain is None:
-        warnings.warn(
-            "no C compiler was found: kernels are interpreted, with right results but slowly; `retrograd doctor` says more",
-            CompilerWarning, stacklevel=2,
+    job = _Job(recurrence, *_text(recurrence), dtype, fixed, cache if cache is not None else Cache(), progress or (lambda stage: None))
+    return job.kernel()
+
+
+@dataclass
+class _Job:
+    """One request: what is compiled, how, and where it is kept. Segments for cotangents are a module of their own, built at first use."""
+
+    recurrence: Recurrence | str | bytes | Path
+    text: bytes
+    name: str
+    file: str
+    dtype: str
+    fixed: dict[str, int]
+    store: Cache
+    say: Callable[[str], None]
+
+    def kernel(self) -> Kernel:
+        """The kernel, from the cache or newly built."""
+        found = self._module("main")
+        if found is None:
+            warnings.warn(
+                "no C compiler was found: kernels are interpreted, with right results but slowly; `retrograd doctor` says more",
+                CompilerWarning, stacklevel=4,
+            )  # fmt: skip
+            return Kernel(self.program, self.dtype, None, self.fixed)
+        program, module = found
+        apart = "gradient" in program.phases
+        return Kernel(program, self.dtype, module, self.fixed, self._pullback if apart else None)
+
+    @cached_property
+    def program(self) -> Program:
+        """Parsed where needed, derived and lowered."""
+        from codegen.lower import lower
+        from derive.language import parse
+
+        self.say("deriving")
+        written = isinstance(self.recurrence, (str, bytes, Path))
+        program = lower(parse(self.text, self.name, self.file) if written else self.recurrence)  # type: ignore[arg-type]
+        check_dims(program, self.fixed)
+        return program
+
+    def _pullback(self) -> ModuleType:
+        if not hasattr(self, "_loaded"):
+            found = self._module("pullback")
+            if found is None:
+                raise RuntimeError("the C compiler that built this kernel is gone, and its cotangents are not built yet")
+            self._loaded = found[1]
+        return self._loaded
+
+    def _module(self, part: str) -> tuple[Program, ModuleType] | None:
+        """The program and the compiled segments of a part, `main` or `pullback`; None where there is no compiler."""
+        quick = quick_key(
+            self.text.decode("utf-8", "surrogateescape"), self.name, self.dtype, json.dumps(self.fixed), part, fingerprint()
+        )
+        found = self.store.recall(quick)
+        if found is None:
+            program, toolchain = self.program, find_toolchain()
+            if toolchain is None:
+                return None
+            found = self._build(program, toolchain, part, quick)
+        from codegen.build import load_extension
+
+        return decode(found.signature), load_extension(found.library, found.library.name.split(".")[0])
+
+    def _build(self, program: Program, toolchain: Toolchain, part: str, quick: str) -> Artefact:
+        from codegen.build import compile_extension
+        from codegen.emit import emit
+
+        self.say("generating")
+        phases = ["pullback"] if part == "pullback" else ["forward", "gradient" if "gradient" in program.phases else "pullback"]
+        source = emit(program, self.dtype, self.fixed, phases)
+        plain = self.name.isidentifier() and self.name.isascii() and len(self.name) < 50
+        stem = f"retrograd_{self.name if plain else 'kernel'}_{part}"
+        self.say("compiling")
+        return self.store.fetch(
+            artefact_key(source, toolchain, [encode(program)]), quick,
+            lambda folder: compile_extension(source, stem, folder, toolchain).name,
+            encode(program),
         )  # fmt: skip
-        return Kernel(program, dtype, None, fixed)
-    from codegen.build import compile_extension
-    from codegen.emit import emit
-
-    say("generating")
-    source = emit(program, dtype, fixed)
-    stem = f"retrograd_{name}" if name.isidentifier() and name.isascii() and len(name) < 60 else "retrograd_kernel"
-    say("compiling")
-    artefact = store.fetch(
-        artefact_key(source, toolchain), quick,
-        lambda folder: compile_extension(source, stem, folder, toolchain).name,
-        encode(program),
-    )  # fmt: skip
-    return _load(artefact, dtype, fixed)
-
-
-def lower_text(recurrence: Recurrence | str | bytes | Path, text: bytes, name: str, file: str) -> Program:
-    """Parse where needed, derive and lower."""
-    from codegen.lower import lower
-    from derive.language import parse
-
-    return lower(parse(text, name, file) if isinstance(recurrence, (str, bytes, Path)) else recurrence)
 
 
 def check_dims(program: Program, fixed: Mapping[str, int]) -> None:
@@ -110,9 +156,3 @@ def _text(recurrence: Recurrence | str | bytes | Path) -> tuple[bytes, str, str]
     from derive.writing import write
 
     return write(recurrence).encode(), recurrence.name, recurrence.file
-
-
-def _load(artefact: Artefact, dtype: str, fixed: Mapping[str, int]) -> Kernel:
-    from codegen.build import load_extension
-
-    return Kernel(decode(artefact.signature), dtype, load_extension(artefact.library, artefact.library.name.split(".")[0]), dict(fixed))

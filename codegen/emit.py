@@ -20,14 +20,18 @@ TEMPLATES = Path(__file__).parent / "templates"
 INDENT = "    "
 
 
-def emit(program: Program, dtype: str, fixed: Mapping[str, int] | None = None) -> str:
-    """The Cython source of a program's segments, for float32 or float64; fixed: dims that are constants in it."""
+def emit(program: Program, dtype: str, fixed: Mapping[str, int] | None = None, phases: Sequence[str] | None = None) -> str:
+    """The Cython source of a program's segments, for float32 or float64.
+
+    fixed: dims that are constants in it; phases: whose segments, all by default.
+    """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         keep_trailing_newline=True, autoescape=False,
     )  # fmt: skip
     order = list(program.buffers)
-    segments = sorted((part for phase in program.phases.values() for part in phase.segments()), key=lambda part: part.number)
+    chosen = [program.phases[name] for name in phases if name in program.phases] if phases is not None else program.phases.values()
+    segments = sorted((part for phase in chosen for part in phase.segments()), key=lambda part: part.number)
     return environment.get_template("kernel.pyx.j2").render(
         name=program.name, dtype=dtype, ctype="double" if dtype == "float64" else "float", suffix="" if dtype == "float64" else "f",
         products=any(isinstance(s, (Product, OuterSum)) for p in segments for s in p.statements),

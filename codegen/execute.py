@@ -47,9 +47,12 @@ def settle(solve: Solve, frame: Frame, runner: Runner, t: int) -> None:
     first = 1 if solve.level == "sweep" else t
     widths = np.cumsum([int(np.prod(state.shape)) // max(rows, 1) for state, _ in views])[:-1]
 
+    live = np.arange(frame.steps)[:, None] < frame.lengths if solve.level == "sweep" else np.array(True)
+
     def apply(z: np.ndarray) -> np.ndarray:
         for (state, _), part in zip(views, np.split(np.asarray(z), widths, axis=1), strict=True):
-            state[...] = part.reshape(state.shape)
+            # Beyond a sequence's end stands what follows its last step.
+            np.copyto(state, part.reshape(state.shape), where=live.reshape(live.shape + (1,) * (state.ndim - live.ndim)))
         runner.run(solve.segment.number, first, last)
         return np.concatenate([new.reshape(rows, -1) for _, new in views], axis=1)
 

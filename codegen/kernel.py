@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 
@@ -47,7 +47,8 @@ class Kernel:
     """A recurrence that can be computed, with its gradient.
 
     program: what it computes; dtype: float32 or float64 (the interpreter also takes complex128 and object); module: the compiled
-    segments, or None for the interpreter; fixed: dims set at compile time.
+    segments, or None for the interpreter; fixed: dims set at compile time; pullback: loads, or builds at its first use, the segments for
+    cotangents where they are not in `module`.
     Values are one mapping from names as written to arrays: parameters and constants `dims`, input sequences `(T, B, dims)`, inputs
     without time `(B, dims)`, values outside the steps such as "h[0]" `(B, dims)` (zero where left out), "lengths" `(B,)`.
     A batch axis left out of all of them is added and taken off again.
@@ -57,6 +58,7 @@ class Kernel:
     dtype: str
     module: ModuleType | None = None
     fixed: Mapping[str, int] | None = None
+    pullback: Callable[[], ModuleType] | None = None
 
     def forward(self, values: Mapping[str, object], *, steps: int | None = None, batch: int | None = None) -> Run:
         """Compute every signal and keep what the gradient needs.
@@ -122,7 +124,8 @@ class Kernel:
 
     def _runner(self, phase: str, frame: Frame) -> Runner:
         if self.module is not None:
-            return Compiled(self.module, frame)
+            apart = phase == "pullback" and self.pullback is not None
+            return Compiled(self.pullback() if apart else self.module, frame)  # type: ignore[misc]
         from codegen.interpret import Interpreter
 
         segments: dict[int, Segment] = {part.number: part for part in self.program.phases[phase].segments()}

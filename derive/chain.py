@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import sympy as sp
 
-from derive.nodes import Pick, walk
+from derive.nodes import Number, Pick, T, walk
 from derive.recurrence import Recurrence, Target
 from derive.scalars import Graph, Scalar, Values
 from derive.structure import components
@@ -165,8 +165,25 @@ def leading(graph: Graph, seeds: Iterable[sp.Symbol]) -> set[sp.Symbol]:
     return reached
 
 
-def least(recurrence: Recurrence) -> int:
-    """The least number of steps at which every fixed step that is read exists."""
-    picks = [n for e in recurrence.equations for n in walk(e.expr) if isinstance(n, Pick) and not n.outside]
-    return max((1 - p.offset if p.from_end else p.offset for p in picks), default=1)
+def reach(recurrence: Recurrence) -> int:
+    """The least number of steps at which every fixed step that is read lies within them."""
+    return max((1 - p.offset if p.from_end else p.offset for p in _picks(recurrence)), default=1)
 
+
+def shortest(recurrence: Recurrence) -> int:
+    """The least number of steps at which every fixed step that is read has a value, and T, where it is used, is not zero."""
+    uses = any(isinstance(n, Number) and n.value.has(T) for e in recurrence.equations for n in walk(e.expr))
+    steps = int(uses)
+    while any(not _stands(recurrence, p, steps) for p in _picks(recurrence)):
+        steps += 1
+    return steps
+
+
+def _picks(recurrence: Recurrence) -> list[Pick]:
+    return [n for e in recurrence.equations for n in walk(e.expr) if isinstance(n, Pick) and not n.outside]
+
+
+def _stands(recurrence: Recurrence, pick: Pick, steps: int) -> bool:
+    position = pick.offset + steps if pick.from_end else pick.offset
+    ghost = Pick(pick.quantity, position if position <= 0 else T + (position - steps))
+    return 1 <= position <= steps or pick.quantity.role == "input" or ghost in recurrence.ghosts[pick.quantity]

@@ -74,7 +74,7 @@ class Indexing:
         value = sp.expand(left * right) if product else (left - right if isinstance(sign, ast.Sub) else left + right)
         if any(abs(term.as_coeff_Mul()[0]) >= MAX_INTEGER**2 for term in sp.Add.make_args(value)):
             raise self.source.error(whole, "the dim is too large", f"its factors stay below {MAX_INTEGER**2:.0e}")
-        if any(sp.total_degree(term) > MAX_TERMS for term in sp.Add.make_args(value) if term.free_symbols):
+        if any(_degree(term) > MAX_TERMS for term in sp.Add.make_args(value)):
             raise self.source.error(
                 whole, f"the dim has a power above {MAX_TERMS}", "give its parts names of their own"
             )
@@ -201,6 +201,11 @@ class Indexing:
         stride = isinstance(tree, ast.Subscript) and isinstance(tree.slice, ast.Slice) and tree.slice.step is not None
         problem = "steps have no stride" if stride else f"{self.source.written(tree)} is not a range of steps"
         raise self.source.error(tree, problem, "write steps, steps[-3:] or steps[1:5]")
+
+
+def _degree(term: sp.Expr) -> int:
+    """How many names are multiplied in a term."""
+    return sum(int(power) for base, power in term.as_powers_dict().items() if base.is_Symbol)
 
 
 def _is_integer(tree: ast.expr) -> bool:

@@ -6,7 +6,6 @@ Limits, then statements by form, then names whose shapes follow, then nodes, thr
 from __future__ import annotations
 
 import ast
-import difflib
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +21,7 @@ from derive.nodes import Kind, Node, Quantity, shape_text
 from derive.recurrence import Recurrence
 from derive.reserved import RESERVED
 from derive.statements import Declaration, Definition, Statements, sort_statements
-from derive.suggestions import STATEMENT_FORMS
+from derive.suggestions import STATEMENT_FORMS, closest
 
 MAX_DIMS = 100
 MAX_RESEMBLANCES = 20
@@ -163,9 +162,9 @@ class _Reader:
         once = [name for name in found if uses[name] == 1 and len(name) > 2]
         for name in once[:MAX_RESEMBLANCES]:
             others = [other for other in known if other != name and (uses[other] > 1 or other in self.builder.lines)]
-            near = difflib.get_close_matches(name, others, 1, 0.75)
+            near = closest(name, others, 0.75)
             if near:
-                self.builder.notes.append(f"warning: {name} is used once and resembles {near[0]}; was that meant?")
+                self.builder.notes.append(f"warning: {name} is used once and resembles {near}; was that meant?")
 
     def _unused(self) -> None:
         """Read lambdas that no equation calls too, so that what is wrong in them is said; warn of idle functions."""
@@ -261,8 +260,8 @@ def read(reference: str | Path) -> tuple[bytes, str, str]:
             return stream.read(MAX_BYTES + 1), path.stem, str(reference) if path is not stock else path.name
     except (OSError, ValueError) as error:
         known = sorted(entry.stem for entry in zoo.glob("*.rec"))
-        near = difflib.get_close_matches(str(reference)[:100], known, 1)
-        hint = f"did you mean {near[0]}? " if near else ""
+        near = closest(str(reference), known)
+        hint = f"did you mean {near}? " if near else ""
         reason = getattr(error, "strerror", None) or "cannot be read"
         problem = f"{str(reference)[:200]!s}: {reason}"
         raise RecurrenceError(

@@ -7,6 +7,7 @@ Nothing is executed. What could exhaust Python's parser or a later stage is refu
 from __future__ import annotations
 
 import ast
+import os
 import re
 import unicodedata
 import warnings
@@ -150,7 +151,7 @@ def parse_tree(source: Source) -> ast.Module:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            tree = ast.parse(source.text)
+            tree = ast.parse(source.text, filename=os.devnull)  # Python opens a file of that name at a syntax error
     except SyntaxError as error:
         row = min(error.lineno or 1, len(source.lines))
         text = source.lines[row - 1]

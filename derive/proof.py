@@ -1,6 +1,6 @@
 """Proof: Derivation -> Proof, an exact check that does not trust the adjoint rules.
 
-The model is unrolled into scalar equations, for two sequences of different lengths; SymPy differentiates each of them, and the
+The model is unrolled into scalar equations, for sequences of several lengths; SymPy differentiates each of them, and the
 chain rule over these scalars says what every adjoint must be. The derived equations are evaluated on the same symbols. Each adjoint
 has one symbol on both sides, so that every difference is small and cancels by itself; both sides are then one linear system (for a
 steady state, that of the implicit function theorem), and its solution is the gradient. Where a difference does not cancel, both
@@ -16,13 +16,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from derive.arrays import Windowed
-from derive.chain import least
+from derive.chain import reach, shortest
 from derive.comparison import POINTS, Comparison, Failure
 from derive.derivation import Derivation
 from derive.nodes import At, walk
 from derive.recurrence import Recurrence
 
-__all__ = ["Failure", "Proof", "Verdict", "default_dims", "default_steps", "prove"]
+__all__ = ["Failure", "Proof", "Verdict", "default_dims", "default_lengths", "default_steps", "prove"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +60,13 @@ class Proof:
 def prove(derivation: Derivation, *, dims: Mapping[str, int] | None = None, steps: int | None = None) -> Proof:
     """Compare every gradient of a derivation with SymPy's scalar differentiation of the unrolled model.
 
-    dims: sizes by name (small and unequal where left out); steps: length of the first of two sequences (from lags, windows and
-    fixed steps where left out); the second is as short as the fixed steps that are read allow.
+    dims: sizes by name (small and unequal where left out); steps: length of the longest sequence (from lags, windows and fixed
+    steps where left out).
     Raises: ValueError where a fixed step that is read does not exist; NotImplementedError for a function without a rule here.
     """
     primal = derivation.primal
     sizes = {**default_dims(primal), **(dims or {})}
-    steps = default_steps(primal) if steps is None else steps
-    lengths = (steps, min(steps, least(primal)))
+    lengths = default_lengths(primal, steps)
     comparison = Comparison(derivation, sizes, lengths)
     failures = list(comparison.changed())
     cancelled = set() if failures else comparison.cancelled()
@@ -85,7 +84,14 @@ def default_steps(recurrence: Recurrence) -> int:
     nodes = [node for equation in recurrence.equations for node in walk(equation.expr)]
     lag = max((abs(node.lag) for node in nodes if isinstance(node, At)), default=0)
     bounds = [abs(b) for node in nodes if isinstance(node, Windowed) for b in node.window.bounds if b is not None]
-    return max(3, 2 * lag + 1, max(bounds, default=0) + 1, least(recurrence) + 1)
+    return max(3, 2 * lag + 1, max(bounds, default=0) + 1, reach(recurrence) + 1)
+
+
+def default_lengths(recurrence: Recurrence, steps: int | None = None) -> tuple[int, ...]:
+    """One long sequence, and short ones of every length at which something that is read falls outside the steps."""
+    longest = default_steps(recurrence) if steps is None else steps
+    least = shortest(recurrence)
+    return (longest, *(short for short in range(max(least, reach(recurrence) - 1, 1), least - 1, -1) if short < longest))
 
 
 def default_dims(recurrence: Recurrence) -> dict[str, int]:

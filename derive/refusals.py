@@ -12,7 +12,7 @@ from derive.indexing import Indexing
 from derive.limits import Source
 from derive.nodes import Quantity
 from derive.reserved import RESERVED
-from derive.suggestions import EXPRESSION_FORMS, near
+from derive.suggestions import EXPRESSION_FORMS, declaration, near
 
 UNAVAILABLE = {
     "onehot": "give one-hot vectors as an input, x[t]: m",
@@ -50,7 +50,7 @@ def unknown(names: Names, tree: ast.Name) -> RecurrenceError:
     known = (names.wanted, *sorted(names.indexing.dims), "n")
     dims = next(sizes for sizes in known if sizes)
     guess = near(name, [*names.quantities, *names.indexing.dims])
-    hint = f"{guess}declare it with a line such as {name}: {dims} or {name}: scalar"
+    hint = f"{guess}declare it with a line such as {declaration(name, dims)} or {name}: scalar"
     return error(tree, f"{name} is not declared, and its shape does not follow from here", hint)
 
 

@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Iterable
 
 STATEMENT_FORMS = "statements are declarations (W: (n, m)), equations (h[t]: n = …) and one objective"
+MAX_COMPARED = 24
 EXPRESSION_FORMS = "see docs/language.md for the expressions there are"
 
 # Statements of Python that the language does not have: what they are called, and what to write.
@@ -68,10 +69,18 @@ _SIGNS = {
 }  # fmt: skip
 
 
-def near(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+def closest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """The closest of the known names, or nothing. Long names are left out, which take long to compare."""
+    if len(name) > MAX_COMPARED:
+        return ""
+    short = sorted({other for other in known if len(other) <= MAX_COMPARED})
+    return next(iter(difflib.get_close_matches(name, short, 1, cutoff)), "")
+
+
+def near(name: str, known: Iterable[str]) -> str:
     """`did you mean …? otherwise ` with the closest of the known names, or nothing."""
-    found = difflib.get_close_matches(name, sorted(set(known)), 1, cutoff)
-    return f"did you mean {found[0]}? otherwise " if found else ""
+    found = closest(name, known)
+    return f"did you mean {found}? otherwise " if found else ""
 
 
 def spelled(word: str) -> str:

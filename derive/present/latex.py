@@ -1,5 +1,4 @@
-"""LaTeX: Derivation -> a document for pdflatex (amsmath, hyperref), its body alone, or the main equations for a
-notebook.
+"""LaTeX: Derivation -> a document for pdflatex, its body alone, or the main equations for a notebook.
 
 Formulas are made of boxes; the only text of the user that gets in is names, which are letters, digits and
 underscores, and the title, which is escaped.
@@ -45,8 +44,9 @@ MAIN = ("equation", "objective", "adjoint system", "boundary condition", "gradie
 _SIGNS = {"∈": r"\in", "≤": r"\le", "=": "="}
 _COMPARISONS = {"<=": r"\le", ">=": r"\ge", "!=": r"\ne", "==": "=", "<": "<", ">": ">"}
 _TEMPLATES = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(Path(__file__).parent), undefined=jinja2.StrictUndefined, autoescape=False, trim_blocks=True,
-    lstrip_blocks=True, block_start_string="<%", block_end_string="%>", variable_start_string="<<", variable_end_string=">>",
+    loader=jinja2.FileSystemLoader(Path(__file__).parent), undefined=jinja2.StrictUndefined, autoescape=False,
+    trim_blocks=True, lstrip_blocks=True, block_start_string="<%", block_end_string="%>",
+    variable_start_string="<<", variable_end_string=">>",
     comment_start_string="<#", comment_end_string="#>",
 )  # fmt: skip
 

@@ -10,10 +10,13 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-_LOWER = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau upsilon phi chi psi omega"
+_LOWER = (
+    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma tau upsilon "
+    "phi chi psi omega"
+)
 _LETTERS = "αβγδϵζηθικλμνξοπρστυφχψω"
-_CAPITALS = {"Gamma": "Γ", "Delta": "Δ", "Theta": "Θ", "Lambda": "Λ", "Xi": "Ξ", "Pi": "Π", "Sigma": "Σ", "Upsilon": "Υ",
-             "Phi": "Φ", "Psi": "Ψ", "Omega": "Ω"}  # fmt: skip
+_CAPITALS = {"Gamma": "Γ", "Delta": "Δ", "Theta": "Θ", "Lambda": "Λ", "Xi": "Ξ", "Pi": "Π", "Sigma": "Σ",
+             "Upsilon": "Υ", "Phi": "Φ", "Psi": "Ψ", "Omega": "Ω"}  # fmt: skip
 GREEK: dict[str, tuple[str, str]] = {
     **{
         name: (sign, "o" if name == "omicron" else rf"\{name}")
@@ -90,7 +93,7 @@ def as_written(name: str) -> Look:
 
 
 def looks(names: Iterable[str], taken: Iterable[str]) -> Mapping[str, Look]:
-    """How every name looks; the first of two that look alike keeps its look. taken: LaTeX of signs that no name may have."""
+    """How every name looks; of two that look alike the first keeps its look. taken: signs that no name may be."""
     used = set(taken)
     found: dict[str, Look] = {}
     for name in dict.fromkeys(names):

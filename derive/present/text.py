@@ -107,7 +107,8 @@ class TextPrinter(Printer):
     @show.register
     def _(self, box: Choice) -> str:
         sign = _SIGNS.get(box.relation, box.relation)
-        return f"{self.show(box.then)} if {self.show(box.left)} {sign} {self.show(box.right)} else {self.show(box.otherwise)}"
+        test = f"{self.show(box.left)} {sign} {self.show(box.right)}"
+        return f"{self.show(box.then)} if {test} else {self.show(box.otherwise)}"
 
     @show.register
     def _(self, box: Relation) -> str:

@@ -236,7 +236,7 @@ def inverse(box: Box) -> Box:
 
 
 def with_index(box: Box, *letters: Box) -> Box:
-    """A component: the index stands at the name, before the step; a matrix that is more than a name stands in parentheses."""
+    """A component: the index stands at a name, before its step, and otherwise behind parentheses."""
     sub = letters[0] if len(letters) == 1 else Listing(letters, "")
     if isinstance(box, Name):
         return Script(box, sub=sub)

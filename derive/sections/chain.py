@@ -27,12 +27,12 @@ from derive.sections.inversion import PRIMED, entries, index_form, own_block
 from derive.sections.notation import step
 from derive.sections.system import Cell, Signed, System
 
-WHY = "All that the value receives, times the slope; no inverse of the slopes is needed, so that slopes of zero are exact."
+WHY = "All that the value receives, times the slope; nothing is inverted, so that slopes of zero are exact."
 
 
 @dataclass
 class Adjoints:
-    """The section's lines; for each target of the adjoint the lines that compute it; and the targets that need no line of their own."""
+    """Lines, those that compute each target, and all targets that they account for."""
 
     lines: list[Draft] = field(default_factory=list)
     computing: dict[Target, list[Draft]] = field(default_factory=dict)
@@ -171,7 +171,7 @@ def _indexed(system: System, cell: Cell) -> Draft:
 
 
 def factored(system: System, cell: Cell, through: list[Signed]) -> Box | None:
-    """The sum of the matrices that multiply the cell's own sensitivity, where every term has that form at the same step."""
+    """The sum of the matrices that multiply the cell's own sensitivity, where every term is such a product."""
     here = At(cell.sensitivity, 0) if cell.timed else cell.sensitivity
     if len(cell.value.shape) != 1 or not all(isinstance(node, MatMul) and node.args[1] == here for _, node in through):
         return None
@@ -217,7 +217,7 @@ def as_it_stands(system: System, target: Target, section: int = 5, rule: str = "
 
 
 def _carried(system: System, made: Adjoints) -> None:
-    """Equations of the adjoint that no line above holds: carried signals that cannot be put in, and quantities on the way."""
+    """Lines for what no line accounts for: carried signals that cannot be put in, and quantities on the way."""
     final = {adjoint for target, adjoint in system.derivation.adjoints.items() if isinstance(target, Pick)}
     final |= set(system.derivation.gradients.values())  # type: ignore[arg-type]
     for equation in system.whole.equations:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from derive.sections.boxes import Box
@@ -9,7 +10,7 @@ from derive.sections.boxes import Box
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Draft:
-    """A step without its number: the formula `before = after[0] = …`, the rule, a sentence in parts, the source's key."""
+    """A step without its number: the formula `before = after[0] = …`, rule, sentence in parts, source's key."""
 
     section: int
     rule: str
@@ -31,7 +32,7 @@ def draft(
     return Draft(section, rule, before, after, (because,) if isinstance(because, str) else because, source)
 
 
-def listed(boxes: list[Box], word: str = "and") -> tuple[str | Box, ...]:
+def listed(boxes: Sequence[Box], word: str = "and") -> tuple[str | Box, ...]:
     """Boxes as prose: `a`, `a and b`, `a, b and c`."""
     parts: list[str | Box] = []
     for place, box in enumerate(boxes):

@@ -31,6 +31,7 @@ from derive.sections.system import Cell, System
 
 Entry = tuple[bool, Leaf | None, Box]
 PRIMED = "t'"
+FUNCTION_OF = "a unique function of the input"
 
 
 def index_form(system: System, cell: Cell) -> bool:
@@ -83,7 +84,7 @@ def _inverted(system: System, cell: Cell) -> list[Draft]:
     rest, bias = system.sum(cell.rest), system.bias(cell)
     minus = ((True, rest),) if cell.rest else ()
     what = "trajectory" if cell.timed else "state"
-    unique = f"The bias that makes a given {what} a solution; it is unique, even where the output is not a unique function of the input."
+    unique = f"The bias that makes a given {what} a solution; it is unique, even where the output is not {FUNCTION_OF}."
     rule_name, key = "input as a function of output", "seung2005"
     if cell.form == "plain":
         return [draft(3, rule_name, bias, terms((False, system.value(cell)), *minus), because=unique, source=key)]

@@ -1,4 +1,4 @@
-"""Blocks of the Jacobian: an expression and a read -> the signed products of matrices that are its derivative by that read."""
+"""Blocks of the Jacobian: an expression and a read in it -> its derivative, as signed products of matrices."""
 
 from __future__ import annotations
 

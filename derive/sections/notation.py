@@ -278,4 +278,5 @@ class Notation:
     @box.register
     def _(self, node: A.Within) -> Box:
         first, last = bounds(node.window)
-        return row(Fence(Relation(first, "≤", Relation(STEP, "≤", last)), "[]"), self.held(node.args[0], PRODUCT))
+        inside = Relation(STEP, "=", first) if first == last else Relation(first, "≤", Relation(STEP, "≤", last))
+        return row(Fence(inside, "[]"), self.held(node.args[0], PRODUCT))

@@ -1,9 +1,9 @@
-"""System: Derivation -> its cells, the equations to which an imaginary bias is added, and the names of the
-derivation's own symbols.
+"""System: Derivation -> its cells, and the names of the derivation's own symbols.
 
-A cell is v = φ(F + b), v = F + b where nothing elementwise is outermost. Its sensitivity is the derivative of the
-objective by b. The adjoint's equations are read from the derivation, with carried signals put in where they are read;
-what does not have the expected form is printed as it stands.
+A cell is an equation to which an imaginary bias is added: v = φ(F + b), v = F + b where nothing elementwise is
+outermost. Its sensitivity is the derivative of the objective by b. The adjoint's equations are read from the
+derivation, with carried signals put in where they are read; what does not have the expected form is printed as it
+stands.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ Signed = tuple[bool, Node]
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """v = φ(F + b). form: `inverse` (φ can be inverted), `slope` (it cannot; the pre-activation is the unknown) or
-    `plain` (no φ).
+    """An equation v = φ(F + b).
 
+    form: `inverse` (φ can be inverted), `slope` (it cannot; the pre-activation is the unknown) or `plain` (no φ);
     rest: the terms of F without the bias parameter; bias: the imaginary bias' name; own: whether the model's own bias
     parameter lends its name; slopes: the name of D; sensitivity: the derivative by the bias.
     """
@@ -178,7 +178,7 @@ class System:
         )  # type: ignore[arg-type]
 
     def _is_bias(self, term: Node, value: Quantity) -> bool:
-        """Whether a term is a parameter that enters nowhere but here, so that it may lend its name to the imaginary bias."""
+        """Whether a term is a parameter that enters nowhere else, and so may lend its name to the imaginary bias."""
         if not isinstance(term, Quantity) or term.role != "parameter" or term.shape != value.shape:
             return False
         return sum(read == term for e in self.primal.equations for read in reads(e.expr)) == 1
@@ -217,7 +217,7 @@ class System:
         return any((read if isinstance(read, Quantity) else read.quantity) in self.generated for read in reads(node))
 
     def total_adjoint(self, cell: Cell) -> list[Signed] | None:
-        """The terms that reach the cell's value; None where the sensitivity is not the slope times those, as the rule has it."""
+        """The terms that reach the cell's value; None where the sensitivity is not the slope times those."""
         equation = self.whole.equation[cell.sensitivity]
         if cell.function is None:
             return signed_terms(self.unfolded(equation.expr))

@@ -111,7 +111,9 @@ def test_form(expression: str, shape: str, value: object) -> None:
     assert np.all(np.isfinite(found))
     np.testing.assert_allclose(found, np.broadcast_to(expected, found.shape), rtol=1e-13, atol=1e-14)
     with pytest.raises(AssertionError):
-        np.testing.assert_allclose(found, np.broadcast_to(expected, found.shape) * 1.0001 + 1e-7, rtol=1e-13, atol=1e-14)
+        np.testing.assert_allclose(
+            found, np.broadcast_to(expected, found.shape) * 1.0001 + 1e-7, rtol=1e-13, atol=1e-14
+        )
 
 
 def test_terms_keep_their_order_and_nothing_cancels() -> None:

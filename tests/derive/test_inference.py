@@ -72,7 +72,11 @@ def test_the_first_use_decides_and_a_clash_names_it() -> None:
 
 
 def test_dims_functions_and_the_objective_are_never_inferred() -> None:
-    for text in ("h[t]: n = n @ h[t-1]", "f: function\nh[t]: n = f + h[t-1]", "h[t]: n = E + h[t-1]\nE = minimize(sum(h[T]))"):
+    for text in (
+        "h[t]: n = n @ h[t-1]",
+        "f: function\nh[t]: n = f + h[t-1]",
+        "h[t]: n = E + h[t-1]\nE = minimize(sum(h[T]))",
+    ):
         with pytest.raises(RecurrenceError):
             parse(text)
 
@@ -83,4 +87,6 @@ def test_inferred_shapes_equal_declared_ones() -> None:
     found = parse(text)
     assert set(found.quantities) == set(declared.quantities) and not declared.notes
     wrong = parse("x[t]: m\nh[t]: n = tanh(W @ h[t-1] + U @ x[t])")
-    assert {q.name: shape_text(q.shape) for q in wrong.quantities} != {q.name: shape_text(q.shape) for q in declared.quantities}
+    assert {q.name: shape_text(q.shape) for q in wrong.quantities} != {
+        q.name: shape_text(q.shape) for q in declared.quantities
+    }

@@ -1,0 +1,63 @@
+"""`retrograd cache`: the cache folder -> a list of compiled kernels, or an empty folder."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import click
+
+from codegen.cache import Cache
+from codegen.commands.terminal import columns, note
+from codegen.folder import require_trust
+
+EXAMPLES = """\b
+Examples:
+  retrograd cache list                        compiled kernels, least recently used first
+  retrograd cache clear                       remove them
+  RETROGRAD_CACHE=/tmp/k retrograd cache list in another folder"""
+
+
+@click.group(epilog=EXAMPLES)
+def cache() -> None:
+    """List or clear the compiled kernels that are kept."""
+
+
+@cache.command("list", epilog=EXAMPLES)
+def list_entries() -> None:
+    """List the compiled kernels, least recently used first: name, size, last use, key."""
+    store, folder = _open()
+    found = store.entries()
+    if found:
+        rows = [(_name(e.folder), f"{e.size / 1000:.0f} kB", time.strftime("%Y-%m-%d %H:%M", time.localtime(e.last_used)), e.key[:16]) for e in found]
+        click.echo(columns([("kernel", "size", "last used", "key"), *rows], right=(1,)))
+    total = sum(entry.size for entry in found)
+    note(f"{_count(len(found))}, {total / 1e6:.1f} MB of at most {store.limit_bytes / 1e6:.0f} MB, in {folder}")
+
+
+@cache.command("clear", epilog=EXAMPLES)
+def clear() -> None:
+    """Remove every compiled kernel; the next use builds it anew."""
+    store, folder = _open()
+    note(f"{_count(store.clear())} removed from {folder}")
+
+
+def _open() -> tuple[Cache, Path]:
+    """The cache and its folder. Raises: OSError where it cannot be trusted, ValueError where there is none."""
+    store = Cache()
+    if store.folder is None:
+        raise ValueError("there is no cache folder: the user has no home; set RETROGRAD_CACHE to a folder")
+    try:
+        require_trust(store.folder)
+    except PermissionError as problem:
+        raise PermissionError(f"the cache folder {store.folder} is not used: {problem}") from None
+    return store, store.folder
+
+
+def _name(folder: Path) -> str:
+    sources = sorted(path.stem for path in folder.glob("*.pyx"))
+    return sources[0].removeprefix("retrograd_") if sources else "unknown"
+
+
+def _count(number: int) -> str:
+    return f"{number} kernel{'' if number == 1 else 's'}"

@@ -1,0 +1,46 @@
+"""`retrograd check`: FILE -> a compiled kernel whose gradient is compared with numeric differentiation, entry by entry."""
+
+from __future__ import annotations
+
+import click
+
+from codegen.commands.inputs import dtype_option, file_argument, read_recurrence, size_options
+from codegen.commands.terminal import is_terminal, progress, show, width
+
+EXAMPLES = """\b
+Examples:
+  retrograd check elman
+  retrograd check model.rec --dims n=5,m=3 --steps 7 --batch 3
+  retrograd check model.rec --dtype float32 --json > report.json
+  retrograd zoo gru | retrograd check -"""
+
+
+@click.command(epilog=EXAMPLES)
+@file_argument
+@dtype_option
+@size_options(steps=7, batch=3, dims="small and all different")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the values drawn.")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.pass_context
+def check(ctx: click.Context, file: str, dtype: str, dims: dict[str, int], steps: int, batch: int, seed: int, as_json: bool) -> None:
+    """Compile a recurrence and check its gradient against numeric differentiation.
+
+    FILE is a path, - for standard input, or a stock name. Exit status: 0 passed (also where the verdict is "passed, weak"), 1 failed,
+    2 nothing could be checked: bad input, or values for which a steady state is not found.
+    """
+    recurrence = read_recurrence(file)
+    with progress(recurrence.name) as say:
+        say("loading SymPy for")
+        from codegen.checking import check as check_gradient
+        from codegen.driver import compile as compile_kernel
+
+        kernel = compile_kernel(recurrence, dtype, progress=say)
+        say("checking")
+        report = check_gradient(recurrence, dtype, dims, steps, batch, seed, kernel)
+    if as_json:
+        click.echo(report.to_json())
+    elif is_terminal():
+        show(report.to_table(width()))
+    else:
+        click.echo(report.to_text())
+    ctx.exit(0 if report.passed else 1)

@@ -1,0 +1,126 @@
+"""Timing: a compiled Kernel and its recurrence -> a Comparison with the NumPy interpreter.
+
+Results are compared first: a wrong kernel has no speed. Prints nothing.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from codegen.arguments import LEAD, Arguments
+from codegen.checking import choose_dims
+from codegen.kernel import Kernel
+from codegen.lower import lower
+from codegen.program import Program, size_value
+from derive.recurrence import Recurrence
+
+DIM = 32  # size of every dim that is not given
+DRAWS = 20
+POSITIVE_AFTER = 10  # draws without a finite value before only positive values are drawn
+TOLERANCE = {"float64": 1e-9, "float32": 1e-3}
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What was found: sizes; the largest relative error, in whose results; times as (what, kernel, peer), in seconds, medians."""
+
+    name: str
+    dtype: str
+    sizes: Mapping[str, int]
+    repeat: int
+    error: float
+    worst: str
+    tolerance: float
+    rows: tuple[tuple[str, float, float], ...] = ()
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the results are the same up to rounding; NaN is not."""
+        return self.error <= self.tolerance
+
+
+def compare(
+    recurrence: Recurrence, kernel: Kernel, dims: Mapping[str, int], steps: int, batch: int, repeat: int,
+    progress: Callable[[str], None] | None = None,
+) -> Comparison:  # fmt: skip
+    """Compare results of a kernel and of the interpreter, then their times; nothing is timed where results differ.
+
+    Raises: ValueError for dims that are not there, or where no values with a finite result were drawn; ConvergenceError.
+    """
+    say = progress or (lambda stage: None)
+    program = lower(recurrence)
+    sizes = {name: dims.get(name, DIM) for name in choose_dims(program, dims)}
+    peer = Kernel(program, kernel.dtype)
+    say("comparing results of")
+    values, seeds = _draw(peer, sizes, steps, batch)
+    ours, theirs = (_results(each, values, seeds, steps, batch) for each in (kernel, peer))
+    errors = {label: _error(ours[label], theirs[label]) for label in theirs}
+    worst = max(errors, key=lambda label: (np.isnan(errors[label]), errors[label]), default="")
+    shown = {"T": steps, "B": batch, **sizes}
+    found = Comparison(recurrence.name, kernel.dtype, shown, repeat, errors.get(worst, 0.0), worst, TOLERANCE[kernel.dtype])
+    if not found.agrees:
+        return found
+    say("timing")
+    rows = []
+    for what, call in _calls(program, values, seeds, steps, batch).items():
+        times: dict[str, list[float]] = {"kernel": [], "peer": []}
+        # Turn by turn, so that both meet the same state of the machine.
+        for _ in range(repeat):
+            for side, each in (("kernel", kernel), ("peer", peer)):
+                start = time.perf_counter()
+                call(each)
+                times[side].append(time.perf_counter() - start)
+        rows.append((what, statistics.median(times["kernel"]), statistics.median(times["peer"])))
+    return Comparison(found.name, found.dtype, shown, repeat, found.error, worst, found.tolerance, tuple(rows))
+
+
+def _calls(
+    program: Program, values: Mapping[str, np.ndarray], seeds: Mapping[str, np.ndarray] | None, steps: int, batch: int
+) -> dict[str, Callable[[Kernel], object]]:
+    if program.objective is None:
+        backward = {"forward and backward": lambda kernel: kernel.forward(values, steps=steps, batch=batch).backward(seeds)}
+    else:
+        backward = {"value and gradient": lambda kernel: kernel.value_and_grad(values, steps=steps, batch=batch)}
+    return {"forward": lambda kernel: kernel.forward(values, steps=steps, batch=batch), **backward}
+
+
+def _results(
+    kernel: Kernel, values: Mapping[str, np.ndarray], seeds: Mapping[str, np.ndarray] | None, steps: int, batch: int
+) -> dict[str, np.ndarray]:
+    run = kernel.forward(values, steps=steps, batch=batch)
+    signals = {label: np.asarray(run[label]) for label in kernel.program.results["forward"]}
+    return {**signals, **{f"gradient at {label}": np.asarray(found) for label, found in run.backward(seeds).items()}}
+
+
+def _error(ours: np.ndarray, theirs: np.ndarray) -> float:
+    scale = float(np.linalg.norm(theirs.astype(np.float64).ravel()))
+    return float(np.linalg.norm((ours.astype(np.float64) - theirs).ravel())) / (scale or 1.0)
+
+
+def _draw(
+    peer: Kernel, dims: Mapping[str, int], steps: int, batch: int
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray] | None]:
+    """Values with a finite result, and cotangents where there is no objective."""
+    rng, program = np.random.default_rng(0), peer.program
+    lead = {"T": steps, "B": batch}
+    buffers = Arguments(program, np.dtype(peer.dtype), {}).buffers
+    for draw in range(DRAWS):
+        values = {}
+        for label, buffer in buffers.items():
+            components = tuple(size_value(size, dims) for size in buffer.shape)
+            scale = 0.6 / np.sqrt(components[-1]) if buffer.kind == "shared" and len(components) == 2 else 0.6
+            drawn = scale * rng.standard_normal((*(lead[axis] for axis in LEAD[buffer.kind]), *components))
+            drawn = np.abs(drawn) + 0.05 if draw >= POSITIVE_AFTER else drawn
+            values[label] = np.asarray(program.defaults.get(label, drawn), peer.dtype)
+        with np.errstate(all="ignore"):
+            run = peer.forward(values, steps=steps, batch=batch)
+        results = {label: np.asarray(run[label]) for label in program.results["forward"]}
+        if all(np.all(np.isfinite(result)) for result in results.values()):
+            seeds = {label: rng.standard_normal(results[label].shape).astype(peer.dtype) for label in program.cotangents}
+            return values, seeds if program.objective is None else None
+    raise ValueError(f"no values were found for which {program.name} is finite; try other --dims, or fewer --steps")
