@@ -21,6 +21,7 @@ _HOMES = {
     "stock_names": "files",
     **dict.fromkeys(("t", "T", "steps", "sum_over", "within"), "operators"),
 }
+_PRESENTED = ("load", "parse", "Builder", "Recurrence", "Derivation", "gradient", "pullback")
 _FUNCTIONS = frozenset(
     "tanh sigmoid relu softplus exp log sqrt sin cos abs sign erf gelu atan minimum maximum".split()
 )
@@ -40,6 +41,8 @@ def __getattr__(name: str) -> object:
         return getattr(import_module("derive.arrays"), _ARRAYS[name])
     if name not in _HOMES:
         raise AttributeError(f"module 'derive' has no attribute {name!r}")
+    if name in _PRESENTED:
+        import_module("derive.presentation")
     return getattr(import_module(f"derive.{_HOMES[name]}"), name)
 
 

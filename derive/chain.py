@@ -57,7 +57,7 @@ class Model(Unrolled):
 
 
 class Point:
-    """Random rational numbers for the free symbols of a model, drawn on demand from a seed; the others follow by their equations."""
+    """Random rational numbers for the free symbols of a model, drawn from a seed; the others follow by their equations."""
 
     def __init__(self, graph: Graph, seed: int) -> None:
         self.graph, self.random = graph, random.Random(seed)
@@ -106,7 +106,9 @@ class Point:
 
 
 class Chain:
-    """Reverse accumulation. seeds: symbol -> the objective's direct derivative; known: symbol -> a name for its derivative.
+    """Reverse accumulation.
+
+    seeds: symbol -> the objective's direct derivative; known: symbol -> a name for its derivative.
 
     Only scalars that lead to a seed count as readers: what the objective does not depend on has the derivative zero.
     """
@@ -121,7 +123,10 @@ class Chain:
         self.memo: dict[sp.Symbol, Scalar | None] = {}
 
     def derivative(self, symbol: sp.Symbol) -> Scalar:
-        """The objective's derivative by a scalar, in terms of the known names. Raises: ValueError on a cycle without a name."""
+        """The objective's derivative by a scalar, in terms of the known names.
+
+        Raises: ValueError on a cycle without a name.
+        """
         if symbol in self.known:
             return self.known[symbol]
         if symbol not in self.memo:
@@ -134,15 +139,18 @@ class Chain:
 
     def sum(self, symbol: sp.Symbol) -> Scalar:
         """The chain rule: a scalar's own seed, and what each of its readers sends back."""
-        return sp.Add(self.seeds.get(symbol, sp.S.Zero), *(factor * self.derivative(reader) for reader, factor in self.readers[symbol]))
+        sent = (factor * self.derivative(reader) for reader, factor in self.readers[symbol])
+        return sp.Add(self.seeds.get(symbol, sp.S.Zero), *sent)
 
     def solve(self, point: Point) -> dict[sp.Symbol, sp.Rational]:
         """Every derivative at a point, in exact numbers."""
         found: dict[sp.Symbol, sp.Rational] = {}
         factors = {read: [(reader, point.of(f)) for reader, f in edges] for read, edges in self.readers.items()}
         for members in components({read: [reader for reader, _ in edges] for read, edges in factors.items()}):
+            own = [point.of(self.seeds.get(m, sp.S.Zero)) for m in members]
             outer = [
-                sp.Add(point.of(self.seeds.get(m, sp.S.Zero)), *(f * found[r] for r, f in factors[m] if r in found)) for m in members
+                sp.Add(o, *(f * found[r] for r, f in factors[m] if r in found))
+                for o, m in zip(own, members, strict=True)
             ]
             place = {m: i for i, m in enumerate(members)}
             matrix = sp.eye(len(members))
@@ -171,7 +179,7 @@ def reach(recurrence: Recurrence) -> int:
 
 
 def shortest(recurrence: Recurrence) -> int:
-    """The least number of steps at which every fixed step that is read has a value, and T, where it is used, is not zero."""
+    """The least number of steps at which every fixed step that is read has a value; not zero where T is used as a number."""
     uses = any(isinstance(n, Number) and n.value.has(T) for e in recurrence.equations for n in walk(e.expr))
     steps = int(uses)
     while any(not _stands(recurrence, p, steps) for p in _picks(recurrence)):

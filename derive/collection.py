@@ -71,7 +71,7 @@ class Collection:
         members = [m for m in members if cyclic or m in self.now or any(self._reads_back(m))]
         for member in members:
             inline = None if cyclic else self._constant(member)
-            self.adjoints[member] = self._name(member) if inline is None else inline
+            self.adjoints[member] = self._name(member, cyclic) if inline is None else inline
         for member in reversed(members):
             self._send(self.primal.equation[member], self.adjoints[member])
         inside = {self.place[member] for member in members}
@@ -102,7 +102,7 @@ class Collection:
         plain = all(not isinstance(n, (At, Pick)) and not (isinstance(n, Quantity) and n.role != "constant") for n in walk(value))
         return value if small and plain else None
 
-    def _name(self, target: Target) -> Node:
+    def _name(self, target: Target, cyclic: bool = False) -> Node:
         if isinstance(target, Pick):
             where = "init" if not target.from_end else "final"
             number = 1 - target.offset if not target.from_end else target.offset
@@ -117,7 +117,8 @@ class Collection:
             wishes, meaning = [f"{target.name}_bar"], f"adjoint of {target.name}"
             if target in self.sensed:
                 meaning += f", the sensitivity of {self.sensed[target].name}"
-        role = {Kind.TIMED: "signal", Kind.SEQUENCE: "quantity", Kind.SHARED: "total"}[target.kind]
+        shared = "quantity" if cyclic else "total"  # a total cannot stand on a cycle; `_summed_first` takes it out
+        role = {Kind.TIMED: "signal", Kind.SEQUENCE: "quantity", Kind.SHARED: shared}[target.kind]
         quantity = self._generate(wishes, role, target, target.kind, meaning)
         return At(quantity, 0) if target.kind == Kind.TIMED else quantity
 
@@ -208,7 +209,7 @@ class Collection:
             for lag in sorted(self._reads_back(target), reverse=True):
                 terms.append(Pick(self._carry(target.quantity, lag, made), target.args[1] - lag))
         if inside and target.kind == Kind.SHARED:
-            quantity, terms = self._split(quantity, target, terms, made)
+            terms = self._summed_first(target, quantity, terms, made)
         made.append(Equation(quantity, self._joined(terms, target)))
         self.emitted.append((self.place.get(target, -1), made))
 
@@ -219,16 +220,14 @@ class Collection:
         sequence = target.kind == Kind.SEQUENCE or isinstance(target, Pick)
         return A.Each(expr) if sequence and expr.kind == Kind.SHARED else expr
 
-    def _split(self, quantity: Quantity, target: Target, terms: list[Node], made: list[Equation]) -> tuple[Quantity, list[Node]]:
-        """A shared steady state's adjoint: what comes from sequences is totalled first, outside the cycle."""
-        plain = Quantity(quantity.name, "quantity", quantity.shape, Kind.SHARED)
+    def _summed_first(self, target: Target, quantity: Quantity, terms: list[Node], made: list[Equation]) -> list[Node]:
+        """A shared steady state's adjoint: what comes from sequences is totalled outside the cycle."""
         summed = [value for value in terms if value.kind != Kind.SHARED]
-        if summed:
-            total = self._generate(f"{quantity.name}_sum", "total", target, Kind.SHARED, f"{quantity.name} from all sequences")
-            made.append(Equation(total, add(summed)))
-            terms = [total, *(value for value in terms if value.kind == Kind.SHARED)]
-        self.adjoints[target] = plain
-        return plain, terms
+        if not summed:
+            return terms
+        total = self._generate(f"{quantity.name}_sum", "total", target, Kind.SHARED, f"{quantity.name} from all sequences")
+        made.append(Equation(total, add(summed)))
+        return [total, *(value for value in terms if value.kind == Kind.SHARED)]
 
     def _carry(self, quantity: Quantity, lag: int, made: list[Equation]) -> Quantity:
         """The signal in which reads at a lag send back, at the reader's step; zero outside the steps."""

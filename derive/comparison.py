@@ -1,8 +1,8 @@
 """Comparison: Derivation and sizes -> which gradients equal what the scalar chain rule gives, and which do not.
 
-By equations: each adjoint of the model's quantities has one symbol on both sides; every derived equation must be the chain rule's
-equation, term by term. Then both are one linear system, and its solutions agree. By points: both sides as wholes, at random
-rational numbers, each gradient compared.
+By equations: each adjoint of the model's quantities has one symbol on both sides, and every derived equation must
+equal the chain rule's. Then both are one linear system, and its solutions agree. By points: both sides as wholes, at
+random rational numbers, each gradient compared.
 """
 
 from __future__ import annotations
@@ -30,7 +30,11 @@ CASES = 4  # comparisons of one difference that are treated by cases; beyond, it
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A difference that is not zero: at which gradient, which step (from 1), sequence (from 0) and component, as far as there are any."""
+    """A difference that is not zero.
+
+    label: of which gradient; index: its step (from 1), sequence (from 0) and component (from 0), as far as there are
+    any.
+    """
 
     label: str
     index: tuple[int, ...]
@@ -38,18 +42,23 @@ class Failure:
 
     def __str__(self) -> str:
         """`W[0, 1]: the derived value is …`."""
-        return f"{self.label}[{', '.join(map(str, self.index))}]: {self.problem}" if self.index else f"{self.label}: {self.problem}"
+        place = f"[{', '.join(map(str, self.index))}]" if self.index else ""
+        return f"{self.label}{place}: {self.problem}"
 
 
 class Solved(Unrolled):
     """The derived system on numbers; its cycles without lag are solved as linear systems.
 
-    Raises: RecurrenceError where no order of steps computes it; ValueError where a cycle is not linear or has no single solution.
+    Raises: RecurrenceError where no order of steps computes it; ValueError where a cycle is not linear or has not one
+    solution.
     """
 
-    def __init__(self, recurrence: Recurrence, sizes: Mapping[str, int], lengths: tuple[int, ...], point: Point) -> None:
+    def __init__(
+        self, recurrence: Recurrence, sizes: Mapping[str, int], lengths: tuple[int, ...], point: Point
+    ) -> None:
         super().__init__(recurrence, sizes, lengths, point.values)
-        self.steady = {m: group for block in blocks(recurrence) for group in block.groups if group.steady for m in group.members}
+        groups = [group for block in blocks(recurrence) for group in block.groups if group.steady]
+        self.steady = {member: group for group in groups for member in group.members}
 
     def compute(self, target: Target, key: Key) -> None:
         """Fill the memo for a key, or for the whole cycle that it is part of."""
@@ -79,14 +88,17 @@ class Comparison:
         self.system.memo.update((key, self.model.values(key)) for key in self.model.memo)
         self.cotangents = self._cotangents()
         self.system.memo.update((key, symbols) for key, symbols, _ in self.cotangents)
-        self.seeds = {s: seed for _, seeds, owners in self.cotangents for s, seed in zip(owners.ravel(), seeds.ravel(), strict=True)}
+        pairs = [
+            pair for _, seeds, owners in self.cotangents for pair in zip(owners.ravel(), seeds.ravel(), strict=True)
+        ]
+        self.seeds: dict[sp.Symbol, Scalar] = dict(pairs)
         if not derivation.cotangents and derivation.primal.objective:
             self.seeds[self.model.memo[derivation.primal.objective.name, 0, 0][()]] = sp.S.One
         self.given = dict(self.system.memo)
         self.targets = {target.source(): target for target in derivation.adjoints}
 
     def _cotangents(self) -> list[tuple[Key, np.ndarray, np.ndarray]]:
-        """For each generated input that stands for a derivative of the objective: its key, its symbols, what it is the derivative by."""
+        """The generated inputs that stand for derivatives of the objective: key, symbols, and by which symbols."""
         found = []
         for name, seed in self.derivation.cotangents.items():
             owners = self.model.instances(self.derivation.primal.named[name])
@@ -107,7 +119,7 @@ class Comparison:
     # -- by equations
 
     def cancelled(self) -> set[str]:
-        """The gradients whose differences cancel by themselves, none unless those of all adjoints that lead to them do."""
+        """The gradients whose differences cancel by themselves; none where that of some adjoint does not."""
         hints = self._named()
         reached, known, symbols = leading(self.graph, self.seeds), {}, {}
         for target, quantity in hints.items():
@@ -127,12 +139,16 @@ class Comparison:
             return set()
 
     def _named(self) -> dict[Target, Quantity]:
-        """The model's targets whose adjoint is a quantity of the derived system. That it is their adjoint is then proved."""
-        derived, found = self.derivation.recurrence, {}
+        """The model's targets whose adjoint is said to be a quantity of the derived system, which is then proved."""
+        derived = self.derivation.recurrence
+        found: dict[Target, Quantity] = {}
         for target, adjoint in self.derivation.adjoints.items():
             name = (adjoint.quantity if isinstance(adjoint, At) else adjoint).source()
             quantity = derived.named.get(name)
-            if quantity in derived.equation and name not in self.derivation.primal.named and quantity.kind == target.kind:
+            if quantity is None:
+                continue
+            made = quantity in derived.equation and name not in self.derivation.primal.named
+            if made and quantity.kind == target.kind:
                 found[target] = quantity
         return found
 
@@ -140,7 +156,8 @@ class Comparison:
         quantity = self.derivation.recurrence.named[quantity.name]
         for own, key in zip(self.model.instances(target), self.system.instances(quantity), strict=True):
             made = self.system.right_side(quantity, key)
-            if not all(self._vanishes(made[index] - chain.sum(symbol)) for index, symbol in np.ndenumerate(self.model.memo[own])):
+            symbols = np.ndenumerate(self.model.memo[own])
+            if not all(self._vanishes(made[index] - chain.sum(symbol)) for index, symbol in symbols):
                 return False
         return True
 
@@ -168,13 +185,17 @@ class Comparison:
             yield expr
             return
         for choice in product(("positive", "zero", "negative"), repeat=len(kinks)):
-            chosen = zip(kinks.values(), choice, strict=True)
-            yield expr.xreplace({symbol: sp.Integer(kind == case) for held, case in chosen for kind, symbol in held.items()})
+            chosen = [
+                (symbol, kind, case)
+                for held, case in zip(kinks.values(), choice, strict=True)
+                for kind, symbol in held.items()
+            ]
+            yield expr.xreplace({symbol: sp.Integer(int(kind == case)) for symbol, kind, case in chosen})
 
     # -- by points
 
     def at_points(self, labels: list[str]) -> list[Failure]:
-        """The differences of these gradients that are not zero, at the first of several random rational points with any."""
+        """The differences of these gradients that are not zero, at the first random rational point that has any."""
         chain, done, seeds = Chain(self.graph, self.seeds, {}), 0, count()
         while done < POINTS:
             seed = next(seeds)
@@ -202,11 +223,12 @@ class Comparison:
                 for index, symbol in np.ndenumerate(self.model.memo[own]):
                     if made[index] != derivatives[symbol]:
                         place = {Kind.SHARED: (), Kind.SEQUENCE: own[2:], Kind.TIMED: own[1:]}[self.targets[label].kind]
-                        yield Failure(label, (*place, *index), f"derived {made[index]}, by the chain rule {derivatives[symbol]}")
+                        problem = f"derived {made[index]}, by the chain rule {derivatives[symbol]}"
+                        yield Failure(label, (*place, *index), problem)
 
 
 def _is_zero(expr: Scalar) -> bool:
-    """Whether an expression is zero as a rational function; a number that is not zero at some point settles it early."""
+    """Whether an expression is zero as a rational function; a value that is not zero settles it early."""
     if expr.is_Rational:
         return expr == 0
     odd = {symbol: sp.Rational(2 * place + 3, 2) for place, symbol in enumerate(sorted(expr.free_symbols, key=str))}

@@ -15,7 +15,9 @@ from derive.operators import Step, subscript
 from derive.reserved import RESERVED
 from derive.suggestions import near, plural
 
-MAX_TERMS = 64  # terms of a dim, multiplied out
+MAX_TERMS = 32  # terms of a dim, multiplied out
+MAX_POWER = 64  # names multiplied in one of them
+MAX_POWER = 64  # names multiplied in one of them
 MAX_REACH = 20_000  # values outside the steps, all signals together
 MAX_LAGGED = 250_000  # values outside the steps, each counted once for every read of its signal
 STEPS = "steps are [t], [t-1], [t+2] with a whole number, or fixed: [1], [T], [T-1]; components come after: h[t][0:n]"
@@ -74,9 +76,9 @@ class Indexing:
         value = sp.expand(left * right) if product else (left - right if isinstance(sign, ast.Sub) else left + right)
         if any(abs(term.as_coeff_Mul()[0]) >= MAX_INTEGER**2 for term in sp.Add.make_args(value)):
             raise self.source.error(whole, "the dim is too large", f"its factors stay below {MAX_INTEGER**2:.0e}")
-        if any(_degree(term) > MAX_TERMS for term in sp.Add.make_args(value)):
+        if any(_degree(term) > MAX_POWER for term in sp.Add.make_args(value)):
             raise self.source.error(
-                whole, f"the dim has a power above {MAX_TERMS}", "give its parts names of their own"
+                whole, f"the dim has a power above {MAX_POWER}", "give its parts names of their own"
             )
         return value
 

@@ -118,6 +118,7 @@ for _name, _build in {
 }.items():
     setattr(Node, f"__{_name}__", _binary(_build))
     setattr(Node, f"__r{_name}__", _binary(_build, swap=True))
+Node.__radd__ = lambda self, other: self if isinstance(other, int) and other == 0 else number(other) + self  # so that sum(…) starts at 0
 Node.__neg__ = lambda self: Neg(self)
 Node.__pow__ = power
 Node.__getitem__ = subscript

@@ -1,13 +1,14 @@
 """Proof: Derivation -> Proof, an exact check that does not trust the adjoint rules.
 
-The model is unrolled into scalar equations, for sequences of several lengths; SymPy differentiates each of them, and the
-chain rule over these scalars says what every adjoint must be. The derived equations are evaluated on the same symbols. Each adjoint
-has one symbol on both sides, so that every difference is small and cancels by itself; both sides are then one linear system (for a
-steady state, that of the implicit function theorem), and its solution is the gradient. Where a difference does not cancel, both
-sides are evaluated as wholes at random rational points, in exact arithmetic, and every gradient is compared there.
+The model is unrolled into scalar equations, for sequences of several lengths. SymPy differentiates each of them, and
+the chain rule over these scalars says what every adjoint must be. The derived equations are evaluated on the same
+symbols. Each adjoint has one symbol on both sides, so that every difference is small and cancels by itself; both
+sides are then one linear system (for a steady state, that of the implicit function theorem), and its solution is the
+gradient. Where a difference does not cancel, both sides are evaluated as wholes at random rational points, in exact
+arithmetic, and every gradient is compared there.
 
-A function's values and slopes are symbols; what is proved holds for all their values, so for the true ones. Functions with kinks are
-treated by cases.
+A function's values and slopes are symbols; what is proved holds for all their values, so for the true ones. Functions
+with kinks are treated by cases.
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ class Proof:
 
     def to_text(self) -> str:
         """A line for the whole, one for each gradient and one for each failure."""
-        sizes = ", ".join([*(f"{name} = {size}" for name, size in self.dims.items()), f"{' and '.join(map(str, self.lengths))} steps"])
+        sizes = ", ".join(
+            [*(f"{name} = {size}" for name, size in self.dims.items()), f"{' and '.join(map(str, self.lengths))} steps"]
+        )
         lines = [f"{self.name}: {'proved' if self.proved else 'NOT PROVED'} ({sizes})"]
         lines += [f"  {v.label}: {'difference 0' if v.zero else 'DIFFERS'}, {v.method}" for v in self.verdicts]
         return "\n".join([*lines, *(f"  {failure}" for failure in self.failures)])
@@ -60,9 +63,9 @@ class Proof:
 def prove(derivation: Derivation, *, dims: Mapping[str, int] | None = None, steps: int | None = None) -> Proof:
     """Compare every gradient of a derivation with SymPy's scalar differentiation of the unrolled model.
 
-    dims: sizes by name (small and unequal where left out); steps: length of the longest sequence (from lags, windows and fixed
-    steps where left out).
-    Raises: ValueError where a fixed step that is read does not exist; NotImplementedError for a function without a rule here.
+    dims: sizes by name (small and unequal where left out); steps: length of the longest sequence (from lags, windows
+    and fixed steps where left out). Raises: ValueError where a fixed step that is read does not exist;
+    NotImplementedError for a function without a rule here.
     """
     primal = derivation.primal
     sizes = {**default_dims(primal), **(dims or {})}
@@ -74,7 +77,8 @@ def prove(derivation: Derivation, *, dims: Mapping[str, int] | None = None, step
     failures += comparison.at_points(rest) if rest else []
     wrong = {failure.label for failure in failures}
     verdicts = tuple(
-        Verdict(label, "cancelled" if label in cancelled else f"rational points: {POINTS}", label not in wrong) for label in derivation.gradients
+        Verdict(label, "cancelled" if label in cancelled else f"rational points: {POINTS}", label not in wrong)
+        for label in derivation.gradients
     )
     return Proof(derivation.source.name, sizes, lengths, verdicts, tuple(failures))
 
@@ -91,7 +95,10 @@ def default_lengths(recurrence: Recurrence, steps: int | None = None) -> tuple[i
     """One long sequence, and short ones of every length at which something that is read falls outside the steps."""
     longest = default_steps(recurrence) if steps is None else steps
     least = shortest(recurrence)
-    return (longest, *(short for short in range(max(least, reach(recurrence) - 1, 1), least - 1, -1) if short < longest))
+    return (
+        longest,
+        *(short for short in range(max(least, reach(recurrence) - 1, 1), least - 1, -1) if short < longest),
+    )
 
 
 def default_dims(recurrence: Recurrence) -> dict[str, int]:

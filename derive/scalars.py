@@ -1,20 +1,21 @@
 """Scalars: the symbols of the exact proof. Functions of scalar expressions -> symbols with derivative rules.
 
-`Values` gives every application of a function to an argument one symbol (or, at a point, one rational number), the same one
-wherever it occurs. `Graph` records which scalar is defined by which expression of which others, for SymPy's scalar
-differentiation. Neither knows the adjoint rules: the derivative rules stand here a second time, on purpose.
+`Values` gives every application of a function to an argument one symbol (or, at a point, one rational number), the
+same one wherever it occurs. `Graph` records which scalar is defined by which expression of which others, for SymPy's
+scalar differentiation. Neither knows the adjoint rules: the derivative rules stand here a second time, on purpose.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias
 
 import sympy as sp
 
 from derive.arrays import EPSILON
 
-Scalar = sp.Expr
+Scalar: TypeAlias = sp.Expr
 
 
 def digits(value: sp.Expr) -> sp.Rational:
@@ -130,8 +131,9 @@ class Values:
 class Graph:
     """The unrolled model as equations between scalars, each with a symbol of its own.
 
-    inputs: symbol -> (symbol read, derivative) for every symbol its equation reads; `values` holds what the symbols stand for,
-    `resolved` replaces a symbol that merely repeats a value by that value; formula: symbol -> its equation's right side.
+    inputs: symbol -> (symbol read, derivative) for every symbol its equation reads; `values` holds what the symbols
+    stand for, `resolved` replaces a symbol that merely repeats a value by that value; formula: symbol -> its
+    equation's right side.
     """
 
     values: Values
@@ -199,8 +201,13 @@ class Graph:
         at = [self.resolved(x) for x in row]
         return self._row([self.values.logsumexp(at)], row, [self.values.softmax(at)])[0]
 
-    def _row(self, values: Sequence[Scalar], row: Sequence[Scalar], jacobian: Sequence[Sequence[Scalar]]) -> list[Scalar]:
-        return [self._node(y, list(zip(map(sp.sympify, row), slopes, strict=True))) for y, slopes in zip(values, jacobian, strict=True)]
+    def _row(
+        self, values: Sequence[Scalar], row: Sequence[Scalar], jacobian: Sequence[Sequence[Scalar]]
+    ) -> list[Scalar]:
+        return [
+            self._node(y, list(zip(map(sp.sympify, row), slopes, strict=True)))
+            for y, slopes in zip(values, jacobian, strict=True)
+        ]
 
     def signs(self, x: Scalar) -> tuple[Scalar, Scalar]:
         """Two indicators, without slope."""

@@ -1,12 +1,12 @@
 """Unrolled: Recurrence and sizes -> every component of every quantity at every step as a scalar expression.
 
-Executes docs/calculus.md literally, one sequence, one step, one quantity at a time, on arrays of SymPy scalars. What functions
-are is asked of `scalars`; what a cycle without lag means is left to the caller.
+Executes docs/calculus.md literally, one sequence, one step, one quantity at a time, on arrays of SymPy scalars. What
+functions are is asked of `scalars`; what a cycle without lag means is left to the caller.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import sympy as sp
@@ -25,9 +25,16 @@ def array(value: object) -> np.ndarray:
     return np.asarray(value, dtype=object)
 
 
-def elementwise(function: object, *arrays: np.ndarray) -> np.ndarray:
+def elementwise(function: Callable[..., Scalar], *arrays: np.ndarray) -> np.ndarray:
     """A function of scalars, applied to every component of arrays of one shape or scalars."""
-    return array(np.frompyfunc(function, len(arrays), 1)(*arrays))  # type: ignore[call-overload]
+    return array(np.frompyfunc(function, len(arrays), 1)(*arrays))
+
+
+def rows(function: Callable[[np.ndarray], object], operand: np.ndarray) -> np.ndarray:
+    """A function of vectors, applied along the last axis."""
+    if operand.ndim == 1:
+        return array(function(operand))
+    return array([array(function(row)) for row in operand])
 
 
 class Unrolled:
@@ -37,7 +44,9 @@ class Unrolled:
     Raises: ValueError where a pick falls outside 1..T and nothing stands there, or on a cycle.
     """
 
-    def __init__(self, recurrence: Recurrence, sizes: Mapping[str, int], lengths: tuple[int, ...], scalars: Graph | Values) -> None:
+    def __init__(
+        self, recurrence: Recurrence, sizes: Mapping[str, int], lengths: tuple[int, ...], scalars: Graph | Values
+    ) -> None:
         self.recurrence, self.lengths, self.scalars = recurrence, lengths, scalars
         self.sizes = {sp.Symbol(name, integer=True, positive=True): sp.Integer(size) for name, size in sizes.items()}
         self.memo: dict[Key, np.ndarray] = {}
@@ -198,7 +207,14 @@ class Unrolled:
 
     def _choose(self, relation: str, difference: Scalar, x: Scalar, y: Scalar) -> Scalar:
         positive, zero = self.scalars.signs(difference)
-        yes = {"<": 1 - positive - zero, "<=": 1 - positive, ">": positive, ">=": positive + zero, "==": zero, "!=": 1 - zero}[relation]
+        yes = {
+            "<": 1 - positive - zero,
+            "<=": 1 - positive,
+            ">": positive,
+            ">=": positive + zero,
+            "==": zero,
+            "!=": 1 - zero,
+        }[relation]
         return yes * x + (1 - yes) * y
 
     def _array(self, node: Node, v: list[np.ndarray]) -> object:
@@ -214,13 +230,13 @@ class Unrolled:
             case A.CrossEntropy():
                 return -np.sum(v[0] * elementwise(lambda y: self.scalars.call("log", y), v[1]))
             case A.Softmax():
-                return np.apply_along_axis(self.scalars.softmax, -1, v[0])
+                return rows(self.scalars.softmax, v[0])
             case A.LogSoftmax():
                 return self._log_softmax(v[0])
             case A.LogSumExp():
-                return np.apply_along_axis(self.scalars.logsumexp, -1, v[0])
+                return rows(self.scalars.logsumexp, v[0])
             case A.LayerNorm():
-                return np.apply_along_axis(self.scalars.layer_norm, -1, v[0])
+                return rows(self.scalars.layer_norm, v[0])
             case A.Outer():
                 return np.outer(v[0], v[1])
             case A.Concat():
@@ -228,11 +244,17 @@ class Unrolled:
             case A.Diag():
                 return np.diag(v[0]) if v[0].ndim == 2 else self._diagonal(v[0])
             case A.Slice():
-                return v[0][tuple(slice(*map(self._index, axis)) if len(axis) == 2 else self._index(axis[0]) for axis in node.spec)]
+                return v[0][
+                    tuple(
+                        slice(*map(self._index, axis)) if len(axis) == 2 else self._index(axis[0]) for axis in node.spec
+                    )
+                ]
             case A.Pad():
                 out = self.zeros(node.shape)
                 sizes = v[0].shape or (1,)
-                out[tuple(slice(self._index(s), self._index(s) + n) for (s, _), n in zip(node.spec, sizes, strict=True))] = v[0]
+                out[
+                    tuple(slice(self._index(s), self._index(s) + n) for (s, _), n in zip(node.spec, sizes, strict=True))
+                ] = v[0]
                 return out
             case A.Each():
                 return v[0]
@@ -250,4 +272,4 @@ class Unrolled:
         return out
 
     def _log_softmax(self, z: np.ndarray) -> np.ndarray:
-        return np.apply_along_axis(lambda row: array(row - self.scalars.logsumexp(row)), -1, z)
+        return rows(lambda row: row - self.scalars.logsumexp(row), z)

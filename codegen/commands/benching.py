@@ -37,7 +37,7 @@ class Peers(click.ParamType):
         return wanted
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(epilog=EXAMPLES, short_help="Time the compiled kernel against NumPy.")
 @file_argument
 @size_options(steps=50, batch=16, dims="32 each")
 @dtype_option

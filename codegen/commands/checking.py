@@ -15,7 +15,7 @@ Examples:
   retrograd zoo gru | retrograd check -"""
 
 
-@click.command(epilog=EXAMPLES)
+@click.command(epilog=EXAMPLES, short_help="Check the compiled gradient numerically.")
 @file_argument
 @dtype_option
 @size_options(steps=7, batch=3, dims="small and all different")

@@ -43,8 +43,7 @@ def derive(file: str, form: str | None, out: Path | None) -> None:
     recurrence = read_recurrence(file)
     with progress(recurrence.name) as say:
         say("deriving")
-        from derive.adjoint import gradient
-        from derive.adjoint import pullback
+        from derive.adjoint import gradient, pullback
 
         derivation = gradient(recurrence) if recurrence.objective is not None else pullback(recurrence)
         content = present(derivation, form, target is None)

@@ -54,7 +54,7 @@ _TEMPLATES = jinja2.Environment(
 class LatexPrinter(Printer):
     """Boxes as LaTeX in math mode."""
 
-    space, minus, circle = r"\,", "-", r"\circ"
+    space, minus, circle = r"\, ", "-", r"\circ"
 
     @singledispatchmethod
     def show(self, box: Box) -> str:
@@ -121,7 +121,7 @@ class LatexPrinter(Printer):
 
     @show.register
     def _(self, box: Terms) -> str:
-        return " ".join(self.fragments(box))
+        return self.sum(box)
 
     @show.register
     def _(self, box: Big) -> str:

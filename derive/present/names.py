@@ -7,6 +7,7 @@ become subscripts; `W_bar` gets a bar. A name whose look is taken is printed as 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -84,7 +85,7 @@ def look(name: str) -> Look:
         base = rf"{accent[1]}{{{base}}}"
     else:
         text = "_".join([text + digits, *parts[1:]])
-    return Look(text, base, ",".join(_subscript(part) for part in subscripts))
+    return Look(unicodedata.normalize("NFC", text), base, ",".join(_subscript(part) for part in subscripts))
 
 
 def as_written(name: str) -> Look:

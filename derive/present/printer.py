@@ -95,7 +95,7 @@ class Printer:
                 return [self.show(head) + pieces[0], *pieces[1:]] if len(pieces) > 1 else [self.show(box)]
             case Big():
                 pieces = self.fragments(box.body, deep)
-                return [self.head(box) + self.space + pieces[0], *pieces[1:]]
+                return [f"{self.head(box)} {pieces[0]}", *pieces[1:]]
         return [self.show(box)]
 
     def head(self, box: Big) -> str:
@@ -105,6 +105,14 @@ class Printer:
     @staticmethod
     def _marked(pieces: list[str]) -> list[tuple[bool, str]]:
         return [(place == len(pieces) - 1, piece) for place, piece in enumerate(pieces)]
+
+    def sum(self, box: Terms) -> str:
+        """A sum on one line."""
+        parts = []
+        for place, (negative, term) in enumerate(box.terms):
+            sign = f"{self.minus if negative else self.plus} " if place else (self.minus if negative else "")
+            parts.append(sign + self.show(term))
+        return " ".join(parts)
 
     def _terms(self, box: Terms, deep: bool) -> list[str]:
         found: list[str] = []

@@ -98,7 +98,7 @@ class TextPrinter(Printer):
 
     @show.register
     def _(self, box: Terms) -> str:
-        return " ".join(self.fragments(box))
+        return self.sum(box)
 
     @show.register
     def _(self, box: Big) -> str:

@@ -84,9 +84,9 @@ def bombs() -> list[str]:
     texts += ["h[t]: n = " + "+".join(f"h[t-{i}]" for i in range(1, k)) for k in (100, 300, 1000)]
     texts += ["\n".join(f"h{i}[t]: n = h{i}[t-1000]" for i in range(k)) for k in (15, 400)]
     texts += ["h[t]: n = h[t-1]\n" + "\n".join(f"h[-{i}] = 0" for i in range(k)) for k in (500, 3000)]
-    texts += ["\n".join(f"h{i}[t]: n = tanh(W{i} @ h{i}[t-1] + U{i})" for i in range(400))]
-    texts += ["\n".join(f"h{i}[t]: n = tanh(W{i} @ h{i}[t-1] + h{i + 1}[t-1])" for i in range(400)) + "\nh400[t]: n"]
-    texts += ["\n".join(f"x{i}: n = W{i} + y{i + 1}\ny{i}: n" for i in range(600)) + "\ny600: n"]
+    texts += ["\n".join(f"h{i}[t]: n = tanh(W{i} @ h{i}[t-1] + U{i})" for i in range(200))]
+    texts += ["\n".join(f"h{i}[t]: n = tanh(W{i} @ h{i}[t-1] + h{i + 1}[t-1])" for i in range(200)) + "\nh200[t]: n"]
+    texts += ["\n".join(f"x{i}: n = W{i} + y{i + 1}\ny{i}: n" for i in range(300)) + "\ny300: n"]
     texts += ["W: n\n" + "\n".join(f"x{i}: n = x{i + 1}" for i in range(300)) + "\nx300: n = W"]
     texts += [
         "\n".join(f"y{i} = lambda u: y{i + 1}(u)" for i in range(900)) + "\ny900 = lambda u: u\nh[t]: n = y0(h[t-1])"

@@ -30,7 +30,10 @@ def mutants(derivation: Derivation) -> Iterator[tuple[str, Derivation]]:
         for operator, expr in changes(equation.expr, derivation):
             if expr not in seen and same_shape(expr.shape, equation.expr.shape) and not _zero(equation.expr):
                 seen.add(expr)
-                yield f"{operator} in {equation.target.source()} = {expr.source()}", with_equation(derivation, equation, expr)
+                yield (
+                    f"{operator} in {equation.target.source()} = {expr.source()}",
+                    with_equation(derivation, equation, expr),
+                )
 
 
 def with_equation(derivation: Derivation, equation: Equation, expr: Node) -> Derivation:

@@ -65,7 +65,7 @@ def _given(lines: list[str], value: str) -> list[str]:
 
 
 LINES = {
-    "steady": ["max_{W,b} R(x)", *_STEADY],
+    "steady": [_STEADY[0], "max_{W,b} R(x)", *_STEADY[1:]],
     "steady tanh": ["x = tanh(W x + b)", "R = aᵀ x", *_given(_STEADY[1:9], "x"), "∂R/∂x = a", *_given(_STEADY[9:], "x")],
     "trajectory": ["x(t) = f(W x(t−1) + b)", "max_{W,b} R(x(1), …, x(T))", *_TRAJECTORY[1:]],
     "trajectory tanh": [
@@ -86,7 +86,7 @@ LATEX = {
         r"\frac{\partial R}{\partial x} = (D^{-1} - W^{\top})\, \frac{\partial R}{\partial b}",
         r"(D^{-1} - W^{\top})\, s = \frac{\partial R}{\partial x}",
         r"\frac{\partial R}{\partial W_{i j}} = x_{j}\, \frac{\partial R}{\partial b_{i}}",
-        r"\Delta  W = \eta\, s\, x^{\top}",
+        r"\Delta W = \eta\, s\, x^{\top}",
     ],
     "trajectory": [
         r"x(t) = f(W\, x(t-1) + b)",
@@ -98,7 +98,7 @@ LATEX = {
         r"s(t) = D(t)\, W^{\top}\, s(t+1) + D(t)\, \frac{\partial R}{\partial x(t)}",
         r"s(T+1) = 0",
         r"\frac{\partial R}{\partial x(0)} = W^{\top}\, s(1)",
-        r"\Delta  W = \eta\, \sum_{t} s(t)\, x(t-1)^{\top}",
+        r"\Delta W = \eta\, \sum_{t} s(t)\, x(t-1)^{\top}",
     ],
 }
 

@@ -67,8 +67,13 @@ def test_pdflatex_takes_the_document_and_nothing_runs_off(name, tmp_path):
 
 @needs_tex
 def test_without_breaking_lines_would_run_off(tmp_path, monkeypatch):
+    terms = " + ".join(f"A{i} @ h[t-{i}]*c{i} + B{i} @ tanh(h[t-{i}])" for i in range(1, 6))
+    scales = "".join(f"c{i}: scalar\n" for i in range(1, 6))
+    derivation = gradient(parse(f"{scales}x[t]: n\nh[t]: n = tanh({terms} + x[t])\nE = minimize(sum(norm2(h[t]) for t in steps))\n"))
+    done, log = compile_pages(tmp_path, to_latex(derivation))
+    assert done and overfull(log) == []
     monkeypatch.setattr(module, "COLUMNS", 1000)
-    done, log = compile_pages(tmp_path, to_latex(gradient(load("lstm"))))
+    done, log = compile_pages(tmp_path, to_latex(derivation))
     assert done and overfull(log) != []
 
 

@@ -1,0 +1,94 @@
+"""What the kernel tests share: interpreted kernels from text, small programs, random cases, errors of arrays."""
+
+import numpy as np
+
+from codegen.kernel import Kernel
+from codegen.lower import lower
+from codegen.program import Loop, Solve
+from derive.language import load, parse
+from fuzzing import Case
+
+ELMAN = """
+x[t]: m
+h[t]: n = tanh(W @ h[t-1] + U @ x[t] + b)
+E = minimize(sum(norm2(h[t]) for t in steps))
+"""
+
+
+def interpreted(text, dtype="float64", derivatives=True):
+    """A kernel of text, or of a stock name, without a compiler."""
+    recurrence = parse(text) if "\n" in text else load(text)
+    return Kernel(lower(recurrence, derivatives), dtype)
+
+
+def statements(program, phase="forward"):
+    """Every statement of a phase by what it fills."""
+    return {s.out: s for segment in program.phases[phase].segments() for s in segment.statements}
+
+
+def parts(program, phase="forward"):
+    """Segments, solves and loops of a phase, those inside loops behind their loop."""
+    for action in program.phases[phase].actions:
+        yield action
+        if isinstance(action, Loop):
+            yield from action.body
+
+
+def fillers(action):
+    """The names that an action fills."""
+    inside = action.body if isinstance(action, Loop) else (action,)
+    return {s.out for part in inside for s in (part.segment if isinstance(part, Solve) else part).statements}
+
+
+def home(program, name, phase="forward"):
+    """The action in which a buffer is filled."""
+    return next(action for action in program.phases[phase].actions if name in fillers(action))
+
+
+def worst(found, wanted):
+    """The largest difference, relative where values are large; infinite for NaN or another shape."""
+    found, wanted = np.asarray(found), np.asarray(wanted)
+    if found.shape != wanted.shape:
+        return np.inf
+    error = np.max(np.abs(found - wanted), initial=0.0)
+    return float(error / max(1.0, np.max(np.abs(wanted), initial=0.0))) if np.isfinite(error) else np.inf
+
+
+def random_case(seed):
+    """A random recurrence with values at which steady states are unique and every fixed position exists."""
+    case = Case(seed, analytic=seed % 2 == 0)
+    program = lower(case.recurrence)
+    while True:
+        _contract(case)
+        try:
+            Kernel(program, "float64").forward(given(case), steps=case.steps, batch=case.batch)
+            return case, program
+        except ValueError as error:
+            # The reference looks only at what it needs, and so may do with fewer steps.
+            if "it needs at least" not in str(error):
+                raise
+            case.steps += 1
+            case.place()
+
+
+def _contract(case):
+    for label, value in case.values.items():
+        if value.ndim == 2 and value.shape[0] == value.shape[1] and label.startswith("P"):
+            case.values[label] = value * min(1.0, 0.9 / np.linalg.norm(value, 2))
+
+
+def given(case, arrays=None):
+    """The values of a case with lengths, NaN beyond each sequence's own end."""
+    values = {label: beyond(case, np.array(array)) if _timed(case, label) else array for label, array in case.values.items()}
+    return {**values, **(arrays or {}), "lengths": case.lengths}
+
+
+def beyond(case, array, value=np.nan):
+    """A timed array with `value` beyond each sequence's own end."""
+    for row, length in enumerate(case.lengths):
+        array[length:, row] = value
+    return array
+
+
+def _timed(case, label):
+    return label in case.recurrence.named and case.recurrence.named[label].kind == 2
