@@ -101,6 +101,13 @@ def _key(statement: Statement) -> tuple[str, object]:
     return (statement.out, (statement.from_end, statement.offset) if isinstance(statement, Fill) else None)
 
 
+def _may_fall_on(pick: PickStep, outside: bool, fill: Fill) -> bool:
+    """Whether a fixed step is a value outside the steps: its own, or where a sequence is too short, one at the other end."""
+    if outside:
+        return (pick.from_end, pick.offset) == (fill.from_end, fill.offset)
+    return pick.from_end != fill.from_end
+
+
 class _Scheduler:
     """Orders the statements of one phase."""
 
@@ -143,7 +150,8 @@ class _Scheduler:
             if (read.buffer, None) in self.of and not outside:
                 found.append(((read.buffer, None), read.lag, barrier))
             for fill in self.fills.get(read.buffer, []):
-                if isinstance(statement, PickStep) or (read.lag and (read.lag > 0) == fill.from_end):
+                lagged = read.lag and (read.lag > 0) == fill.from_end
+                if _may_fall_on(statement, outside, fill) if isinstance(statement, PickStep) else lagged:
                     found.append((_key(fill), 0, True))
         return list(dict.fromkeys(found))
 

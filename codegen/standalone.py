@@ -23,7 +23,7 @@ from codegen.driver import DTYPES
 from codegen.emit import emit
 from codegen.environment import OPTIMISE
 from codegen.lower import lower
-from codegen.program import OuterSum, Product, Program, solves
+from codegen.program import Program
 from codegen.signature import encode
 from derive.adjoint import gradient, pullback
 from derive.recurrence import Recurrence
@@ -93,17 +93,12 @@ def _files(recurrence: Recurrence, program: Program, dtype: str) -> dict[str, st
 
 def _fields(recurrence: Recurrence, program: Program, dtype: str, package: str, modules: list[str]) -> dict[str, object]:
     """What the templates place."""
-    statements = [s for phase in program.phases.values() for part in phase.segments() for s in part.statements]
-    settles = any(solves(action) for phase in program.phases.values() for action in phase.actions)
-    scipy = settles or any(isinstance(s, (Product, OuterSum)) for s in statements)
     phase = "gradient" if program.objective is not None else "pullback"
     lag = max((len(ghosts) for ghosts in recurrence.ghosts.values()), default=0)
     offsets = [abs(offset) for _, _, offset, _, _ in program.least]
     results = program.results["forward"]
     return {
         "name": recurrence.name, "package": package, "dtype": dtype, "marker": MARKER, "modules": modules, "phase": phase,
-        "needs": "NumPy and SciPy" if scipy else "NumPy",
-        "requirements": '"numpy>=1.26", "scipy>=1.11"' if scipy else '"numpy>=1.26"',
         "flags": [flag for flag in OPTIMISE if flag != "-DNDEBUG"],
         "directives": sorted(DIRECTIVES.items()),
         "equations": "\n".join(f"    {line}" for line in write(recurrence).splitlines()),

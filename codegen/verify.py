@@ -44,6 +44,7 @@ def _check_action(program: Program, phase: Phase, action: Action, written: set[s
     segments = [part.segment if isinstance(part, Solve) else part for part in parts]
     order = action.direction if isinstance(action, Loop) else segments[0].order
     later = {s.out for segment in segments for s in segment.statements if not isinstance(s, Fill)}
+    later |= {state for part in parts if isinstance(part, Solve) for state, _ in part.cut}
     for part, segment in zip(parts, segments, strict=True):
         if isinstance(part, Solve):
             written |= {state for state, _ in part.cut}

@@ -57,7 +57,7 @@ class Model(Unrolled):
 
 
 class Point:
-    """Random rational numbers for the free symbols of a model, drawn from a seed; the others follow by their equations."""
+    """Random rational numbers for the free symbols of a model, and what follows for the others by their equations."""
 
     def __init__(self, graph: Graph, seed: int) -> None:
         self.graph, self.random = graph, random.Random(seed)
@@ -179,7 +179,7 @@ def reach(recurrence: Recurrence) -> int:
 
 
 def shortest(recurrence: Recurrence) -> int:
-    """The least number of steps at which every fixed step that is read has a value; not zero where T is used as a number."""
+    """The least number of steps at which every fixed step that is read has a value; not zero where T is a number."""
     uses = any(isinstance(n, Number) and n.value.has(T) for e in recurrence.equations for n in walk(e.expr))
     steps = int(uses)
     while any(not _stands(recurrence, p, steps) for p in _picks(recurrence)):

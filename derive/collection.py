@@ -167,8 +167,7 @@ class Collection:
         elif context == Kind.TIMED:
             self._keep(quantity, time_sum(value), place)
         else:
-            lift = value.kind == Kind.SHARED and context == Kind.SEQUENCE
-            self._keep(quantity, A.Each(value) if lift else value, place)
+            self._keep(quantity, lifted(value) if context == Kind.SEQUENCE else value, place)
 
     def _keep(self, target: Target, value: Node, place: int) -> None:
         self.now.setdefault(target, []).append((place, value))
@@ -294,6 +293,13 @@ def time_sum(value: Node) -> Node:
     if isinstance(value, A.Within):
         return A.TimeSum(value.args[0], value.window)
     return A.TimeSum(value, Window())
+
+
+def lifted(value: Node) -> Node:
+    """A contribution made once for each sequence, though a total would count its shared terms once."""
+    if isinstance(value, Add):
+        return Add(*(lifted(term) for term in value.args))
+    return A.Each(value) if value.kind == Kind.SHARED else value
 
 
 def _is_objective(equation: Equation) -> bool:

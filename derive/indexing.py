@@ -17,7 +17,6 @@ from derive.suggestions import near, plural
 
 MAX_TERMS = 32  # terms of a dim, multiplied out
 MAX_POWER = 64  # names multiplied in one of them
-MAX_POWER = 64  # names multiplied in one of them
 MAX_REACH = 20_000  # values outside the steps, all signals together
 MAX_LAGGED = 250_000  # values outside the steps, each counted once for every read of its signal
 STEPS = "steps are [t], [t-1], [t+2] with a whole number, or fixed: [1], [T], [T-1]; components come after: h[t][0:n]"

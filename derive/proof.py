@@ -37,7 +37,10 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """The outcome. dims: name -> size; lengths: steps of each sequence; one verdict for each gradient; what differs, and where."""
+    """The outcome.
+
+    dims: name -> size; lengths: steps of each sequence; verdicts: one for each gradient; failures: what differs.
+    """
 
     name: str
     dims: Mapping[str, int]
@@ -102,7 +105,7 @@ def default_lengths(recurrence: Recurrence, steps: int | None = None) -> tuple[i
 
 
 def default_dims(recurrence: Recurrence) -> dict[str, int]:
-    """Small unequal sizes from 2, so that every sum has terms and every transpose another shape; the dims of square matrices first."""
+    """Small unequal sizes from 2, so that every sum has terms; the dims of square matrices first."""
     square = {str(q.shape[0]) for q in recurrence.quantities if len(q.shape) == 2 and q.shape[0] == q.shape[1]}
     ordered = sorted(recurrence.dims, key=lambda name: (name not in square, name))
     return dict(sorted((name, place + 2) for place, name in enumerate(ordered)))

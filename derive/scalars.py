@@ -61,7 +61,7 @@ def softmax_jacobian(y: Sequence[Scalar]) -> list[list[Scalar]]:
 
 
 def layer_norm_jacobian(y: Sequence[Scalar], scatter: Scalar) -> list[list[Scalar]]:
-    """The derivatives of layer_norm by its arguments, through its values and its scatter: (I - 1/n - y y'/n)/scatter."""
+    """The derivatives of layer_norm by its arguments, through its values: (I - 1/n - y y'/n)/scatter."""
     size = len(y)
     return [[(int(i == j) - (1 + a * b) / size) / scatter for j, b in enumerate(y)] for i, a in enumerate(y)]
 

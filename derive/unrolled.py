@@ -30,11 +30,11 @@ def elementwise(function: Callable[..., Scalar], *arrays: np.ndarray) -> np.ndar
     return array(np.frompyfunc(function, len(arrays), 1)(*arrays))
 
 
-def rows(function: Callable[[np.ndarray], object], operand: np.ndarray) -> np.ndarray:
+def rows(function: Callable[[list[Scalar]], object], operand: np.ndarray) -> np.ndarray:
     """A function of vectors, applied along the last axis."""
     if operand.ndim == 1:
-        return array(function(operand))
-    return array([array(function(row)) for row in operand])
+        return array(function(list(operand)))
+    return array([array(function(list(row))) for row in operand])
 
 
 class Unrolled:
@@ -272,4 +272,4 @@ class Unrolled:
         return out
 
     def _log_softmax(self, z: np.ndarray) -> np.ndarray:
-        return rows(lambda row: row - self.scalars.logsumexp(row), z)
+        return rows(lambda row: array(row) - self.scalars.logsumexp(row), z)

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import sympy as sp
+
 from codegen.lower.sizes import as_element, as_size
 from codegen.program import (
     ZERO_SIZE, Const, Element, Index, InWindow, Load, OnDiagonal, Op, Piece, Read, Select, Size,
@@ -133,18 +135,25 @@ class Elements:
         return Piece(axis, low, high, Load(read.buffer, read.lag, inner))
 
     def _pad(self, node: A.Pad, index: Index) -> Element:
+        if len(node.spec) == 2:
+            return self._pad_matrix(node, index)
         operand = node.args[0]
         read = self._leaf(operand)
-        if len(node.spec) == 2:
-            return self._pad_matrix(node, read, index)
         start = as_size(node.spec[0][0])
         length = as_size(operand.shape[0]) if operand.shape else ((1, ()),)
         stop = shifted(((None, start),), 0, length)[0][1]
         inner = shifted(index, 0, negative(start)) if operand.shape else ()
         return self._pieced(read, index, 0, start, stop, inner)
 
-    def _pad_matrix(self, node: A.Pad, read: Read, index: Index) -> Element:
-        raise RecurrenceError("matrices cannot be padded yet", "write the matrix as a sum of outer products")
+    def _pad_matrix(self, node: A.Pad, index: Index) -> Element:
+        """Along one axis; along both, the columns of a matrix whose rows are padded already."""
+        operand, (rows, columns) = node.args[0], node.spec
+        place = 0 if rows[1] != operand.shape[0] else 1
+        if place == 0 and columns[1] != operand.shape[1]:
+            operand, place = A.Pad(operand, sp.Tuple(rows, sp.Tuple(0, operand.shape[1]))), 1
+        start = as_size(node.spec[place][0])
+        stop = shifted(((None, start),), 0, as_size(operand.shape[place]))[0][1]
+        return self._pieced(self._leaf(operand), index, place, start, stop, shifted(index, place, negative(start)))
 
     def _concat(self, node: A.Concat, index: Index) -> Element:
         start: Size = ZERO_SIZE

@@ -99,13 +99,14 @@ class System:
             bare = Name(name)
             return lambda at: Partial(self.objective, bare if at is None else Call(bare, (at,)))
 
+        def outside(pick: Pick) -> Callable[[Glyph | None], Box]:
+            return lambda _: Partial(self.objective, Call(Name(pick.quantity.name), (position(pick),)))
+
         for name, quantity in self.derivation.cotangents.items():
             found[quantity] = by(name)
         for target, adjoint in self.derivation.adjoints.items():
             if isinstance(target, Pick) and isinstance(adjoint, Quantity):
-                found[adjoint] = lambda at, pick=target: Partial(
-                    self.objective, Call(Name(pick.quantity.name), (position(pick),))
-                )
+                found[adjoint] = outside(target)
         for target, adjoint in self.derivation.adjoints.items():
             quantity = adjoint.quantity if isinstance(adjoint, At) else adjoint
             if (
@@ -173,9 +174,9 @@ class System:
         )
         sensitivity = self._sensitivity(pre)
         kept = tuple(entry for entry in rest if entry[1] is not own)
-        return Cell(
-            value, function, form, kept, bias, own is not None, slopes, sensitivity, pre if form == "slope" else value
-        )  # type: ignore[arg-type]
+        assert sensitivity is not None  # only quantities that have one become cells
+        unknown = pre if form == "slope" else value
+        return Cell(value, function, form, kept, bias, own is not None, slopes, sensitivity, unknown)
 
     def _is_bias(self, term: Node, value: Quantity) -> bool:
         """Whether a term is a parameter that enters nowhere else, and so may lend its name to the imaginary bias."""

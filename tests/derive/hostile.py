@@ -63,7 +63,8 @@ def run(texts: list, parse: object, watch: Watch, refusal: type) -> dict:
         if outcome not in ("accepted", "refused") or (refuse and outcome != "refused") or events:
             wrong.append([family, repr(text[:120]), outcome, events])
     memory = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
-    return {"wrong": wrong, "outcomes": outcomes, "spent": spent, "count": len(texts), "longest": longest, "memory": memory}
+    return {"wrong": wrong, "outcomes": outcomes, "spent": spent, "count": len(texts), "longest": longest,
+    "memory": memory}
 
 
 def main() -> None:

@@ -6,50 +6,71 @@ import random
 
 PAYLOADS = """
 __import__('os').system('touch canary') | open('canary', 'w') | exec('1') | eval('1') | compile('1', '', 'eval')
-().__class__.__bases__[0].__subclasses__() | h.__class__ | h[t].__init__.__globals__ | __builtins__ | __name__ | __debug__
-getattr(h, 'x') | globals() | vars() | breakpoint() | input() | print(1) | type(h) | super() | dir() | h.T.T.shape | W.T.__class__
-9**9**9 | 9**9**9**9 | 2**99999 | h[t-1]**1e9 | 9**-9**9 | 10**400 | (9**64)**64**64 | 1<<99999 | 999999999*h[t-1] | 1e999999999
-0xfffffffffffffffffffff | 0b11111111111111111111111111111111 | 1e-999999999 | 1_0e1_0_0_0_0_0_0_0 | 1j | 1e400 | 'a'*999999
-f"{__import__('os')}" | f"{h!r:>{9**9}}" | "%s" % h | b"x" | "x".join(h) | "{0.__class__}".format(h) | rb"\\x00" | '''x''' | None
-(y := 3) | [x for x in h] | {x for x in h} | {x: x for x in h} | (x for x in h) | [*h] | {**h} | h[*h] | (h, h) | [] | {} | {1} | {1: 2}
-lambda: 1 | lambda u: u | (lambda u: u)(h[t-1]) | tanh(*h) | tanh(x=h) | tanh(**h) | tanh() | tanh(h, h, h) | tanh(tanh) | tanh[0] | tanh.T
-await h | (yield) | (yield h) | (yield from h) | not h | ~h[t-1] | h if h else h | h and h | h or h | h is h | h in h | h == h | h < h < h | ...
-h[::1] | h[t:] | h[t][::2] | h[t][0:n:1] | h[t, t] | h[t][t] | h[h] | h[h[t]] | h[1.5] | h["t"] | h[True] | h[-True] | h[t-True] | h[t*2]
-h[t-99999] | h[-99999] | h[T+99999] | h[0xffffffffffffffffffffffff] | steps | steps[0] | t | T() | h(t) | sum | sum() | sum(h, h)
-sum(h[t] for t in h) | sum(h[t] for t in steps for t in steps) | sum(h[t] for t in steps if h) | sum(h[t] for x in steps) | sum(x async for x in h)
-sum(h[t] for t in steps[::2]) | sum(h[t] for t in steps[h:]) | sum(sum(h[t] for t in steps) for t in steps) | within(h) | within(h[t], h)
-where(h) | where(1, 2, 3) | where(h < h < h, 1, 2) | where(h in h, 1, 2) | concat() | eye() | eye(h) | zeros() | zeros(n, n, n) | zeros(0) | zeros(-n)
-pad(h) | pad(h[t-1], 0) | pad(h[t-1], n, n) | pad(h[t-1], -1, n) | slope(h, h) | slope(q, h, n) | slope(tanh, h[t-1]) | slope(q, h, 0) | slope(q, h, 99)
-import os | from os import * | del h | global h | nonlocal h | pass | return 1 | raise h | assert h | h[t] += 1 | h: int = 1 | while 1: pass
-h ? h | h $ h | h ! h | h := 1 | h @ | @h | h h | ) | ] | } | ( | [ | { | ''' | " | \\ | ;; | : | -> | => | ` | \\x00 | #" | a.b.c.d.e | *h | **h
+().__class__.__bases__[0].__subclasses__() | h.__class__ | h[t].__init__.__globals__ | __builtins__ | __name__
+__debug__ | getattr(h, 'x') | globals() | vars() | breakpoint() | input() | print(1) | type(h) | super() | dir()
+h.T.T.shape | W.T.__class__ | 9**9**9 | 9**9**9**9 | 2**99999 | h[t-1]**1e9 | 9**-9**9 | 10**400 | (9**64)**64**64
+1<<99999 | 999999999*h[t-1] | 1e999999999 | 0xfffffffffffffffffffff | 0b11111111111111111111111111111111
+1e-999999999 | 1_0e1_0_0_0_0_0_0_0 | 1j | 1e400 | 'a'*999999 | f"{__import__('os')}" | f"{h!r:>{9**9}}" | "%s" % h
+b"x" | "x".join(h) | "{0.__class__}".format(h) | rb"\\x00" | '''x''' | None | (y := 3) | [x for x in h]
+{x for x in h} | {x: x for x in h} | (x for x in h) | [*h] | {**h} | h[*h] | (h, h) | [] | {} | {1} | {1: 2}
+lambda: 1 | lambda u: u | (lambda u: u)(h[t-1]) | tanh(*h) | tanh(x=h) | tanh(**h) | tanh() | tanh(h, h, h)
+tanh(tanh) | tanh[0] | tanh.T | await h | (yield) | (yield h) | (yield from h) | not h | ~h[t-1] | h if h else h
+h and h | h or h | h is h | h in h | h == h | h < h < h | ... | h[::1] | h[t:] | h[t][::2] | h[t][0:n:1] | h[t, t]
+h[t][t] | h[h] | h[h[t]] | h[1.5] | h["t"] | h[True] | h[-True] | h[t-True] | h[t*2] | h[t-99999] | h[-99999]
+h[T+99999] | h[0xffffffffffffffffffffffff] | steps | steps[0] | t | T() | h(t) | sum | sum() | sum(h, h)
+sum(h[t] for t in h) | sum(h[t] for t in steps for t in steps) | sum(h[t] for t in steps if h)
+sum(h[t] for x in steps) | sum(x async for x in h) | sum(h[t] for t in steps[::2]) | sum(h[t] for t in steps[h:])
+sum(sum(h[t] for t in steps) for t in steps) | within(h) | within(h[t], h) | where(h) | where(1, 2, 3)
+where(h < h < h, 1, 2) | where(h in h, 1, 2) | concat() | eye() | eye(h) | zeros() | zeros(n, n, n) | zeros(0)
+zeros(-n) | pad(h) | pad(h[t-1], 0) | pad(h[t-1], n, n) | pad(h[t-1], -1, n) | slope(h, h) | slope(q, h, n)
+slope(tanh, h[t-1]) | slope(q, h, 0) | slope(q, h, 99) | import os | from os import * | del h | global h | nonlocal h
+pass | return 1 | raise h | assert h | h[t] += 1 | h: int = 1 | while 1: pass | h ? h | h $ h | h ! h | h := 1 | h @
+@h | h h | ) | ] | } | ( | [ | { | ''' | " | \\ | ;; | : | -> | => | ` | \\x00 | #" | a.b.c.d.e | *h | **h
 """.replace("\n", " | ").split(" | ")  # fmt: skip
 
-PLACES = ["h[t]: n = {}", "h[t]: n = tanh(h[t-1] + {})", "h[t]: {} = h[t-1]", "h[{}] = 0\nh[t]: n = h[t-1]", "{}: n", "tau: const = {}",
+PLACES = ["h[t]: n = {}", "h[t]: n = tanh(h[t-1] + {})", "h[t]: {} = h[t-1]", "h[{}] = 0\nh[t]: n = h[t-1]", "{}: n",
+          "tau: const = {}",
           "g = lambda u: {}\nh[t]: n = g(h[t-1])", "h[t]: n = h[t-1]\nE = minimize({})", "{}", "h[t]: n = h[t-1][{}]",
           "h[t]: n = h[t-1]\nE = minimize(sum(norm2(h[t]) for t in steps[{}:]))"]  # fmt: skip
 
-ODD = ["\u0430", "\u03b1", "\uff34", "\ufb01", "\u2126", "\u202e", "\u2066", "\u200b", "\u200d", "\ufeff", "\x00", "\x07", "\x0c", "\x1b", "\x85",
-       "\u2028", "\ud800", "\udfff", "\U0001f4a3", "\u0301", "\u00a0", "\u3000", "\u00b2", "\u0660", "\U0001d7d8", "\u2212", "\u2024", "\u037e",
+ODD = ["\u0430", "\u03b1", "\uff34", "\ufb01", "\u2126", "\u202e", "\u2066", "\u200b", "\u200d", "\ufeff", "\x00",
+       "\x07", "\x0c", "\x1b", "\x85",
+       "\u2028", "\ud800", "\udfff", "\U0001f4a3", "\u0301", "\u00a0", "\u3000", "\u00b2", "\u0660", "\U0001d7d8",
+       "\u2212", "\u2024", "\u037e",
        "\U000e0041", "\ufffe"]  # fmt: skip
 
-STATEMENTS = ["import os", "import os as h", "from os import system", "def h(): pass", "async def h(): pass", "class h: pass", "@h\ndef g(): pass",
-              "with h: pass", "async with h: pass", "try: pass\nexcept: pass", "try: pass\nexcept* E: pass", "for x in h: pass", "while h: pass",
-              "if h: pass", "match h:\n case 1: pass", "a, b = h", "a = b = h", "(a): n = 1\na: n", "h.x = 1", "h.x: n = 1", "h[0][0] = 1",
-              "h[0]: n = 1", "[a] = h", "*a, = h", "print(1)", "exec('1')", "h", "1", "'a'", "yield h", "await h", "return", "break", "type X = int",
-              "a: n; import os", "a: n\n\tb: n", "a: n = (\n", "minimize(1)", "E: scalar = minimize(1)", "E = minimize()", "E = minimize(*h)",
-              "E = minimize(1)\nF = maximize(1)", "x: x = x", "n: n", "T: n", "t: n", "steps: n", "tanh: n", "lambda: n", "None: n", "True: n",
-              "x = 3", "x[t] = 3", "f: function = 3", "u: input = 3", "u: input[n, n, n]", "u: const[3] = 3", "s: total", "s: total[n]", "x: ()",
-              "x: (n, n, n)", "x: 0", "x: -n", "x: n/2", "x: n**2", "x: n()", "x: n.m", "x: n[0]", "x: 'n'", "x: T", "x: t", "x: tanh", "x: None",
-              "x: lambda: 1", "x: (y := 3)", "x: f'{n}'", "c[t]: index[m]", "assert W == W.T", "s = surrogate(1, 2)", "A[t]: (n, n) = A[t-1]"]  # fmt: skip
+STATEMENTS = ["import os", "import os as h", "from os import system", "def h(): pass", "async def h(): pass",
+              "class h: pass", "@h\ndef g(): pass",
+              "with h: pass", "async with h: pass", "try: pass\nexcept: pass", "try: pass\nexcept* E: pass",
+              "for x in h: pass", "while h: pass",
+              "if h: pass", "match h:\n case 1: pass", "a, b = h", "a = b = h", "(a): n = 1\na: n", "h.x = 1",
+              "h.x: n = 1", "h[0][0] = 1",
+              "h[0]: n = 1", "[a] = h", "*a, = h", "print(1)", "exec('1')", "h", "1", "'a'", "yield h", "await h",
+              "return", "break", "type X = int",
+              "a: n; import os", "a: n\n\tb: n", "a: n = (\n", "minimize(1)", "E: scalar = minimize(1)",
+              "E = minimize()", "E = minimize(*h)",
+              "E = minimize(1)\nF = maximize(1)", "x: x = x", "n: n", "T: n", "t: n", "steps: n", "tanh: n",
+              "lambda: n", "None: n", "True: n",
+              "x = 3", "x[t] = 3", "f: function = 3", "u: input = 3", "u: input[n, n, n]", "u: const[3] = 3",
+              "s: total", "s: total[n]", "x: ()",
+              "x: (n, n, n)", "x: 0", "x: -n", "x: n/2", "x: n**2", "x: n()", "x: n.m", "x: n[0]", "x: 'n'", "x: T",
+              "x: t", "x: tanh", "x: None",
+              "x: lambda: 1", "x: (y := 3)", "x: f'{n}'", "c[t]: index[m]", "assert W == W.T", "s = surrogate(1, 2)",
+              "A[t]: (n, n) = A[t-1]"]  # fmt: skip
 
 
 def nests() -> list[str]:
     """Every bracket and operator kind, to depths at, beyond and far beyond the limit."""
-    forms = [("(", ")"), ("-", ""), ("+", ""), ("~", ""), ("not ", ""), ("tanh(", ")"), ("[", "]"), ("{", "}"), ("a[", "]"), ("a(", ")"),
-             ("2**", ""), ("2*", ""), ("2/", ""), ("W @ ", ""), ("2+", ""), ("2-", ""), ("2<", ""), ("2^", ""), ("lambda u: ", ""),
-             ("where(a > b, 1, ", ")"), ("where(", " > b, 1, 2)"), ("(1 if b else ", ")"), ("concat(b, ", ")"), ("g(", ")"), ("f'{", "}'"),
-             ("sum(", " for t in steps)"), ("within(", ", steps)"), ("(b, ", ")"), ("(1 + ", ")"), ("", ".T"), ("", "[0:n]"), ("", "(b)"),
-             ("", "**2"), ("", " + b"), ("", "*2"), ("", "/2"), ("", " @ b"), ("", " < b"), ("", " and b"), ("", " if b else b"), ("", "[t]"),
+    forms = [("(", ")"), ("-", ""), ("+", ""), ("~", ""), ("not ", ""), ("tanh(", ")"), ("[", "]"), ("{", "}"), ("a[",
+    "]"), ("a(", ")"),
+             ("2**", ""), ("2*", ""), ("2/", ""), ("W @ ", ""), ("2+", ""), ("2-", ""), ("2<", ""), ("2^", ""),
+              ("lambda u: ", ""),
+             ("where(a > b, 1, ", ")"), ("where(", " > b, 1, 2)"), ("(1 if b else ", ")"), ("concat(b, ", ")"), ("g(",
+              ")"), ("f'{", "}'"),
+             ("sum(", " for t in steps)"), ("within(", ", steps)"), ("(b, ", ")"), ("(1 + ", ")"), ("", ".T"), ("",
+              "[0:n]"), ("", "(b)"),
+             ("", "**2"), ("", " + b"), ("", "*2"), ("", "/2"), ("", " @ b"), ("", " < b"), ("", " and b"), ("",
+              " if b else b"), ("", "[t]"),
              ("h[t-", "]"), ("exp(-", ")"), ("slope(q, ", ")")]  # fmt: skip
     texts = []
     for left, right in forms:

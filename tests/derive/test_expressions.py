@@ -9,8 +9,8 @@ import sympy as sp
 from derive.errors import RecurrenceError, ShapeError
 from derive.language import parse
 from derive.nodes import shape_text
-from derive.reference import evaluate
 from derive.recurrence import Recurrence
+from derive.reference import evaluate
 
 DECLARED = """
 a: scalar
@@ -32,7 +32,7 @@ def equation(expression: str, shape: str) -> Recurrence:
     return parse(f"{DECLARED}r[t]: {shape} = {expression}")
 
 
-# Expression, its shape, and its value from arrays named as above (h is x one step before); None where nothing is to compare.
+# Expression, its shape, and its value from arrays named as above (h is x one step before); None where none is compared.
 FORMS = [
     ("2 + 0.5 - 1e-1 - .25", "scalar", lambda e: 2.15),
     ("-a - -a + +a", "scalar", lambda e: e["a"]),

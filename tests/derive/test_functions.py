@@ -52,7 +52,9 @@ def exact(name: str, place: int, arguments: list[np.ndarray]) -> np.ndarray:
         return np.array([float(mpmath.diff(function, at, order)) for at in zip(*arguments, strict=True)])
 
 
-@pytest.mark.parametrize(("name", "place"), [(name, place) for name, row in FUNCTIONS.items() for place in range(row.arity)])
+@pytest.mark.parametrize(
+    ("name", "place"), [(name, place) for name, row in FUNCTIONS.items() for place in range(row.arity)]
+)
 def test_slope_matches_difference(name: str, place: int) -> None:
     arguments = points(name)
     found, expected = slope_of(name, place, arguments), exact(name, place, arguments)
@@ -76,7 +78,9 @@ def test_value_matches_the_scalar_expression(name: str) -> None:
     arguments, row = points(name), FUNCTIONS[name]
     expected = [float(row.scalar(*(sp.Float(a, 40) for a in at)).evalf(30)) for at in zip(*arguments, strict=True)]
     np.testing.assert_allclose(elementary(name, *arguments), expected, rtol=1e-14, atol=1e-16)
-    np.testing.assert_allclose(value_of(name, lambda operands, value: value, arguments), expected, rtol=1e-14, atol=1e-16)
+    np.testing.assert_allclose(
+        value_of(name, lambda operands, value: value, arguments), expected, rtol=1e-14, atol=1e-16
+    )
 
 
 @pytest.mark.parametrize("name", [name for name, row in FUNCTIONS.items() if row.inverse])

@@ -58,7 +58,8 @@ def test_the_watch_sees_what_is_executed(tmp_path: Path) -> None:
         ("h[t]: n = h[t-1]**0.3", "the exponent 0.3 is not allowed"),
         ("h[t]: n = h[t-1001]", "the lag 1001 is too long"),
         ("h[t]: n = h[t-1]\nh[-1001] = 0", "the distance from the steps 1001 is too long"),
-        ("a = lambda u: u*u + u\nh[t]: n = " + "a(" * 14 + "h[t-1]" + ")" * 14, "with lambdas written out, this has more than 10000"),
+        ("a = lambda u: u*u + u\nh[t]: n = " + "a(" * 14 + "h[t-1]" + ")" * 14,
+         "with lambdas written out, this has more than 10000"),
         ("x: " + "*".join(f"(a{i} + b{i})" for i in range(9)), "the dim has more than 32 terms"),
         ("\n".join(f"x{i}: n{i}" for i in range(101)), "has 101 dims; at most 100"),
         ("\n".join(f"h{i}[t]: n = h{i}[t-1000]" for i in range(30)), "too many long lags"),
@@ -75,9 +76,11 @@ def test_each_limit_has_its_message(text: str, message: str) -> None:
 
 
 @pytest.mark.parametrize("text", [
-    "#" * 65000 + "\nh[t]: n = tanh(h[t-1])", "h[t]: n = " + "(" * 90 + "h[t-1]" + ")" * 90, "h[t]: n = h[t-1] + 999999*h[t-1]",
+    "#" * 65000 + "\nh[t]: n = tanh(h[t-1])", "h[t]: n = " + "(" * 90 + "h[t-1]" + ")" * 90,
+    "h[t]: n = h[t-1] + 999999*h[t-1]",
     "h[t]: n = h[t-1]**64 + h[t-1]**-64", "h[t]: n = h[t-1000]", "h[t]: n = " + " + ".join(["h[t-1]"] * 900),
-    "h[t]: n = " + "*".join(["h[t-1]"] * 900), "h" * 64 + "[t]: n = 0.5*" + "h" * 64 + "[t-1]", "h[t]: n = tanh(h[t-1]) # (((" + "(" * 500,
+    "h[t]: n = " + "*".join(["h[t-1]"] * 900), "h" * 64 + "[t]: n = 0.5*" + "h" * 64 + "[t-1]",
+    "h[t]: n = tanh(h[t-1]) # (((" + "(" * 500,
     '"""' + "(" * 500 + '"""\nh[t]: n = tanh(h[t-1])', "a = lambda u: u*u + u\nh[t]: n = a(a(a(h[t-1])))",
     "h[t]: n = " + "tanh(" * 90 + "h[t-1]" + ")" * 90,
 ])  # fmt: skip

@@ -26,7 +26,8 @@ def inferred(text: str) -> dict[str, str]:
         ("z[t]: 4*n\nh[t]: n = tanh(W @ z[t][0:n] + U @ z[t][n:])", {"W": "(n, n)", "U": "(n, 3*n)"}),
         ("z[t]: n\ns[t]: scalar = z[t][0] + a*z[t][1] + dot(q, z[t])\na: scalar", {"q": "(n)"}),
         ("w: n\ny[t]: n = w[0] + y[t-1] + p\nv[t]: scalar = w[0]*v[t-1]", {"p": "(n)"}),
-        ("d[t]: k\nh[t]: n = tanh(h[t-1])\nE = minimize(sum(cross_entropy(d[t], softmax(V @ h[t] + c)) for t in steps))",
+        ("d[t]: k\nh[t]: n = tanh(h[t-1])\n"
+         "E = minimize(sum(cross_entropy(d[t], softmax(V @ h[t] + c)) for t in steps))",
          {"V": "(k, n)", "c": "(k)"}),
         ("h[t]: n = tanh(h[t-1])\ny[t]: k = softmax(V @ h[t] + c)", {"V": "(k, n)", "c": "(k)"}),
         ("u: input[m]\nh[t]: n = tanh(h[t-1])\nh[0] = W0 @ u + b0", {"W0": "(n, m)", "b0": "(n)"}),

@@ -143,7 +143,8 @@ def test_files_are_read_by_path(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("reference", "message"), [
     ("elmann", "did you mean elman?"), ("no/such.rec", "stock recurrences are"), ("a\0b", "cannot be read"),
-    ("x" * 5000, "stock recurrences are"), ("/", "stock recurrences are"), ("/dev/zero", "too long"), ("", "stock recurrences are"),
+    ("x" * 5000, "stock recurrences are"), ("/", "stock recurrences are"), ("/dev/zero", "too long"), ("",
+     "stock recurrences are"),
 ])  # fmt: skip
 def test_what_cannot_be_read_is_said(reference: str, message: str) -> None:
     with pytest.raises(RecurrenceError) as caught:

@@ -1,4 +1,4 @@
-"""The exact proof: every stock recurrence and random ones are proved, wrong derivations are refuted, and the proof's own parts hold."""
+"""The exact proof: stock and random recurrences are proved, wrong derivations refuted, its own parts checked."""
 
 from __future__ import annotations
 

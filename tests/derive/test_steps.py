@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from generator import generate
 
 from derive.adjoint import gradient, pullback
 from derive.arithmetic import Mul
@@ -19,8 +20,6 @@ from derive.present.references import REFERENCES
 from derive.present.text import to_text
 from derive.recurrence import Equation
 from derive.steps import SECTIONS, Step, steps
-
-from generator import generate
 
 ROOT = Path(__file__).resolve().parents[2]
 STOCK = sorted(path.stem for path in (ROOT / "derive" / "zoo").glob("*.rec"))

@@ -42,13 +42,25 @@ def test_blocks(text: str, expected: list) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("h[t]: n = h[t+1] + h[t-1]", "h[t] forms a cycle with lags of both signs: h[t] reads h[t+1], h[t] reads h[t-1]"),
-        ("h[t]: n = g[t+1]\ng[t]: n = h[t-2]", "h[t] and g[t] form a cycle with lags of both signs: h[t] reads g[t+1], g[t] reads h[t-2]"),
+        (
+            "h[t]: n = h[t+1] + h[t-1]",
+            "h[t] forms a cycle with lags of both signs: h[t] reads h[t+1], h[t] reads h[t-1]",
+        ),
+        (
+            "h[t]: n = g[t+1]\ng[t]: n = h[t-2]",
+            "h[t] and g[t] form a cycle with lags of both signs: h[t] reads g[t+1], g[t] reads h[t-2]",
+        ),
         ("h[t]: n = s + h[t-1]\ns: n = sum(h[t] for t in steps)", "form a cycle through a sum or a fixed step"),
         ("h[t]: n = tanh(h[t-1])*h[T]", "forms a cycle through a sum or a fixed step"),
         ("h[t]: n = tanh(h[t-1])\nh[0] = h[T]", "form a cycle through a sum or a fixed step"),
-        ("h[t]: n = tanh(h[t-1] + x[t+1])\nx[t]: n = 2*x[t-1]", "x runs forward in time and is read at x[T+1], beyond its last step"),
-        ("g[t]: n = tanh(g[t+1])\nh[t]: n = g[t-1]", "g runs backward in time and is read at g[0], beyond its last step"),
+        (
+            "h[t]: n = tanh(h[t-1] + x[t+1])\nx[t]: n = 2*x[t-1]",
+            "x runs forward in time and is read at x[T+1], beyond its last step",
+        ),
+        (
+            "g[t]: n = tanh(g[t+1])\nh[t]: n = g[t-1]",
+            "g runs backward in time and is read at g[0], beyond its last step",
+        ),
     ],
 )
 def test_what_no_order_computes(text: str, message: str) -> None:

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from present.lecture import LINES, READINGS, in_order
 
 import derive
 from derive.adjoint import gradient
@@ -19,8 +20,6 @@ from derive.operators import t
 from derive.present.latex import to_latex
 from derive.present.printer import width
 from derive.present.text import to_text
-
-from present.lecture import LINES, READINGS, in_order
 
 ROOT = Path(__file__).resolve().parents[3]
 STOCK = sorted(path.stem for path in (ROOT / "derive" / "zoo").glob("*.rec"))
