@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from derive.adjoint import gradient
@@ -97,7 +99,7 @@ def complex_step(case: Case) -> float:
 def second_order(case: Case) -> dict[str, float]:
     """The gradient of a function of the gradient, through text, against its tangent."""
     derivation = gradient(case.recurrence)
-    text = write(derivation.recurrence).replace("E: total", "E_first: total")
+    text = re.sub(r"(?m)^E: total", "E_first: total", write(derivation.recurrence))
     terms = []
     for label, quantity in derivation.gradients.items():
         if quantity.role == "total":
