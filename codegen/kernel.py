@@ -93,16 +93,11 @@ class Kernel:
             if label in arrays:
                 frame.guesses[name] = self._given(frame, self.program.buffers[name], arrays[label], sizes)
         labelled = {b.name for b in self.program.buffers.values() if b.label and b.role == "value"}
-        for name in self._touched("forward"):
+        for name in self.program.phases["forward"].writes:
             if name not in frame.arrays:
                 frame.arrays[name] = frame.allocate(name, whole=whole and name in labelled)
         execute(self.program.phases["forward"], frame, self._runner("forward", frame))
         return Run(self, frame, sizes)
-
-    def _touched(self, phase: str) -> list[str]:
-        """Buffers that a phase may read or write and that the caller does not give."""
-        prefix = {"forward": ("q_", "t", "a", "next_q_"), "gradient": ("g_", "t", "next_"), "pullback": ("p_", "t", "next_")}[phase]
-        return [name for name in self.program.buffers if name.startswith(prefix)]
 
     def _given(self, frame: Frame, buffer: Buffer, array: np.ndarray | None, sizes: Sizes) -> np.ndarray:
         """An argument as a buffer: in the order of rows, zero beyond each sequence's end, with room outside the steps."""
@@ -193,7 +188,7 @@ class Run:
                 raise ValueError(f"there is no gradient at {label!r}; there are {', '.join(names)}")
         arrays = dict(frame.arrays)
         frame.arrays.update(self._seeds(cotangents or {}))
-        for name in self.kernel._touched(phase):
+        for name in program.phases[phase].writes:
             if name not in frame.arrays:
                 frame.arrays[name] = frame.allocate(name, whole=False)
         try:

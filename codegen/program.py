@@ -237,10 +237,11 @@ Action = Segment | Solve | Loop
 
 @dataclass(frozen=True, slots=True)
 class Phase:
-    """What runs at one call: its actions in order."""
+    """What runs at one call: its actions in order, and the buffers they write."""
 
     name: str
     actions: tuple[Action, ...]
+    writes: tuple[str, ...] = ()
 
     def segments(self) -> Iterator[Segment]:
         """Every segment, in order of execution."""

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 COLUMNS = ("quantity", "shape", "entries", "method", "absolute", "relative", "worst", "step", "gradient", "reference",
            "status")
+NUMERIC = ("entries", "absolute", "relative", "step", "gradient", "reference")
+# What a narrow terminal leaves out, first to last.
+DISPENSABLE = ("step", "entries", "reference", "gradient", "absolute", "method")
+LONGEST = 24  # columns kept for a text that may be wrapped
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,19 +97,34 @@ class Report:
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
         return "\n".join([*lines, "", *self._measurements(), self.verdict])
 
-    def to_table(self) -> Table:
-        """Build the table for a terminal, the verdict as its caption."""
+    def to_table(self, width: int = 160) -> Table:
+        """Build the table for a terminal of so many columns, measurements and verdict below it; fewer columns where it is narrow."""
+        from rich import box
         from rich.table import Table
         from rich.text import Text
 
-        style = "red" if not self.passed else "yellow" if self.weaknesses else "green"
-        table = Table(title=", ".join(self._measurements()), caption=Text(self.verdict, style=style))
-        for column in COLUMNS:
-            table.add_column(column, overflow="fold")
+        style = "bold red" if not self.passed else "bold yellow" if self.weaknesses else "bold green"
+        below = Text.assemble("\n" + ", ".join(self._measurements()) + "\n\n", (self.verdict, style))
+        table = Table(
+            box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, caption=below, caption_style="none", caption_justify="left"
+        )
+        shown = self._fitting(width)
+        for place in shown:
+            table.add_column(COLUMNS[place], justify="right" if COLUMNS[place] in NUMERIC else "left")
         for quantity in self.quantities:
-            color = "red" if quantity.failed else "yellow" if quantity.status.startswith("weak") else ""
-            table.add_row(*(Text(cell) for cell in _row(quantity)), style=color)
+            cells = [Text(_row(quantity)[place]) for place in shown]
+            cells[-1].stylize("red" if quantity.failed else "yellow" if quantity.status.startswith("weak") else "green")
+            table.add_row(*cells)
         return table
+
+    def _fitting(self, width: int) -> list[int]:
+        """Places of the columns that fit side by side."""
+        rows = [COLUMNS, *(_row(quantity) for quantity in self.quantities)]
+        widths = {name: min(LONGEST, max(len(row[place]) for row in rows)) + 2 for place, name in enumerate(COLUMNS)}
+        for name in DISPENSABLE:
+            if sum(widths.values()) > width:
+                del widths[name]
+        return [place for place, name in enumerate(COLUMNS) if name in widths]
 
     def _measurements(self) -> list[str]:
         lines = [f"objective {self.objective:.12g}", f"dtype {self.dtype}", f"seed {self.seed}"]
@@ -120,7 +139,8 @@ class Report:
         if self.saturation is not None:
             lines.append(f"saturated {100 * self.saturation:.0f} %")
         if self.kink_distance is not None:
-            lines.append(f"nearest kink {self.kink_distance:.1e} after {self.draws} draw(s)")
+            draws = f"{self.draws} draw{'s' if self.draws > 1 else ''}"
+            lines.append(f"nearest kink {self.kink_distance:.1e} after {draws}" if math.isfinite(self.kink_distance) else "no kinks")
         return lines
 
     def __str__(self) -> str:

@@ -41,6 +41,13 @@ def schedule(program: Program, drafts: Sequence[Draft]) -> Program:
     return done
 
 
+def _with_writes(phase: Phase) -> Phase:
+    """The phase with the buffers that its statements and steady states write, sorted."""
+    outs = {statement.out for part in phase.segments() for statement in part.statements}
+    outs |= {name for action in phase.actions for solve in solves(action) for pair in solve.cut for name in pair}
+    return replace(phase, writes=tuple(sorted(outs)))
+
+
 def _guesses(guesses: Mapping[str, str], buffers: Mapping[str, Buffer], program: Program) -> dict[str, str]:
     """Labels of starting guesses: `x0` for the steady state x, or `x_guess` where x0 is taken."""
     taken = {b.label for b in program.buffers.values()}
@@ -64,8 +71,7 @@ def _is_used(buffer: Buffer, phases: Mapping[str, Phase]) -> bool:
 
 
 def _tape(phases: Mapping[str, Phase]) -> frozenset[str]:
-    forward = {s.out for part in phases["forward"].segments() for s in part.statements}
-    forward |= {state for action in phases["forward"].actions for solve in solves(action) for state, _ in solve.cut}
+    forward = set(phases["forward"].writes)
     later = {
         read.buffer
         for name, phase in phases.items() if name != "forward"
@@ -128,7 +134,7 @@ class _Scheduler:
         actions: list[Action] = []
         for members in order:
             self._join(actions, self._block(members, graph), ("once", "sweep"))
-        return Phase(self.draft.name, tuple(actions))
+        return _with_writes(Phase(self.draft.name, tuple(actions)))
 
     def _reached(self, needed: set[str]) -> dict:
         """The graph of what the wanted buffers depend on."""

@@ -14,7 +14,10 @@ def encode(program: Program) -> str:
         "name": program.name,
         "dims": program.dims,
         "buffers": [asdict(buffer) for buffer in program.buffers.values()],
-        "phases": {name: [_encode(action) for action in phase.actions] for name, phase in program.phases.items()},
+        "phases": {
+            name: {"actions": [_encode(action) for action in phase.actions], "writes": phase.writes}
+            for name, phase in program.phases.items()
+        },
         "results": {name: dict(found) for name, found in program.results.items()},
         "kept": sorted(program.kept),
         "objective": program.objective,
@@ -38,7 +41,10 @@ def decode(text: str) -> Program:
         name=record["name"],
         dims=tuple(record["dims"]),
         buffers=buffers,
-        phases={name: Phase(name, tuple(_decode(action) for action in actions)) for name, actions in record["phases"].items()},
+        phases={
+            name: Phase(name, tuple(_decode(action) for action in phase["actions"]), tuple(phase["writes"]))
+            for name, phase in record["phases"].items()
+        },
         results=record["results"],
         kept=frozenset(record["kept"]),
         objective=record["objective"],

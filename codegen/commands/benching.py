@@ -24,7 +24,7 @@ Examples:
 class Peers(click.ParamType):
     """`numpy,jax` -> the peers, each of which can be timed."""
 
-    name = "numpy"
+    name = "peers"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, ...]:
         """Read names of peers. Raises: click.BadParameter for those that are not available."""
@@ -42,7 +42,7 @@ class Peers(click.ParamType):
 @size_options(steps=50, batch=16, dims="32 each")
 @dtype_option
 @click.option("--repeat", type=click.IntRange(min=1), default=7, show_default=True, help="Runs; the median time is shown.")
-@click.option("--against", type=Peers(), default="numpy", show_default=True, help="What to compare with: numpy, the interpreter.")
+@click.option("--against", type=Peers(), default="numpy", metavar="PEERS", show_default=True, help="What to compare with: numpy, the interpreter.")
 @click.pass_context
 def bench(ctx: click.Context, file: str, dims: dict[str, int], steps: int, batch: int, dtype: str, repeat: int, against: tuple[str, ...]) -> None:
     """Time a compiled kernel against the NumPy interpreter; their results are compared first.

@@ -56,7 +56,8 @@ def _open() -> tuple[Cache, Path]:
 
 def _name(folder: Path) -> str:
     sources = sorted(path.stem for path in folder.glob("*.pyx"))
-    return sources[0].removeprefix("retrograd_") if sources else "unknown"
+    name = sources[0].removeprefix("retrograd_") if sources else "unknown"
+    return f"{name.removesuffix('_pullback')} (cotangents)" if name.endswith("_pullback") else name.removesuffix("_main")
 
 
 def _count(number: int) -> str:

@@ -22,7 +22,7 @@ MOST_READ = 2**20  # bytes taken from standard input: more than a recurrence may
 class Dims(click.ParamType):
     """`n=5,m=3` -> {"n": 5, "m": 3}."""
 
-    name = "n=5,m=3"
+    name = "dims"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> dict[str, int]:
         """Read sizes. Raises: click.BadParameter saying which part is wrong."""
@@ -60,7 +60,7 @@ def size_options(steps: int, batch: int, dims: str) -> Callable[[F], F]:
         least = click.IntRange(min=1)
         command = click.option("--batch", type=least, default=batch, show_default=True, help="Number of sequences.")(command)
         command = click.option("--steps", type=least, default=steps, show_default=True, help="Number of steps, T.")(command)
-        return click.option("--dims", type=Dims(), default={}, help=f"Sizes of dims; by default {dims}.")(command)
+        return click.option("--dims", type=Dims(), default={}, metavar="n=5,m=3", help=f"Sizes of dims; by default {dims}.")(command)
 
     return decorate
 

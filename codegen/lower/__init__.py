@@ -11,9 +11,10 @@ from codegen.lower.statements import Statements
 from codegen.program import Buffer, Program
 from codegen.schedule import Draft, schedule
 from derive.adjoint import gradient, pullback
+from derive.arithmetic import Div
 from derive.derivation import Derivation
 from derive.errors import RecurrenceError
-from derive.nodes import Kind, Pick
+from derive.nodes import Kind, Node, Number, Pick, T, walk
 from derive.normal import normalise
 from derive.recurrence import Recurrence, reads
 
@@ -100,6 +101,8 @@ class _Lowering:
         """The fixed positions of signals that the model reads; inputs read zero where a sequence is too short."""
         found = {}
         for equation in self.primal.equations:
+            if any(isinstance(node, Div) and _holds_steps(node.args[1]) for node in walk(equation.expr)):
+                found["T"] = ("T, a divisor,", True, 0, 0, 0)
             for read in reads(equation.expr):
                 if isinstance(read, Pick) and not read.outside and read.quantity.role != "input":
                     ghosts = self.primal.ghosts[read.quantity]
@@ -149,6 +152,10 @@ class _Lowering:
                 old = ends.get(name, (0, 0))
                 ends[name] = (max(before, old[0]), max(after, old[1]))
         return ends
+
+
+def _holds_steps(node: Node) -> bool:
+    return any(isinstance(part, Number) and part.value.has(T) for part in walk(node))
 
 
 def _defines_known(target: object, known: set[str]) -> bool:
