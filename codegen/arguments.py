@@ -111,12 +111,28 @@ class Arguments:
             for size, length in zip(known[label].shape, array.shape[lead:], strict=True):
                 if len(size) == 1 and size[0][0] == 1 and len(size[0][1]) == 1:
                     self._match(found, size[0][1][0], length, label, array, known[label])
+        self._deduce(found, arrays, known)
         missing = [name for name in self.program.dims if name not in found]
         if missing:
             raise ValueError(f"the size {missing[0]} follows from no argument; fix it with dims={{{missing[0]!r}: …}} when compiling")
         dims = {name: found[name][0] for name in self.program.dims}
         self._check_shapes(arrays, known, dims)
         return self._timing(found, dims, lengths, single)
+
+    @staticmethod
+    def _deduce(found: dict[str, tuple[int, str]], arrays: Mapping[str, np.ndarray], known: Mapping[str, Buffer]) -> None:
+        """Dims that stand only in sums and products, one unknown at a time, as n in an argument of size 2*n."""
+        lengths = [(size, length, label) for label, array in arrays.items() if known[label].shape
+                   for size, length in zip(known[label].shape[::-1], array.shape[::-1], strict=False)]  # fmt: skip
+        for size, length, label in lengths * len(lengths):
+            unknown = {name for _, names in size for name in names} - set(found)
+            name = next(iter(unknown), "")
+            if len(unknown) == 1 and all(names.count(name) <= 1 for _, names in size):
+                at = {key: n for key, (n, _) in found.items()}
+                rest = size_value(size, {**at, name: 0})
+                factor = size_value(size, {**at, name: 1}) - rest
+                if factor and (length - rest) % factor == 0 and length >= rest:
+                    found[name] = ((length - rest) // factor, label)
 
     def _timing(self, found: Mapping[str, tuple[int, str]], dims: dict[str, int], lengths: object, single: bool) -> Sizes:
         kinds = {b.kind for b in self.program.buffers.values()}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from codegen.commands.inputs import dtype_option, file_argument, read_recurrence, size_options
+from codegen.commands.inputs import dtype_option, file_argument, read_recurrence, require_dims, size_options
 from codegen.commands.terminal import columns, is_terminal, progress, show
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def bench(ctx: click.Context, file: str, dims: dict[str, int], steps: int, batch
     FILE is a path, - for standard input, or a stock name. Exit status: 1 where results differ, and nothing is timed then.
     """
     recurrence = read_recurrence(file)
+    require_dims(recurrence, dims)
     with progress(recurrence.name) as say:
         say("loading SymPy for")
         from codegen.driver import compile as compile_kernel

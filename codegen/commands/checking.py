@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from codegen.commands.inputs import dtype_option, file_argument, read_recurrence, size_options
+from codegen.commands.inputs import dtype_option, file_argument, read_recurrence, require_dims, size_options
 from codegen.commands.terminal import is_terminal, progress, show, width
 
 EXAMPLES = """\b
@@ -29,6 +29,7 @@ def check(ctx: click.Context, file: str, dtype: str, dims: dict[str, int], steps
     2 nothing could be checked: bad input, or values for which a steady state is not found.
     """
     recurrence = read_recurrence(file)
+    require_dims(recurrence, dims)
     with progress(recurrence.name) as say:
         say("loading SymPy for")
         from codegen.checking import check as check_gradient

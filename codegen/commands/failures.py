@@ -32,7 +32,8 @@ def explain(error: BaseException) -> int:
         return INTERRUPTED
     message = _message(error)
     if message is not None:
-        say("error", message)
+        # A message that begins with file and line is left as it is: editors look for that form.
+        click.echo(message, err=True) if getattr(error, "where", None) else say("error", message)
         return BAD_INPUT
     first = (str(error).splitlines() or [""])[0]
     click.echo(
@@ -82,7 +83,7 @@ def _message(error: BaseException) -> str | None:
     if isinstance(error, MemoryError):
         return f"not enough memory: {str(error) or 'the sizes are too large'}; give smaller --dims, --steps or --batch"
     if isinstance(error, ConvergenceError):
-        return f"{error}\n  nothing was checked or timed; other values are drawn with --seed"
+        return f"{error}\n  so nothing was compared; `retrograd check --seed 1` draws other values"
     return str(error) if isinstance(error, (ValueError, TypeError, BuildError, OSError)) else None
 
 

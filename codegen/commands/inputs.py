@@ -68,10 +68,12 @@ def size_options(steps: int, batch: int, dims: str) -> Callable[[F], F]:
 def read_recurrence(reference: str) -> Recurrence:
     """Read FILE; what was inferred in it, and what looks odd, is said on stderr (not for stock recurrences).
 
-    Raises: RecurrenceError.
+    Raises: RecurrenceError; ValueError where the name is empty.
     """
     from derive.language import parse
 
+    if not reference:
+        raise ValueError("FILE is empty; give a path, - for standard input, or a stock name")
     if reference == STANDARD_INPUT:
         text, stem, file = click.get_binary_stream("stdin").read(MOST_READ), "recurrence", "<stdin>"
     else:
@@ -81,6 +83,13 @@ def read_recurrence(reference: str) -> Recurrence:
         for remark in recurrence.notes:
             note(remark)
     return recurrence
+
+
+def require_dims(recurrence: Recurrence, dims: dict[str, int]) -> None:
+    """Refuse sizes for dims that the recurrence does not have, before anything is compiled. Raises: ValueError."""
+    for name in dims:
+        if name not in recurrence.dims:
+            raise ValueError(f"{recurrence.name} has no dim {name}; it has {', '.join(recurrence.dims) or 'none'}")
 
 
 def plain_name(stem: str) -> str:

@@ -11,6 +11,7 @@ from codegen.lower.statements import Statements
 from codegen.program import Buffer, Program
 from codegen.schedule import Draft, schedule
 from derive.adjoint import gradient, pullback
+from derive.arithmetic import Div, Mul
 from derive.arithmetic import Div
 from derive.derivation import Derivation
 from derive.errors import RecurrenceError
@@ -98,7 +99,8 @@ class _Lowering:
         return schedule(program, drafts)
 
     def _least(self) -> tuple[tuple[str, bool, int, int, int], ...]:
-        """The fixed positions of signals that the model reads; inputs read zero where a sequence is too short."""
+        """The fixed positions of signals that the model reads; inputs read zero where a sequence is too short. A division by T asks for
+        a step as a read of h[T] does."""  # noqa: D205, D209
         found = {}
         for equation in self.primal.equations:
             if any(isinstance(node, Div) and _holds_steps(node.args[1]) for node in walk(equation.expr)):
@@ -108,6 +110,8 @@ class _Lowering:
                     ghosts = self.primal.ghosts[read.quantity]
                     room = sum(not g.from_end for g in ghosts), sum(g.from_end for g in ghosts)
                     found[read.source()] = (read.source(), read.from_end, read.offset, *room)
+            for divisor in _divisors_by_steps(equation.expr):
+                found[divisor] = (f"1/{divisor}", True, 0, 0, 0)
         return tuple(found.values())
 
     def _lower(self, equations: object) -> list:
@@ -156,6 +160,17 @@ class _Lowering:
 
 def _holds_steps(node: Node) -> bool:
     return any(isinstance(part, Number) and part.value.has(T) for part in walk(node))
+
+
+def _divisors_by_steps(expr: Node) -> list[str]:
+    """What an expression divides by and is zero in a sequence without steps."""
+    found = []
+    for node in walk(expr):
+        if isinstance(node, Div):
+            below = node.args[1].args if isinstance(node.args[1], Mul) else (node.args[1],)
+            if any(isinstance(n, Number) and n.value.has(T) and n.value.subs(T, 0) == 0 for n in below):
+                found.append(node.args[1].source(ATOM))
+    return found
 
 
 def _defines_known(target: object, known: set[str]) -> bool:

@@ -200,7 +200,7 @@ class Statements:
             if not window.full:
                 left = A.Within(left, window)
             reads = self.aside(left), self.aside(right)
-            if reads[0].lag and reads[1].lag:
+            if not any(self._ends_in_zero(read) for read in reads):
                 reads = self._now(left), reads[1]
             self.statements.append(OuterSum(out, *reads))
         elif isinstance(body, A.Outer) and body.args[0].kind == Kind.TIMED and body.args[1].kind == Kind.SEQUENCE:
@@ -209,8 +209,13 @@ class Statements:
         else:
             self.statements.append(Accumulate(out, self.elements.of(body, axes(body.shape)), summed_steps(term)))
 
+    def _ends_in_zero(self, read: Read) -> bool:
+        """Whether what is read is zero beyond each sequence's end, where other signals have their values outside the steps."""
+        buffer = self.buffers[read.buffer]
+        return not read.lag and (not buffer.after or buffer.role == "argument")
+
     def _now(self, node: Node) -> Read:
-        """A lagged signal copied to the current step, so that it is zero beyond each sequence's end."""
+        """A signal copied to the current step, so that it is zero beyond each sequence's end."""
         name = self._fresh(node.shape, Kind.TIMED)
         self.statements.append(Map(name, self.elements.of(node, axes(node.shape))))
         return Read(name)

@@ -5,6 +5,7 @@ None of them may run, hang or crash; some must be refused.
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import resource
@@ -28,7 +29,7 @@ class Watch:
     def note(self, event: str, args: tuple) -> None:
         harmless = event in QUIET or (event == "open" and args[0] == os.devnull)  # which Python opens at a syntax error
         if self.armed and not harmless:
-            self.events.append(event)
+            self.events.append(event if event in ("compile", "exec") else f"{event} {args[:1]}"[:200])
 
 
 def run(texts: list, parse: object, watch: Watch, refusal: type) -> dict:
@@ -72,6 +73,7 @@ def main() -> None:
     from derive.errors import RecurrenceError
     from derive.language import parse
 
+    importlib.import_module("sympy.assumptions.wrapper")  # SymPy loads it at the first question that needs it
     folder = Path(sys.modules["derive.language"].__file__ or "").parent / "zoo"
     zoo = [path.read_text() for path in sorted(folder.glob("*.rec"))]
     for text in zoo:

@@ -41,7 +41,7 @@ def test_hostile_texts_are_answered_and_never_run(tmp_path: Path) -> None:
 def test_the_watch_sees_what_is_executed(tmp_path: Path) -> None:
     result = batch(tmp_path, "sabotage")
     assert [entry[2] for entry in result["wrong"]] == ["accepted", "ZeroDivisionError", "NameError"]
-    assert {"exec", "os.system"} <= set(result["wrong"][0][3])
+    assert {"exec", "os.system"} <= {event.split()[0] for event in result["wrong"][0][3]}
     assert (tmp_path / "canary").exists()
 
 
