@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -39,7 +39,11 @@ class Arguments:
         self.program, self.dtype, self.fixed = program, dtype, dict(fixed)
         seeds = set(program.cotangents.values())
         self.buffers = {b.label: b for b in program.buffers.values() if b.role == "argument" and b.label and b.name not in seeds}
-        self.guessed = {label: program.buffers[name] for name, label in program.guesses.items()}
+        # A starting guess is a sequence's, also where the steady state it is for is one at every step.
+        self.guessed = {
+            label: replace(program.buffers[name], kind="shared" if program.buffers[name].kind == "shared" else "sequence", before=0, after=0)
+            for name, label in program.guesses.items()
+        }
 
     def read(self, values: Mapping[str, object], steps: int | None, batch: int | None) -> tuple[Sizes, dict[str, np.ndarray]]:
         """Sizes, and an array for every label that was given. Raises ValueError or TypeError naming the argument."""
@@ -59,7 +63,10 @@ class Arguments:
         return sizes, arrays
 
     def _array(self, label: str, value: object) -> np.ndarray:
-        array = np.asarray(value)
+        try:
+            array = np.asarray(value)
+        except ValueError as problem:
+            raise ValueError(f"{label} is not an array: {problem}") from problem
         if array.dtype == self.dtype:
             return array
         if array.dtype == object and self.dtype != object:
@@ -147,7 +154,8 @@ class Arguments:
             return Sizes(dims, total, rows, whole, None, single)
         given = np.atleast_1d(np.asarray(lengths))
         if given.shape != (rows,) or given.dtype.kind not in "iu":
-            raise ValueError(f"lengths has shape {given.shape} and dtype {given.dtype}; it must be {rows} whole numbers, one for each sequence")
+            found_as = f"shape {given.shape} and dtype {given.dtype}"
+            raise ValueError(f"lengths has {found_as}; it must be {rows} whole numbers, one for each sequence")
         if rows and (given.min() < 0 or given.max() > total):
             raise ValueError(f"lengths must lie between 0 and the number of steps, {total}; it holds {given.min()} to {given.max()}")
         order = np.argsort(-given, kind="stable")

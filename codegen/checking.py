@@ -25,7 +25,7 @@ from derive.recurrence import Recurrence
 from derive.tangent import tangent
 
 POSITIVE_AFTER = 10  # draws near a kink, or without a finite value, before only positive values are drawn
-SIZES = (3, 2, 5, 4, 7, 6, 9, 8)
+SIZES = (4, 2, 5, 6, 8, 9, 10, 11)  # neither the steps nor the batch by default
 
 
 def check(

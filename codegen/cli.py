@@ -1,11 +1,12 @@
 """Command line: arguments -> a command that runs, and an exit status; whatever it raises -> a message on stderr.
 
-Exit status: 0 done; 1 a check failed; 2 bad input; 70 a fault in retrograd; 130 interrupted. Computes nothing itself: each command
-imports what it needs when it runs, so that help, `zoo`, `cache` and `doctor` load neither SymPy nor Cython.
+Exit status: 0 done; 1 a check failed; 2 bad input; 70 a fault in retrograd; 130 interrupted. Computes nothing itself:
+each command imports what it needs when it runs; help, `zoo`, `cache` and `doctor` load neither SymPy nor Cython.
 """
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ class Commands(click.Group):
         try:
             with shown_warnings():
                 result = super().invoke(ctx)
-                click.get_text_stream("stdout").flush()
+                sys.stdout.flush()
                 return result
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
@@ -70,8 +71,12 @@ def _show_version(ctx: click.Context, option: click.Parameter, wanted: bool) -> 
         ctx.exit()
 
 
-@click.group(cls=Commands, epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the version.")
+@click.group(
+    cls=Commands, epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_show_version, help="Show the version."
+)
 def cli() -> None:
     """Write a recurrence as equations; get its gradient derived, printed and compiled to a checked kernel."""
 

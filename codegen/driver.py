@@ -60,6 +60,11 @@ def compile(  # noqa: A001
     return job.kernel()
 
 
+def compile_text(text: bytes, name: str, file: str, dtype: str, fixed: dict[str, int]) -> Kernel:
+    """A kernel from all that decides it, as a pickle holds it; found in the default cache, or built."""
+    return _Job(text, text, name, file, dtype, fixed, Cache(), lambda stage: None).kernel()
+
+
 @dataclass
 class _Job:
     """One request: what is compiled, how, and where it is kept. Segments for cotangents are a module of their own, built at first use."""
@@ -75,16 +80,16 @@ class _Job:
 
     def kernel(self) -> Kernel:
         """The kernel, from the cache or newly built."""
-        found = self._module("main")
+        found, origin = self._module("main"), (self.text, self.name, self.file)
         if found is None:
             warnings.warn(
                 "no C compiler was found: kernels are interpreted, with right results but slowly; `retrograd doctor` says more",
                 CompilerWarning, stacklevel=4,
             )  # fmt: skip
-            return Kernel(self.program, self.dtype, None, self.fixed)
+            return Kernel(self.program, self.dtype, None, self.fixed, origin=origin)
         program, module = found
         apart = "gradient" in program.phases
-        return Kernel(program, self.dtype, module, self.fixed, self._pullback if apart else None)
+        return Kernel(program, self.dtype, module, self.fixed, self._pullback if apart else None, origin)
 
     @cached_property
     def program(self) -> Program:

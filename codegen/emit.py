@@ -13,7 +13,21 @@ import jinja2
 
 from codegen.printer import Printer, address, product_text, size_text
 from codegen.program import (
-    Accumulate, Buffer, Fill, Index, InWindow, Map, OuterSum, PickStep, Product, Program, Read, Reduce, Segment, Statement, reads,
+    Accumulate,
+    Buffer,
+    Fill,
+    Index,
+    InWindow,
+    Map,
+    OuterSum,
+    PickStep,
+    Product,
+    Program,
+    Read,
+    Reduce,
+    Segment,
+    Statement,
+    reads,
 )  # fmt: skip
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -172,7 +186,7 @@ class _Segment:
         return f"b_{read.buffer} + (t - 1{lag})*s_{read.buffer}"
 
     def _product(self, statement: Product) -> list[str]:
-        """out (rows, n) = operand (rows, m) @ matrix.T, whose transpose is made once; or, transposed, operand (rows, n) @ matrix."""
+        """Out (rows, n) = operand (rows, m) @ matrix.T, whose transpose is made once; or, transposed, operand (rows, n) @ matrix."""
         n, m = (size_text(size) for size in self.buffers[statement.matrix].shape)
         target, operand = self._pointer(Read(statement.out)), self._pointer(statement.operand)
         if statement.transposed:

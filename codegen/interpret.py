@@ -11,8 +11,26 @@ import numpy as np
 from codegen.frame import Frame
 from codegen.numerics import apply, real
 from codegen.program import (
-    Accumulate, Const, Element, Fill, InWindow, Load, Map, OnDiagonal, Op, OuterSum, Piece, PickStep, Product, Reduce,
-    Segment, Select, SizeValue, Statement, Steps, size_value,
+    Accumulate,
+    Const,
+    Element,
+    Fill,
+    InWindow,
+    Load,
+    Map,
+    OnDiagonal,
+    Op,
+    OuterSum,
+    PickStep,
+    Piece,
+    Product,
+    Reduce,
+    Segment,
+    Select,
+    SizeValue,
+    Statement,
+    Steps,
+    size_value,
 )  # fmt: skip
 
 COMPARE = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal, "==": np.equal, "!=": np.not_equal}

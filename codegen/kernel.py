@@ -48,7 +48,8 @@ class Kernel:
 
     program: what it computes; dtype: float32 or float64 (the interpreter also takes complex128 and object); module: the compiled
     segments, or None for the interpreter; fixed: dims set at compile time; pullback: loads, or builds at its first use, the segments for
-    cotangents where they are not in `module`.
+    cotangents where they are not in `module`; origin: text, name and file of the recurrence, by which a kernel is pickled and found or
+    built again elsewhere.
     Values are one mapping from names as written to arrays: parameters and constants `dims`, input sequences `(T, B, dims)`, inputs
     without time `(B, dims)`, values outside the steps such as "h[0]" `(B, dims)` (zero where left out), "lengths" `(B,)`.
     A batch axis left out of all of them is added and taken off again.
@@ -59,6 +60,7 @@ class Kernel:
     module: ModuleType | None = None
     fixed: Mapping[str, int] | None = None
     pullback: Callable[[], ModuleType] | None = None
+    origin: tuple[bytes, str, str] | None = None
 
     def forward(self, values: Mapping[str, object], *, steps: int | None = None, batch: int | None = None) -> Run:
         """Compute every signal and keep what the gradient needs.
@@ -91,7 +93,7 @@ class Kernel:
             frame.arrays[buffer.name] = self._given(frame, buffer, arrays.get(label), sizes)
         for name, label in self.program.guesses.items():
             if label in arrays:
-                frame.guesses[name] = self._given(frame, self.program.buffers[name], arrays[label], sizes)
+                frame.guesses[name] = self._given(frame, arguments.guessed[label], arrays[label], sizes)
         labelled = {b.name for b in self.program.buffers.values() if b.label and b.role == "value"}
         for name in self.program.phases["forward"].writes:
             if name not in frame.arrays:
@@ -126,6 +128,13 @@ class Kernel:
         segments: dict[int, Segment] = {part.number: part for part in self.program.phases[phase].segments()}
         return Interpreter(segments, frame)
 
+    def __reduce__(self) -> tuple:
+        if self.origin is None:
+            return Kernel, (self.program, self.dtype, None, self.fixed)
+        from codegen.driver import compile_text
+
+        return compile_text, (*self.origin, self.dtype, dict(self.fixed or {}))
+
     def __repr__(self) -> str:
         takes = ", ".join(f"{b.label} {text_of(b)}" for b in self.program.buffers.values() if b.role == "argument" and b.label)
         how = "compiled" if self.module is not None else "interpreted"
@@ -143,7 +152,7 @@ class Run:
         """A signal (T, B, n), a quantity without time (B, n) or a total (n), by its name; zero beyond each sequence's end."""
         if name not in self._names:
             raise KeyError(f"{self.kernel.program.name} has no signal {name!r}; it has {', '.join(sorted(self._names))}")
-        return self._handed_back(self._names[name])
+        return self._handed_back(self._names[name], kept=True)
 
     @property
     def value(self) -> float:
@@ -155,13 +164,15 @@ class Run:
 
     @property
     def final(self) -> dict[str, np.ndarray]:
-        """Every signal at each sequence's last step, (B, n); what stands before step 1 where a sequence has none."""
-        found = {}
+        """Every signal at each sequence's last step, (B, n); where a sequence has none what stands before step 1, or zero."""
+        found, frame = {}, self._frame
         for label, name in self._names.items():
-            buffer, frame = self.kernel.program.buffers[name], self._frame
-            if buffer.kind == "timed" and (frame.steps or buffer.before):
-                slots = np.maximum(frame.lengths - 1 + buffer.before, 0)
-                found[label] = self._unsorted(frame.arrays[name][slots, np.arange(frame.batch)], 0)
+            buffer = self.kernel.program.buffers[name]
+            if buffer.kind == "timed":
+                slots, rows = frame.lengths - 1 + buffer.before, np.arange(frame.batch)
+                last = np.zeros((frame.batch, *frame.shape(buffer)), frame.dtype)
+                last[slots >= 0] = frame.arrays[name][slots[slots >= 0], rows[slots >= 0]]
+                found[label] = self._unsorted(last, 0)
         return found
 
     @property
@@ -227,14 +238,16 @@ class Run:
             array = np.take(array, back, axis)
         return np.take(array, 0, axis) if self._sizes.single else array
 
-    def _handed_back(self, name: str) -> np.ndarray:
+    def _handed_back(self, name: str, kept: bool = False) -> np.ndarray:
+        """A result as the caller sees it; kept: still needed here, so that the caller gets a copy."""
         buffer, frame = self.kernel.program.buffers[name], self._frame
         if buffer.kind == "shared":
             return frame.arrays[name].copy() if buffer.shape else frame.arrays[name][()]
         if buffer.kind == "sequence":
             return self._unsorted(frame.arrays[name].copy(), 0)
         array = frame.steps_of(name)
-        if frame.ragged:
+        if frame.ragged or kept:
             array = array.copy()
+        if frame.ragged:
             array[np.arange(frame.steps)[:, None] >= frame.lengths[None, :]] = 0
         return self._unsorted(array, 1)

@@ -5,7 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from codegen.program import (
-    Buffer, Const, Element, Index, InWindow, Load, OnDiagonal, Op, Piece, Select, Size, SizeValue, Steps,
+    Buffer,
+    Const,
+    Element,
+    Index,
+    InWindow,
+    Load,
+    OnDiagonal,
+    Op,
+    Piece,
+    Select,
+    Size,
+    SizeValue,
+    Steps,
 )  # fmt: skip
 
 INFIX = {"add": " + ", "mul": "*", "div": "/"}

@@ -98,16 +98,15 @@ class Report:
         return "\n".join([*lines, "", *self._measurements(), self.verdict])
 
     def to_table(self, width: int = 160) -> Table:
-        """Build the table for a terminal of so many columns, measurements and verdict below it; fewer columns where it is narrow."""
+        """Build the table for a terminal of so many columns, verdict last; columns that do not fit are left out."""
         from rich import box
         from rich.table import Table
         from rich.text import Text
 
         style = "bold red" if not self.passed else "bold yellow" if self.weaknesses else "bold green"
         below = Text.assemble("\n" + ", ".join(self._measurements()) + "\n\n", (self.verdict, style))
-        table = Table(
-            box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, caption=below, caption_style="none", caption_justify="left"
-        )
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, caption=below, caption_style="none",
+                      caption_justify="left")
         shown = self._fitting(width)
         for place in shown:
             table.add_column(COLUMNS[place], justify="right" if COLUMNS[place] in NUMERIC else "left")
@@ -139,8 +138,9 @@ class Report:
         if self.saturation is not None:
             lines.append(f"saturated {100 * self.saturation:.0f} %")
         if self.kink_distance is not None:
-            draws = f"{self.draws} draw{'s' if self.draws > 1 else ''}"
-            lines.append(f"nearest kink {self.kink_distance:.1e} after {draws}" if math.isfinite(self.kink_distance) else "no kinks")
+            draws = f"after {self.draws} draw{'s' if self.draws > 1 else ''}"
+            near = f"nearest kink {self.kink_distance:.1e} {draws}"
+            lines.append(near if math.isfinite(self.kink_distance) else "no kinks")
         return lines
 
     def __str__(self) -> str:

@@ -9,7 +9,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from codegen.program import (
-    Accumulate, Action, Buffer, Fill, Loop, OuterSum, Phase, PickStep, Program, Segment, Solve, Statement, reads,
+    Accumulate,
+    Action,
+    Buffer,
+    Fill,
+    Loop,
+    OuterSum,
+    Phase,
+    PickStep,
+    Program,
+    Segment,
+    Solve,
+    Statement,
+    reads,
     solves,
 )  # fmt: skip
 from codegen.unknowns import choose_cut, is_affine, redirect

@@ -27,7 +27,7 @@ TOLERANCE = {"float64": 1e-9, "float32": 1e-3}
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What was found: sizes; the largest relative error, in whose results; times as (what, kernel, peer), in seconds, medians."""
+    """What was found: sizes; the largest relative error, and in what; rows of (what, kernel, peer), in seconds."""
 
     name: str
     dtype: str
@@ -45,12 +45,18 @@ class Comparison:
 
 
 def compare(
-    recurrence: Recurrence, kernel: Kernel, dims: Mapping[str, int], steps: int, batch: int, repeat: int,
+    recurrence: Recurrence,
+    kernel: Kernel,
+    dims: Mapping[str, int],
+    steps: int,
+    batch: int,
+    repeat: int,
     progress: Callable[[str], None] | None = None,
-) -> Comparison:  # fmt: skip
+) -> Comparison:
     """Compare results of a kernel and of the interpreter, then their times; nothing is timed where results differ.
 
-    Raises: ValueError for dims that are not there, or where no values with a finite result were drawn; ConvergenceError.
+    repeat: runs whose median is taken. Raises: ValueError for dims that are not there, or where no values with a finite
+    result were drawn; ConvergenceError.
     """
     say = progress or (lambda stage: None)
     program = lower(recurrence)
@@ -62,7 +68,9 @@ def compare(
     errors = {label: _error(ours[label], theirs[label]) for label in theirs}
     worst = max(errors, key=lambda label: (np.isnan(errors[label]), errors[label]), default="")
     shown = {"T": steps, "B": batch, **sizes}
-    found = Comparison(recurrence.name, kernel.dtype, shown, repeat, errors.get(worst, 0.0), worst, TOLERANCE[kernel.dtype])
+    found = Comparison(
+        recurrence.name, kernel.dtype, shown, repeat, errors.get(worst, 0.0), worst, TOLERANCE[kernel.dtype]
+    )
     if not found.agrees:
         return found
     say("timing")
@@ -83,7 +91,9 @@ def _calls(
     program: Program, values: Mapping[str, np.ndarray], seeds: Mapping[str, np.ndarray] | None, steps: int, batch: int
 ) -> dict[str, Callable[[Kernel], object]]:
     if program.objective is None:
-        backward = {"forward and backward": lambda kernel: kernel.forward(values, steps=steps, batch=batch).backward(seeds)}
+        backward = {
+            "forward and backward": lambda kernel: kernel.forward(values, steps=steps, batch=batch).backward(seeds)
+        }
     else:
         backward = {"value and gradient": lambda kernel: kernel.value_and_grad(values, steps=steps, batch=batch)}
     return {"forward": lambda kernel: kernel.forward(values, steps=steps, batch=batch), **backward}
@@ -121,6 +131,8 @@ def _draw(
             run = peer.forward(values, steps=steps, batch=batch)
         results = {label: np.asarray(run[label]) for label in program.results["forward"]}
         if all(np.all(np.isfinite(result)) for result in results.values()):
-            seeds = {label: rng.standard_normal(results[label].shape).astype(peer.dtype) for label in program.cotangents}
+            seeds = {
+                label: rng.standard_normal(results[label].shape).astype(peer.dtype) for label in program.cotangents
+            }
             return values, seeds if program.objective is None else None
     raise ValueError(f"no values were found for which {program.name} is finite; try other --dims, or fewer --steps")

@@ -7,7 +7,20 @@ from dataclasses import replace
 from itertools import combinations
 
 from codegen.program import (
-    Accumulate, Buffer, Element, InWindow, Load, OnDiagonal, Op, OuterSum, Piece, Product, Reduce, Select, Statement, reads,
+    Accumulate,
+    Buffer,
+    Element,
+    InWindow,
+    Load,
+    OnDiagonal,
+    Op,
+    OuterSum,
+    Piece,
+    Product,
+    Reduce,
+    Select,
+    Statement,
+    reads,
 )  # fmt: skip
 from derive.graph import components
 

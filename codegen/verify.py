@@ -11,7 +11,20 @@
 from __future__ import annotations
 
 from codegen.program import (
-    Accumulate, Action, Fill, Load, Loop, OuterSum, Phase, PickStep, Product, Program, Solve, Statement, elements, reads,
+    Accumulate,
+    Action,
+    Fill,
+    Load,
+    Loop,
+    OuterSum,
+    Phase,
+    PickStep,
+    Product,
+    Program,
+    Solve,
+    Statement,
+    elements,
+    reads,
 )  # fmt: skip
 
 

@@ -234,7 +234,7 @@ def is_number(node: Node, value: int) -> bool:
 
 
 def scale(factor: Node, node: Node) -> Node:
-    """factor * node, without factors of one and with signs taken outside."""
+    """Factor * node, without factors of one and with signs taken outside."""
     if is_number(factor, 1) and (node.shape or not factor.shape):
         return node
     if is_number(node, 1) and (factor.shape or not node.shape):
@@ -258,7 +258,7 @@ def is_rational(node: Node) -> bool:
 
 
 def quotient(a: Node, b: Node) -> Node:
-    """a / b, as a number where both are."""
+    """A / b, as a number where both are."""
     return Number(a.value / b.value) if is_rational(a) and is_rational(b) else Div(a, b)
 
 

@@ -99,7 +99,7 @@ class Collection:
             return None
         value = terms[0][1]
         small = sum(1 for _ in walk(value)) <= 4 and not value.shape
-        plain = all(not isinstance(n, (At, Pick)) and not (isinstance(n, Quantity) and n.role != "constant") for n in walk(value))
+        plain = all(not isinstance(n, (At, Pick, A.TimeSum)) and not (isinstance(n, Quantity) and n.role != "constant") for n in walk(value))
         return value if small and plain else None
 
     def _name(self, target: Target, cyclic: bool = False) -> Node:
@@ -213,9 +213,7 @@ class Collection:
         self.emitted.append((self.place.get(target, -1), made))
 
     def _joined(self, terms: list[Node], target: Target) -> Node:
-        if not terms:
-            return A.filled(Number(0), target.shape)
-        expr = A.filled(add(terms), target.shape)
+        expr = A.filled(add(terms) if terms else Number(0), target.shape)
         sequence = target.kind == Kind.SEQUENCE or isinstance(target, Pick)
         return A.Each(expr) if sequence and expr.kind == Kind.SHARED else expr
 

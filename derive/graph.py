@@ -36,10 +36,10 @@ def components(graph: Mapping[V, Iterable[V]]) -> list[tuple[V, ...]]:
                 if work:
                     low[work[-1][0]] = min(low[work[-1][0]], low[vertex])
                 if low[vertex] == index[vertex]:
-                    cut = stack.index(vertex)
-                    members = sorted(stack[cut:], key=position.__getitem__)
-                    del stack[cut:]
+                    members = [stack.pop()]
+                    while members[-1] != vertex:
+                        members.append(stack.pop())
                     for member in members:
                         del low[member]
-                    found.append(tuple(members))
+                    found.append(tuple(sorted(members, key=position.__getitem__)))
     return found

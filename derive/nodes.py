@@ -124,9 +124,16 @@ class Number(Node):
 
     def text(self) -> str:
         """Integers and finite decimals as such, other fractions as a division."""
-        if self.value.is_Rational and not self.value.is_Integer:
-            return decimal(self.value) or f"{self.value.p}/{self.value.q}"
+        if self.value.is_Integer:
+            return whole(int(self.value))
+        if self.value.is_Rational:
+            return decimal(self.value) or f"{whole(int(self.value.p))}/{whole(int(self.value.q))}"
         return str(self.value)
+
+
+def whole(value: int) -> str:
+    """An integer as a literal; large ones are written as decimals, which have no limit."""
+    return str(value) if abs(value) < 10**6 else f"{value}.0"
 
 
 def decimal(value: sp.Rational) -> str:

@@ -11,8 +11,8 @@ import sympy as sp
 
 from derive.arithmetic import Add, Apply, Div, MatMul, Mul, Neg, Pow, Transpose, number
 from derive.arrays import Slice, TimeSum, Within
-from derive.errors import RecurrenceError
-from derive.nodes import At, Kind, Node, Number, Pick, Quantity, Window
+from derive.errors import RecurrenceError, ShapeError
+from derive.nodes import At, Kind, Node, Number, Pick, Quantity, Window, shape_text
 from derive.nodes import T as T_SYMBOL
 
 
@@ -55,7 +55,7 @@ def within(expression: Node, span: Steps) -> Within:
 
 
 def power(base: Node, exponent: object) -> Pow:
-    """base ** exponent, for a constant rational exponent."""
+    """Base ** exponent, for a constant rational exponent."""
     node = number(exponent)
     if not isinstance(node, Number) or not node.value.is_Rational:
         raise RecurrenceError(f"the exponent {node.source()} is not a number", "write exp(b*log(a)) for a power that varies")
@@ -69,7 +69,9 @@ def subscript(node: Node, index: object) -> Node:
             return At(node, index.lag)
         return Pick(node, index.value if isinstance(index, Number) else _position(index))
     axes = index if isinstance(index, tuple) else (index,)
-    return Slice(node, sp.Tuple(*(_axis(axis, size) for axis, size in zip(axes, node.shape, strict=False))))
+    if len(axes) != len(node.shape):
+        raise ShapeError(f"{node.source()} is {shape_text(node.shape)} and takes {len(node.shape)} indices of components, not {len(axes)}")
+    return Slice(node, sp.Tuple(*(_axis(axis, size) for axis, size in zip(axes, node.shape, strict=True))))
 
 
 def _position(index: object) -> sp.Expr:

@@ -14,7 +14,20 @@ import sympy as sp
 
 from derive import arrays as A
 from derive.arithmetic import (
-    Abstract, Add, Apply, Div, MatMul, Mul, Neg, Pow, Transpose, Where, add, negate, quotient, scale,
+    Abstract,
+    Add,
+    Apply,
+    Div,
+    MatMul,
+    Mul,
+    Neg,
+    Pow,
+    Transpose,
+    Where,
+    add,
+    negate,
+    quotient,
+    scale,
 )  # fmt: skip
 from derive.errors import RecurrenceError
 from derive.functions import FUNCTIONS
@@ -34,7 +47,7 @@ class Rule:
 
 
 def times(factor: Node, g: Node) -> Node:
-    """factor * g elementwise; windows stay outermost."""
+    """Factor * g elementwise; windows stay outermost."""
     if isinstance(g, A.Within):
         return A.Within(times(factor, g.args[0]), g.window)
     return scale(factor, g)
@@ -109,6 +122,8 @@ def _pow_slope(node: Pow) -> Node:
     base, exponent = node.args[0], node.exponent
     if exponent == 2:
         return Mul(Number(2), base)
+    if exponent < 0:
+        return scale(Number(exponent), Div(node, base))
     lowered = Pow(base, Number(exponent - 1)) if exponent != 1 else Number(1)
     return scale(Number(exponent), lowered)
 

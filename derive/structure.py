@@ -17,11 +17,12 @@ from derive.recurrence import Equation, Recurrence, Target, reads_over_time
 
 
 class Edge(NamedTuple):
-    """A read: of what, at which lag (0 for what has no time), and whether a sum or pick stands between (a barrier)."""
+    """A read: of what, at which lag (0 for what has no time), whether a sum or pick stands between (a barrier), and as written."""
 
     target: Target
     lag: int
     barrier: bool
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +52,17 @@ def edges(recurrence: Recurrence, equation: Equation) -> list[Edge]:
     for read, summed in reads_over_time(equation.expr):
         barrier = summed or equation.sums_sequences
         if isinstance(read, At):
-            found[Edge(read.quantity, read.lag, barrier)] = None
+            found[Edge(read.quantity, read.lag, barrier, read.source())] = None
             outer = recurrence.ghosts[read.quantity]
             reached = [g for g in outer if (g.offset <= 0) == (read.lag < 0)] if read.lag else []
         elif isinstance(read, Pick):
             reached = [read] if read.outside else list(recurrence.ghosts[read.quantity])
             if not read.outside:
-                found[Edge(read.quantity, 0, True)] = None
+                found[Edge(read.quantity, 0, True, read.source())] = None
         else:
             reached = []
-            found[Edge(read, 0, barrier)] = None
-        found.update((Edge(ghost, 0, barrier), None) for ghost in reached)
+            found[Edge(read, 0, barrier, read.source())] = None
+        found.update((Edge(ghost, 0, barrier, ghost.source()), None) for ghost in reached)
     return [edge for edge in found if edge.target in recurrence.equation]
 
 
@@ -99,11 +100,7 @@ def describe(target: Target) -> str:
 def _refuse(recurrence: Recurrence, inside: list[tuple[Target, Edge]], how: str, hint: str) -> None:
     names = list(dict.fromkeys(describe(target) for target, _ in inside))
     listed = names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
-    facts = []
-    for target, edge in inside:
-        read = edge.target
-        timed = isinstance(read, Quantity) and read.kind == Kind.TIMED and not edge.barrier
-        facts.append(f"{describe(target)} reads {At(read, edge.lag).source() if timed else read.source()}")
+    facts = [f"{describe(target)} reads {edge.text}" for target, edge in inside]
     verb = "forms" if len(names) == 1 else "form"
     line = min((recurrence.equation[target].line or 0 for target, _ in inside), default=0)
     where = Location(recurrence.file or recurrence.name, line) if line else None

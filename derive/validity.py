@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from derive.arithmetic import Add, Div, Mul, Neg
 from derive.arrays import TimeSum, Within
 from derive.errors import Location, RecurrenceError
-from derive.nodes import At, Kind, Pick, Quantity
+from derive.nodes import At, Kind, Node, Pick, Quantity
 from derive.recurrence import Equation, Recurrence, reads, reads_over_time
 from derive.structure import Block, blocks, describe, directions
 
@@ -33,7 +34,7 @@ def validate(recurrence: Recurrence, lines: Mapping[str, int]) -> Recurrence:
         _check_equation(recurrence, equation)
     found = blocks(recurrence)
     _check_ends(recurrence, found)
-    return replace(recurrence, notes=(*recurrence.notes, *_unused(recurrence, lines), *_settling(recurrence, found)))
+    return replace(recurrence, notes=(*recurrence.notes, *_unused(recurrence, lines), *_settling(recurrence, found), *_repeated(recurrence)))
 
 
 def _error(recurrence: Recurrence, line: int | None, problem: str, hint: str = "") -> RecurrenceError:
@@ -132,3 +133,28 @@ def _settling(recurrence: Recurrence, found: tuple[Block, ...]) -> list[str]:
                 f"note: {names} {verb} without lag, solved as a steady state at every step; is a [t-1] missing?"
             )
     return notes
+
+
+def _repeated(recurrence: Recurrence) -> list[str]:
+    """Warnings for what no sequence enters but stands inside a term that is summed over sequences, as in `(sum(…) + norm2(W))/2`."""
+    notes = []
+    for equation in recurrence.equations:
+        if not equation.sums_sequences or equation.target.source() in recurrence.meanings:  # type: ignore[union-attr]
+            continue
+        terms = equation.expr.args if isinstance(equation.expr, Add) else (equation.expr,)
+        for inner in (part for term in terms for part in _parts(term)):
+            notes.append(
+                f"warning: {inner.source()} in {equation.target.source()} is counted once for each sequence;"
+                " make it a term of its own to count it once"
+            )
+    return notes
+
+
+def _parts(term: Node) -> list[Node]:
+    """The shared terms of a sum inside a term that some sequence enters, reached through signs and factors alone."""
+    if isinstance(term, Add):
+        shared = [part for part in term.args if part.kind == Kind.SHARED and any(True for _ in reads(part))]
+        return shared if len(shared) < len(term.args) else []
+    if isinstance(term, (Neg, Mul)):
+        return [part for arg in term.operands for part in _parts(arg)]
+    return _parts(term.args[0]) if isinstance(term, Div) else []

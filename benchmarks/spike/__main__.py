@@ -75,7 +75,7 @@ class Peer:
         """Read one line of JSON."""
         line = self.process.stdout.readline()  # type: ignore[union-attr]
         if not line:
-            raise RuntimeError(f"{self.process.args} ended")
+            raise RuntimeError(f"{self.process.args!r} ended")
         return json.loads(line)
 
     def seconds(self, label: str) -> float:

@@ -66,8 +66,9 @@ def exponential() -> list[str]:
 
 
 def compiled(source: Path, library: Path) -> ctypes.CDLL:
-    """Compile a C file and load it; calls release the interpreter lock while they run."""
-    subprocess.run(["gcc", str(source), "-o", str(library), *FLAGS], check=True)
+    """Compile a C file, once, and load it; calls release the interpreter lock while they run."""
+    if not library.exists():
+        subprocess.run(["gcc", str(source), "-o", str(library), *FLAGS], check=True)
     return ctypes.CDLL(str(library))
 
 

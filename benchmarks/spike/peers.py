@@ -92,7 +92,7 @@ def jax_scan(values: Arrays, folder: Path, threads: int) -> dict[str, Call]:
             h = jax.nn.sigmoid(o) * jnp.tanh(c)
             return (h, c), h
 
-        y = jax.lax.scan(step, (v["h0"], v["c0"]), v["x"] @ v["U"].T + v["b"])[1]
+        y: jax.Array = jax.lax.scan(step, (v["h0"], v["c0"]), v["x"] @ v["U"].T + v["b"])[1]
         return (y**2).sum(), y
 
     gradient = jax.jit(jax.value_and_grad(loss, has_aux=True))

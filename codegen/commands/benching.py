@@ -41,13 +41,32 @@ class Peers(click.ParamType):
 @file_argument
 @size_options(steps=50, batch=16, dims="32 each")
 @dtype_option
-@click.option("--repeat", type=click.IntRange(min=1), default=7, show_default=True, help="Runs; the median time is shown.")
-@click.option("--against", type=Peers(), default="numpy", metavar="PEERS", show_default=True, help="What to compare with: numpy, the interpreter.")
+@click.option(
+    "--repeat", type=click.IntRange(min=1), default=7, show_default=True, help="Runs; the median time is shown."
+)
+@click.option(
+    "--against",
+    type=Peers(),
+    default="numpy",
+    metavar="PEERS",
+    show_default=True,
+    help="What to compare with: numpy, the interpreter.",
+)
 @click.pass_context
-def bench(ctx: click.Context, file: str, dims: dict[str, int], steps: int, batch: int, dtype: str, repeat: int, against: tuple[str, ...]) -> None:
+def bench(
+    ctx: click.Context,
+    file: str,
+    dims: dict[str, int],
+    steps: int,
+    batch: int,
+    dtype: str,
+    repeat: int,
+    against: tuple[str, ...],
+) -> None:
     """Time a compiled kernel against the NumPy interpreter; their results are compared first.
 
-    FILE is a path, - for standard input, or a stock name. Exit status: 1 where results differ, and nothing is timed then.
+    FILE is a path, - for standard input, or a stock name. Exit status: 1 where results differ, and nothing is timed
+    then.
     """
     recurrence = read_recurrence(file)
     require_dims(recurrence, dims)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from codegen.cache import Cache
+from codegen.cache import Cache, Entry
 from codegen.commands.terminal import columns, note
 from codegen.folder import require_trust
 
@@ -29,7 +29,7 @@ def list_entries() -> None:
     store, folder = _open()
     found = store.entries()
     if found:
-        rows = [(_name(e.folder), f"{e.size / 1000:.0f} kB", time.strftime("%Y-%m-%d %H:%M", time.localtime(e.last_used)), e.key[:16]) for e in found]
+        rows = [_row(entry) for entry in found]
         click.echo(columns([("kernel", "size", "last used", "key"), *rows], right=(1,)))
     total = sum(entry.size for entry in found)
     note(f"{_count(len(found))}, {total / 1e6:.1f} MB of at most {store.limit_bytes / 1e6:.0f} MB, in {folder}")
@@ -54,10 +54,16 @@ def _open() -> tuple[Cache, Path]:
     return store, store.folder
 
 
+def _row(entry: Entry) -> tuple[str, ...]:
+    used = time.strftime("%Y-%m-%d %H:%M", time.localtime(entry.last_used))
+    return _name(entry.folder), f"{entry.size / 1000:.0f} kB", used, entry.key[:16]
+
+
 def _name(folder: Path) -> str:
     sources = sorted(path.stem for path in folder.glob("*.pyx"))
     name = sources[0].removeprefix("retrograd_") if sources else "unknown"
-    return f"{name.removesuffix('_pullback')} (cotangents)" if name.endswith("_pullback") else name.removesuffix("_main")
+    stem = name.removesuffix("_pullback")
+    return f"{stem} (cotangents)" if stem != name else name.removesuffix("_main")
 
 
 def _count(number: int) -> str:

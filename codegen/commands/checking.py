@@ -1,4 +1,4 @@
-"""`retrograd check`: FILE -> a compiled kernel whose gradient is compared with numeric differentiation, entry by entry."""
+"""`retrograd check`: FILE -> a report on its compiled gradient, compared with numeric differentiation by entries."""
 
 from __future__ import annotations
 
@@ -22,11 +22,13 @@ Examples:
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the values drawn.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.pass_context
-def check(ctx: click.Context, file: str, dtype: str, dims: dict[str, int], steps: int, batch: int, seed: int, as_json: bool) -> None:
+def check(
+    ctx: click.Context, file: str, dtype: str, dims: dict[str, int], steps: int, batch: int, seed: int, as_json: bool
+) -> None:
     """Compile a recurrence and check its gradient against numeric differentiation.
 
-    FILE is a path, - for standard input, or a stock name. Exit status: 0 passed (also where the verdict is "passed, weak"), 1 failed,
-    2 nothing could be checked: bad input, or values for which a steady state is not found.
+    FILE is a path, - for standard input, or a stock name. Exit status: 0 passed (also where the verdict is "passed,
+    weak"), 1 failed, 2 nothing could be checked: bad input, or values for which a steady state is not found.
     """
     recurrence = read_recurrence(file)
     require_dims(recurrence, dims)

@@ -1,8 +1,7 @@
-"""`retrograd derive`: FILE -> its gradient, as text, LaTeX, PDF or a recurrence file."""
+"""`retrograd derive`: FILE -> its gradient, as text, LaTeX, HTML, PDF or a recurrence file."""
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,8 +26,19 @@ Examples:
 
 @click.command(epilog=EXAMPLES)
 @file_argument
-@click.option("--format", "form", type=click.Choice(FORMATS), help="Form of the result; by default that of OUT's suffix, else text.")
-@click.option("-o", "out", type=click.Path(path_type=Path, allow_dash=True), metavar="OUT", help="File to write, instead of stdout.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    help="Form of the result; by default that of OUT's suffix, else text.",
+)
+@click.option(
+    "-o",
+    "out",
+    type=click.Path(path_type=Path, allow_dash=True),
+    metavar="OUT",
+    help="File to write, instead of stdout.",
+)
 def derive(file: str, form: str | None, out: Path | None) -> None:
     """Derive the gradient of a recurrence and print the derivation.
 
@@ -36,8 +46,6 @@ def derive(file: str, form: str | None, out: Path | None) -> None:
     """
     target = None if out is None or str(out) == "-" else out
     form = form or (SUFFIXES.get(target.suffix.lower(), "text") if target else "text")
-    if form == "html" and importlib.util.find_spec("derive.present.html") is None:
-        raise ValueError("html is not available yet; latex and pdf are")
     if form == "pdf" and target is None and is_terminal():
         raise ValueError("a pdf is not for a terminal; name a file with -o")
     recurrence = read_recurrence(file)
@@ -66,8 +74,9 @@ def present(derivation: Derivation, form: str, on_screen: bool = False) -> str |
         columns = max(NARROW, min(PAGE, width())) if on_screen and is_terminal() else PAGE
         return to_text(derivation, columns).rstrip("\n") + "\n"
     if form == "html":
-        presenter = importlib.import_module("derive.present.html")
-        return str(presenter.to_html(derivation))
+        from derive.present.html import to_html
+
+        return to_html(derivation)
     from derive.present.latex import to_latex
 
     source = to_latex(derivation, document=True)

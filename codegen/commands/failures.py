@@ -37,8 +37,8 @@ def explain(error: BaseException) -> int:
         return BAD_INPUT
     first = (str(error).splitlines() or [""])[0]
     click.echo(
-        f"retrograd met something unexpected ({type(error).__name__}: {first}); please report it, with the traceback that "
-        "RETROGRAD_DEBUG=1 shows",
+        f"retrograd met something unexpected ({type(error).__name__}: {first}); "
+        "please report it, with the traceback that RETROGRAD_DEBUG=1 shows",
         err=True,
     )
     return FAULT
@@ -77,7 +77,8 @@ def _message(error: BaseException) -> str | None:
     from codegen.convergence import ConvergenceError
 
     if isinstance(error, UnicodeEncodeError):
-        return f"{error.encoding} cannot write {error.object[error.start]!r}; set PYTHONIOENCODING=utf-8, or write to a file with -o"
+        wrong = f"{error.encoding} cannot write {error.object[error.start]!r}"
+        return f"{wrong}; set PYTHONIOENCODING=utf-8, or write to a file with -o"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     if isinstance(error, MemoryError):

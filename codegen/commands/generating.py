@@ -18,13 +18,20 @@ Examples:
 
 @click.command(epilog=EXAMPLES)
 @file_argument
-@click.option("-o", "folder", required=True, type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Folder to write.")
+@click.option(
+    "-o",
+    "folder",
+    required=True,
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Folder to write.",
+)
 @dtype_option
 def generate(file: str, folder: Path, dtype: str) -> None:
     """Write a folder that builds without retrograd.
 
-    It holds the Cython source, a Python package with forward, backward and value_and_grad, the gradient as a recurrence file, and a
-    test against finite differences. FILE is a path, - for standard input, or a stock name.
+    It holds the Cython source, a Python package with forward, backward and value_and_grad, the gradient as a recurrence
+    file, and a test against finite differences. FILE is a path, - for standard input, or a stock name.
     """
     recurrence = read_recurrence(file)
     with progress(recurrence.name) as say:

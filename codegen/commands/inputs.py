@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -50,7 +51,9 @@ def file_argument(command: F) -> F:
 def dtype_option(command: F) -> F:
     """--dtype float32|float64."""
     choice = click.Choice(["float32", "float64"])
-    return click.option("--dtype", type=choice, default="float64", show_default=True, help="Type of every number in the kernel.")(command)
+    return click.option(
+        "--dtype", type=choice, default="float64", show_default=True, help="Type of every number in the kernel."
+    )(command)
 
 
 def size_options(steps: int, batch: int, dims: str) -> Callable[[F], F]:
@@ -58,9 +61,15 @@ def size_options(steps: int, batch: int, dims: str) -> Callable[[F], F]:
 
     def decorate(command: F) -> F:
         least = click.IntRange(min=1)
-        command = click.option("--batch", type=least, default=batch, show_default=True, help="Number of sequences.")(command)
-        command = click.option("--steps", type=least, default=steps, show_default=True, help="Number of steps, T.")(command)
-        return click.option("--dims", type=Dims(), default={}, metavar="n=5,m=3", help=f"Sizes of dims; by default {dims}.")(command)
+        command = click.option("--batch", type=least, default=batch, show_default=True, help="Number of sequences.")(
+            command
+        )
+        command = click.option("--steps", type=least, default=steps, show_default=True, help="Number of steps, T.")(
+            command
+        )
+        return click.option(
+            "--dims", type=Dims(), default={}, metavar="n=5,m=3", help=f"Sizes of dims; by default {dims}."
+        )(command)
 
     return decorate
 
@@ -75,7 +84,7 @@ def read_recurrence(reference: str) -> Recurrence:
     if not reference:
         raise ValueError("FILE is empty; give a path, - for standard input, or a stock name")
     if reference == STANDARD_INPUT:
-        text, stem, file = click.get_binary_stream("stdin").read(MOST_READ), "recurrence", "<stdin>"
+        text, stem, file = sys.stdin.buffer.read(MOST_READ), "recurrence", "<stdin>"
     else:
         text, stem, file = read_file(reference)
     recurrence = parse(text, plain_name(stem), file)

@@ -53,8 +53,10 @@ def columns(rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> str:
     widths = [max(len(row[place]) for row in rows) for place in range(len(rows[0]))]
 
     def line(row: Sequence[str]) -> str:
-        cells = [cell.rjust(wide) if place in right else cell.ljust(wide) for place, (cell, wide) in enumerate(zip(row, widths, strict=True))]
-        return "  ".join(cells).rstrip()
+        cells = enumerate(zip(row, widths, strict=True))
+        return "  ".join(
+            cell.rjust(wide) if place in right else cell.ljust(wide) for place, (cell, wide) in cells
+        ).rstrip()
 
     return "\n".join(line(row) for row in rows)
 

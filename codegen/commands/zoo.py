@@ -31,7 +31,8 @@ def zoo(name: str | None) -> None:
         return
     if name not in known:
         near = difflib.get_close_matches(name, known, 1)
-        raise ValueError(f"there is no stock recurrence {name!r}; " + (f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"))
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+        raise ValueError(f"there is no stock recurrence {name!r}; {hint}")
     click.echo(read_file(name)[0].decode(), nl=False)
 
 

@@ -11,7 +11,6 @@ from codegen.lower.statements import Statements
 from codegen.program import Buffer, Program
 from codegen.schedule import Draft, schedule
 from derive.adjoint import gradient, pullback
-from derive.arithmetic import Div, Mul
 from derive.arithmetic import Div
 from derive.derivation import Derivation
 from derive.errors import RecurrenceError
@@ -110,8 +109,6 @@ class _Lowering:
                     ghosts = self.primal.ghosts[read.quantity]
                     room = sum(not g.from_end for g in ghosts), sum(g.from_end for g in ghosts)
                     found[read.source()] = (read.source(), read.from_end, read.offset, *room)
-            for divisor in _divisors_by_steps(equation.expr):
-                found[divisor] = (f"1/{divisor}", True, 0, 0, 0)
         return tuple(found.values())
 
     def _lower(self, equations: object) -> list:
@@ -160,17 +157,6 @@ class _Lowering:
 
 def _holds_steps(node: Node) -> bool:
     return any(isinstance(part, Number) and part.value.has(T) for part in walk(node))
-
-
-def _divisors_by_steps(expr: Node) -> list[str]:
-    """What an expression divides by and is zero in a sequence without steps."""
-    found = []
-    for node in walk(expr):
-        if isinstance(node, Div):
-            below = node.args[1].args if isinstance(node.args[1], Mul) else (node.args[1],)
-            if any(isinstance(n, Number) and n.value.has(T) and n.value.subs(T, 0) == 0 for n in below):
-                found.append(node.args[1].source(ATOM))
-    return found
 
 
 def _defines_known(target: object, known: set[str]) -> bool:

@@ -11,7 +11,18 @@ import sympy as sp
 
 from codegen.lower.sizes import as_element, as_size
 from codegen.program import (
-    ZERO_SIZE, Const, Element, Index, InWindow, Load, OnDiagonal, Op, Piece, Read, Select, Size,
+    ZERO_SIZE,
+    Const,
+    Element,
+    Index,
+    InWindow,
+    Load,
+    OnDiagonal,
+    Op,
+    Piece,
+    Read,
+    Select,
+    Size,
 )  # fmt: skip
 from derive import arrays as A
 from derive.arithmetic import Abstract, Add, Apply, Div, Mul, Neg, Pow, Transpose, Where

@@ -8,7 +8,20 @@ from __future__ import annotations
 from codegen.lower.elements import Elements, RowMax, RowScatter, RowSum, RowSumExp
 from codegen.lower.sizes import as_element, as_size
 from codegen.program import (
-    Accumulate, Buffer, Element, Fill, Index, Load, Map, Op, OuterSum, PickStep, Product, Read, Reduce, Statement,
+    Accumulate,
+    Buffer,
+    Element,
+    Fill,
+    Index,
+    Load,
+    Map,
+    Op,
+    OuterSum,
+    PickStep,
+    Product,
+    Read,
+    Reduce,
+    Statement,
 )  # fmt: skip
 from derive import arrays as A
 from derive.arithmetic import Add, Div, MatMul, Mul, Neg, Transpose, is_rational
