@@ -128,13 +128,12 @@ class _Job:
 
     def _build(self, program: Program, toolchain: Toolchain, part: str, quick: str) -> Artefact:
         from codegen.build import compile_extension
-        from codegen.emit import emit
+        from codegen.emit import emit, plain
 
         self.say("generating")
         phases = ["pullback"] if part == "pullback" else ["forward", "gradient" if "gradient" in program.phases else "pullback"]
         source = emit(program, self.dtype, self.fixed, phases)
-        plain = self.name.isidentifier() and self.name.isascii() and len(self.name) < 50
-        stem = f"retrograd_{self.name if plain else 'kernel'}_{part}"
+        stem = f"retrograd_{plain(self.name)}_{part}"
         self.say("compiling")
         return self.store.fetch(
             artefact_key(source, toolchain, [encode(program)]), quick,

@@ -47,10 +47,15 @@ def emit(program: Program, dtype: str, fixed: Mapping[str, int] | None = None, p
     chosen = [program.phases[name] for name in phases if name in program.phases] if phases is not None else program.phases.values()
     segments = sorted((part for phase in chosen for part in phase.segments()), key=lambda part: part.number)
     return environment.get_template("kernel.pyx.j2").render(
-        name=program.name, dtype=dtype, ctype="double" if dtype == "float64" else "float", suffix="" if dtype == "float64" else "f",
+        name=plain(program.name), dtype=dtype, ctype="double" if dtype == "float64" else "float", suffix="" if dtype == "float64" else "f",
         products=any(isinstance(s, (Product, OuterSum)) for p in segments for s in p.statements),
         segments=[_Segment(program, order, part, fixed or {}).describe() for part in segments],
     )  # fmt: skip
+
+
+def plain(name: str) -> str:
+    """A name that may stand in generated source: the recurrence's own where it is an ASCII identifier."""
+    return name if name.isascii() and name.isidentifier() and len(name) <= 64 else "recurrence"
 
 
 class _Segment:

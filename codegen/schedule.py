@@ -17,6 +17,7 @@ from codegen.program import (
     OuterSum,
     Phase,
     PickStep,
+    Product,
     Program,
     Segment,
     Solve,
@@ -196,12 +197,14 @@ class _Scheduler:
 
     @staticmethod
     def _join(actions: list, new: Action, orders: tuple[str, ...]) -> None:
-        """Add an action, joined to the last where both are segments of one of these orders."""
+        """Add an action, joined to the last where both are segments of one of these orders, and no product's matrix is made there."""
         last = actions[-1] if actions else None
         if isinstance(last, Segment) and isinstance(new, Segment) and last.order == new.order and new.order in orders:
-            actions[-1] = replace(last, statements=(*last.statements, *new.statements))
-        else:
-            actions.append(new)
+            made = {statement.out for statement in last.statements}
+            if not any(isinstance(statement, Product) and statement.matrix in made for statement in new.statements):
+                actions[-1] = replace(last, statements=(*last.statements, *new.statements))
+                return
+        actions.append(new)
 
     def _timed(self, statement: Statement) -> bool:
         if isinstance(statement, (PickStep, Fill)):

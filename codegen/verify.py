@@ -6,6 +6,8 @@
 3. Every buffer is written by one statement (a value outside the steps, by one Fill), and of the kind the statement gives.
 4. Sums start from zero in the statement that forms them; nothing else adds to a buffer.
 5. A loose buffer is read at the current step of its own loop only.
+6. The matrix of a product is written before the segment that reads it, which may rearrange it once; a sum over rows alone reads nothing
+   timed.
 """
 
 from __future__ import annotations
@@ -61,7 +63,10 @@ def _check_action(program: Program, phase: Phase, action: Action, written: set[s
     for part, segment in zip(parts, segments, strict=True):
         if isinstance(part, Solve):
             written |= {state for state, _ in part.cut}
+        made = {statement.out for statement in segment.statements}
         for statement in segment.statements:
+            packed = not isinstance(statement, Product) or statement.matrix not in made
+            _require(packed, phase, statement.out, 6, "multiplies by a matrix that is made in the same segment")
             _check_statement(program, phase, statement, written, later, order)
             key = (statement.out, statement.from_end, statement.offset) if isinstance(statement, Fill) else statement.out
             _require(key not in outs, phase, statement.out, 3, "is written twice")
@@ -94,6 +99,8 @@ def _check_kind(program: Program, phase: Phase, statement: Statement) -> None:
         _require(out.kind == "shared", phase, out.name, 3, "holds a sum over rows and is not shared")
     if isinstance(statement, Accumulate):
         _require(out.kind != "timed", phase, out.name, 3, "holds a sum over steps and is timed")
+        timed = [read.buffer for read in reads(statement) if program.buffers[read.buffer].kind == "timed"]
+        _require(not timed or statement.window[0] is not None, phase, out.name, 6, f"sums rows alone and reads {', '.join(timed)}")
     if isinstance(statement, Product):
         _require(program.buffers[statement.matrix].kind == "shared", phase, statement.matrix, 3, "multiplies rows and is not shared")
     if isinstance(statement, Fill):

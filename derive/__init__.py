@@ -25,13 +25,13 @@ _PRESENTED = ("load", "parse", "Builder", "Recurrence", "Derivation", "gradient"
 _FUNCTIONS = frozenset(
     "tanh sigmoid relu softplus exp log sqrt sin cos abs sign erf gelu atan minimum maximum".split()
 )
+_TEMPORAL = {"each": "Each"}
 _ARRAYS = {
     "softmax": "Softmax", "log_softmax": "LogSoftmax", "logsumexp": "LogSumExp", "sum": "Sum", "mean": "Mean", "dot": "Dot",
     "norm2": "Norm2", "outer": "Outer", "concat": "Concat", "diag": "Diag", "cross_entropy": "CrossEntropy", "layer_norm": "LayerNorm",
-    "each": "Each",
 }  # fmt: skip
 
-__all__ = sorted({*_HOMES, *_FUNCTIONS, *_ARRAYS})
+__all__ = sorted({*_HOMES, *_FUNCTIONS, *_ARRAYS, *_TEMPORAL})
 
 
 def __getattr__(name: str) -> object:
@@ -39,6 +39,8 @@ def __getattr__(name: str) -> object:
         return import_module("derive.operators").elementwise(name)
     if name in _ARRAYS:
         return getattr(import_module("derive.arrays"), _ARRAYS[name])
+    if name in _TEMPORAL:
+        return getattr(import_module("derive.temporal"), _TEMPORAL[name])
     if name not in _HOMES:
         raise AttributeError(f"module 'derive' has no attribute {name!r}")
     if name in _PRESENTED:

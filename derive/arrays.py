@@ -1,4 +1,4 @@
-"""The calculus' nodes: functions of whole vectors and matrices, and operations over time.
+"""The calculus' nodes: functions of whole vectors and matrices.
 
 Input: nodes. Output: nodes.
 """
@@ -9,7 +9,7 @@ import sympy as sp
 
 from derive.arithmetic import Mul, common_shape, joint_kind, same_shape
 from derive.errors import ShapeError
-from derive.nodes import ATOM, Kind, Node, Number, Shape, Window, shape_text
+from derive.nodes import Kind, Node, Number, Shape, shape_text
 
 EPSILON = sp.Rational(1, 100000)  # what layer_norm adds to the variance
 
@@ -245,69 +245,6 @@ class Pad(Node):
     def text(self) -> str:
         """`pad(v, 0, 2*n)`."""
         return f"pad({', '.join([self.args[0].source(), *(str(part) for axis in self.spec for part in axis)])})"
-
-
-class StopGradient(Function):
-    """The operand's value; nothing flows back through it."""
-
-    name = "stop_gradient"
-
-    def infer(self) -> tuple[Shape, Kind]:
-        """The operand's."""
-        (a,) = self.operands
-        return a.shape, a.kind
-
-
-class Argument(StopGradient):
-    """Marks the argument of an inlined function, which normalisation makes a signal of its own."""
-
-    def text(self) -> str:
-        """As the operand."""
-        return self.args[0].source(ATOM)
-
-
-class Each(StopGradient):
-    """The operand, one for each sequence: a value that no sequence enters, counted once for every sequence."""
-
-    name = "each"
-
-    def infer(self) -> tuple[Shape, Kind]:
-        """At least one for each sequence."""
-        (a,) = self.operands
-        return a.shape, max(a.kind, Kind.SEQUENCE)
-
-
-class Windowed(Node):
-    """An expression at the steps of a window."""
-
-    @property
-    def window(self) -> Window:
-        """The steps."""
-        return self.args[1]
-
-
-class TimeSum(Windowed):
-    """The sum of a timed expression over the steps of a window, for each sequence."""
-
-    def infer(self) -> tuple[Shape, Kind]:
-        """The operand's shape, one for each sequence."""
-        return self.args[0].shape, Kind.SEQUENCE
-
-    def text(self) -> str:
-        """`sum(e[t] for t in steps)`."""
-        return f"sum({self.args[0].source()} for t in {self.window.source()})"
-
-
-class Within(Windowed):
-    """An expression at the steps of a window and zero at the others."""
-
-    def infer(self) -> tuple[Shape, Kind]:
-        """The operand's shape; a value for each step."""
-        return self.args[0].shape, Kind.TIMED
-
-    def text(self) -> str:
-        """`within(e[t], steps[-3:])`."""
-        return f"within({self.args[0].source()}, {self.window.source()})"
 
 
 def filled(node: Node, shape: Shape) -> Node:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import sympy as sp
 
-from derive import arrays
+from derive import arrays, temporal
 from derive.arithmetic import Abstract, Apply, Transpose, Where
 from derive.functions import FUNCTIONS
 from derive.indexing import Indexing
@@ -68,7 +68,7 @@ def _within(reader: Reader, tree: ast.Call) -> Node:
             tree, "within takes an expression and a range of steps", "write within(e[t], steps[-3:])"
         )
     reader.inside_steps(tree, "within(…)")
-    return arrays.Within(reader.node(tree.args[0]), reader.indexing.window(tree.args[1]))
+    return temporal.Within(reader.node(tree.args[0]), reader.indexing.window(tree.args[1]))
 
 
 def _where(reader: Reader, tree: ast.Call) -> Node:
@@ -147,7 +147,7 @@ CALLS: dict[str, Callable[[Reader, ast.Call], Node]] = {
     "norm2": _plain(arrays.Norm2, 1),
     "diag": _plain(arrays.Diag, 1),
     "transpose": _plain(Transpose, 1),
-    "each": _plain(arrays.Each, 1),
+    "each": _plain(temporal.Each, 1),
     "dot": _plain(arrays.Dot, 2),
     "outer": _plain(arrays.Outer, 2),
     "cross_entropy": _plain(arrays.CrossEntropy, 2),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from derive import arrays as A
+from derive import temporal
 from derive.arithmetic import Add, Where, add
 from derive.derivation import Contribution, Derivation
 from derive.names import Names
@@ -99,7 +100,7 @@ class Collection:
             return None
         value = terms[0][1]
         small = sum(1 for _ in walk(value)) <= 4 and not value.shape
-        plain = all(not isinstance(n, (At, Pick, A.TimeSum)) and not (isinstance(n, Quantity) and n.role != "constant") for n in walk(value))
+        plain = all(not isinstance(n, (At, Pick, temporal.TimeSum)) and not (isinstance(n, Quantity) and n.role != "constant") for n in walk(value))
         return value if small and plain else None
 
     def _name(self, target: Target, cyclic: bool = False) -> Node:
@@ -143,11 +144,11 @@ class Collection:
         if isinstance(node, (At, Pick, Quantity)):
             self.contributions.append(Contribution(reader, node, g, "chain", because))
             self._receive(node, g, context, self.place[reader])
-        elif isinstance(node, A.TimeSum):
-            inner = g if node.window.full else A.Within(g, node.window)
+        elif isinstance(node, temporal.TimeSum):
+            inner = g if node.window.full else temporal.Within(g, node.window)
             self._walk(node.args[0], inner, Kind.TIMED, reader, "a sum over steps reaches each of them")
-        elif isinstance(node, A.Within):
-            self._walk(node.args[0], A.Within(g, node.window), context, reader, "a window is kept")
+        elif isinstance(node, temporal.Within):
+            self._walk(node.args[0], temporal.Within(g, node.window), context, reader, "a window is kept")
         else:
             entry = rule(node)
             for operand, sent in entry.adjoint(node, g):
@@ -180,20 +181,20 @@ class Collection:
         if leaf.quantity.role != "input":
             for ghost in self.primal.ghosts[leaf.quantity]:
                 if leaf.outside and ghost == leaf:
-                    self._keep(ghost, A.Each(value) if value.kind == Kind.SHARED else value, place)
+                    self._keep(ghost, temporal.Each(value) if value.kind == Kind.SHARED else value, place)
                 elif not leaf.outside and leaf.from_end != ghost.from_end:
                     steps = ghost.offset - leaf.offset if leaf.from_end else leaf.offset - ghost.offset
                     if steps >= 0:
                         self._keep(ghost, Where("==", Number(T), Number(steps), value, Number(0)), place)
         if leaf.outside:
             return
-        if any(isinstance(node, A.TimeSum) for node in walk(value)):
+        if any(isinstance(node, temporal.TimeSum) for node in walk(value)):
             held = self._generate(f"{leaf.quantity.name}_pick_bar", "quantity", leaf, Kind.SEQUENCE, f"adjoint of {leaf.source()}")
             self.emitted.append((place, [Equation(held, value)]))
             value = held
         offset = leaf.offset
         window = Window(offset - 1, offset or None) if leaf.from_end else Window(offset - 1, offset)
-        self._keep(leaf.quantity, A.Within(value, window), place)
+        self._keep(leaf.quantity, temporal.Within(value, window), place)
 
     # -- equations of the adjoints
 
@@ -215,7 +216,7 @@ class Collection:
     def _joined(self, terms: list[Node], target: Target) -> Node:
         expr = A.filled(add(terms) if terms else Number(0), target.shape)
         sequence = target.kind == Kind.SEQUENCE or isinstance(target, Pick)
-        return A.Each(expr) if sequence and expr.kind == Kind.SHARED else expr
+        return temporal.Each(expr) if sequence and expr.kind == Kind.SHARED else expr
 
     def _summed_first(self, target: Target, quantity: Quantity, terms: list[Node], made: list[Equation]) -> list[Node]:
         """A shared steady state's adjoint: what comes from sequences is totalled outside the cycle."""
@@ -288,16 +289,16 @@ class Collection:
 
 def time_sum(value: Node) -> Node:
     """The sum over steps; a window outermost becomes the sum's."""
-    if isinstance(value, A.Within):
-        return A.TimeSum(value.args[0], value.window)
-    return A.TimeSum(value, Window())
+    if isinstance(value, temporal.Within):
+        return temporal.TimeSum(value.args[0], value.window)
+    return temporal.TimeSum(value, Window())
 
 
 def lifted(value: Node) -> Node:
     """A contribution made once for each sequence, though a total would count its shared terms once."""
     if isinstance(value, Add):
         return Add(*(lifted(term) for term in value.args))
-    return A.Each(value) if value.kind == Kind.SHARED else value
+    return temporal.Each(value) if value.kind == Kind.SHARED else value
 
 
 def _is_objective(equation: Equation) -> bool:

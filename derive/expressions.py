@@ -8,7 +8,7 @@ from fractions import Fraction
 
 import sympy as sp
 
-from derive import arrays
+from derive import temporal
 from derive.arithmetic import Abstract, Add, Div, MatMul, Mul, Neg, Pow, Transpose
 from derive.calls import CALLS, INSIDE_LAMBDAS, arguments
 from derive.clashes import Declared, with_hint
@@ -225,7 +225,7 @@ class Expressions:
             raise self.source.error(tree, problem, "give the sum a name without time, and read that")
         self._summing = True
         try:
-            return arrays.TimeSum(self.node(body), window)
+            return temporal.TimeSum(self.node(body), window)
         finally:
             self._summing = False
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from derive.errors import RecurrenceError
 
+MAX_BYTES = 64 * 1024  # of text from users
 ZOO = Path(__file__).parent / "zoo"
 
 
@@ -23,7 +24,8 @@ def read_file(reference: str | Path) -> tuple[bytes, str, str]:
     stock = ZOO / f"{reference}.rec"
     path = stock if str(reference).isidentifier() and stock.is_file() else Path(reference)
     try:
-        return path.read_bytes(), path.stem, path.name if path is stock else str(reference)
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1), path.stem, path.name if path is stock else str(reference)
     except (OSError, ValueError) as error:
         known = stock_names()
         near = difflib.get_close_matches(str(reference), known, 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Mapping
 
-from derive import arrays
+from derive import temporal
 from derive.limits import MAX_NESTING, MAX_NODES, Source
 from derive.nodes import Node
 
@@ -42,7 +42,7 @@ class Inlining:
                 tree, f"more than {MAX_NESTING // 5} lambdas call each other", "write some of them out"
             )
         names = [argument.arg for argument in self.lambdas[name].args.args]
-        self._scopes.append(dict(zip(names, (arrays.Argument(value) for value in values), strict=True)))
+        self._scopes.append(dict(zip(names, (temporal.Argument(value) for value in values), strict=True)))
         self._active.append(name)
         try:
             result = read(self.lambdas[name].body)

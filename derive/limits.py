@@ -15,9 +15,9 @@ from bisect import bisect_right
 from fractions import Fraction
 
 from derive.errors import Location, RecurrenceError
+from derive.files import MAX_BYTES
 from derive.suggestions import spelled, syntax_hint
 
-MAX_BYTES = 64 * 1024
 MAX_NODES = 10_000
 MAX_NESTING = 100
 MAX_INTEGER = 10**6

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from derive.arithmetic import Add, Div, MatMul, Mul, Neg, Transpose, Where
-from derive.arrays import Argument, Concat, Diag, Dot, Each, Mean, Outer, Pad, Slice, StopGradient, Sum, TimeSum, Within
+from derive.arrays import Concat, Diag, Dot, Mean, Outer, Pad, Slice, Sum
 from derive.nodes import At, Node, Pick
 from derive.recurrence import Target, reads
+from derive.temporal import Argument, Each, StopGradient, TimeSum, Within
 
 LINEAR = (Add, Neg, Transpose, Concat, Diag, Mean, Sum, Pad, Slice, StopGradient, Each, Argument, TimeSum, Within)
 BILINEAR = (Mul, MatMul, Dot, Outer)

@@ -10,10 +10,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from derive.arithmetic import Abstract, Apply
-from derive.arrays import Argument, CrossEntropy, LayerNorm, LogSoftmax, LogSumExp, Softmax, TimeSum
+from derive.arrays import CrossEntropy, LayerNorm, LogSoftmax, LogSumExp, Softmax
 from derive.names import Names, taken_by
 from derive.nodes import At, Kind, Node, Number, Pick, Quantity, walk
 from derive.recurrence import Equation, Recurrence
+from derive.temporal import Argument, TimeSum
 
 NONLINEAR = (Apply, Abstract, Softmax, LogSoftmax, LogSumExp, LayerNorm, Argument)
 READS = (At, Pick, Quantity, Number)

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import sympy as sp
 
 from derive.arithmetic import Add, Apply, Div, MatMul, Mul, Neg, Pow, Transpose, number
-from derive.arrays import Slice, TimeSum, Within
+from derive.arrays import Slice
 from derive.errors import RecurrenceError, ShapeError
 from derive.nodes import At, Kind, Node, Number, Pick, Quantity, Window, shape_text
 from derive.nodes import T as T_SYMBOL
+from derive.temporal import TimeSum, Within
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from derive.arrays import Windowed
 from derive.chain import reach, shortest
 from derive.comparison import POINTS, Comparison, Failure
 from derive.derivation import Derivation
 from derive.nodes import At, walk
 from derive.recurrence import Recurrence
+from derive.temporal import Windowed
 
 __all__ = ["Failure", "Proof", "Verdict", "default_dims", "default_lengths", "default_steps", "prove"]
 

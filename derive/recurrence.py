@@ -11,8 +11,8 @@ from functools import cached_property
 
 import sympy as sp
 
-from derive.arrays import TimeSum
 from derive.nodes import At, Kind, Node, Number, Pick, Quantity, T, walk
+from derive.temporal import TimeSum
 
 Target = Quantity | Pick
 

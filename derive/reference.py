@@ -12,6 +12,7 @@ import numpy as np
 import sympy as sp
 
 from derive import arrays as A
+from derive import temporal
 from derive.arithmetic import Abstract, Add, Apply, Div, MatMul, Mul, Neg, Pow, Transpose, Where
 from derive.errors import RecurrenceError
 from derive.linearity import is_linear
@@ -178,10 +179,10 @@ class _Reference:
                 return self.at(node.quantity, node.offset + steps if node.from_end else node.offset, row)
             case Quantity():
                 return self.value(node, 0, row)
-            case A.TimeSum():
+            case temporal.TimeSum():
                 zero = np.zeros(self.shape(node.shape), self.dtype)
                 return sum((self.eval(node.args[0], s, row) for s in node.window.range(self.lengths[row])), zero)
-            case A.Within():
+            case temporal.Within():
                 inside = t in node.window.range(self.lengths[row])
                 return self.eval(node.args[0], t, row) if inside else np.zeros(self.shape(node.shape), self.dtype)
             case A.Filled():
@@ -251,7 +252,7 @@ class _Reference:
                 sizes = v[0].shape or (1,)
                 out[tuple(slice(self._index(s), self._index(s) + n) for (s, _), n in zip(node.spec, sizes, strict=True))] = v[0]
                 return out
-            case A.StopGradient():
+            case temporal.StopGradient():
                 return v[0]
         raise NotImplementedError(f"no value rule for {type(node).__name__}")
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import sympy as sp
 
 from derive import arrays as A
+from derive import jacobians, temporal
 from derive.arithmetic import (
     Abstract,
     Add,
@@ -46,40 +47,11 @@ class Rule:
     because: str
 
 
-def times(factor: Node, g: Node) -> Node:
-    """Factor * g elementwise; windows stay outermost."""
-    if isinstance(g, A.Within):
-        return A.Within(times(factor, g.args[0]), g.window)
-    return scale(factor, g)
-
-
-def fold(operand: Node, g: Node) -> Node:
-    """What reaches an operand that was spread over g's shape: the sum of g's components, where the operand is a scalar."""
-    if operand.shape or not g.shape:
-        return g
-    if isinstance(g, Mul) and len(g.args) == 2 and all(arg.shape for arg in g.args):
-        return A.Dot(*g.args)
-    return A.Sum(g)
-
-
 def transpose(node: Node) -> Node:
     """The transpose, with double transposes and transposed outer products undone."""
     if isinstance(node, Transpose):
         return node.args[0]
     return A.Outer(*node.args[::-1]) if isinstance(node, A.Outer) else Transpose(node)
-
-
-def last_sum(node: Node) -> Node:
-    """Sums along the last axis, spread over it again (a scalar for vectors)."""
-    if len(node.shape) == 1:
-        return A.Dot(*node.args) if isinstance(node, Mul) and len(node.args) == 2 and all(a.shape for a in node.args) else A.Sum(node)
-    ones = A.Ones(node.shape[-1])
-    return A.Outer(MatMul(node, ones), ones)
-
-
-def last_mean(node: Node) -> Node:
-    """Means along the last axis, as last_sum."""
-    return Div(last_sum(node), Number(node.shape[-1]))
 
 
 def _filled(node: Node, like: Node) -> Node:
@@ -100,7 +72,7 @@ def _mul_others(node: Node, index: int) -> Node:
 
 
 def _mul(node: Node, g: Node) -> Sent:
-    return [(arg, fold(arg, times(_mul_others(node, i), g))) for i, arg in enumerate(node.args)]
+    return [(arg, jacobians.fold(arg, jacobians.times(_mul_others(node, i), g))) for i, arg in enumerate(node.args)]
 
 
 def _mul_tangent(node: Node, d: Tangents) -> Node | None:
@@ -110,7 +82,7 @@ def _mul_tangent(node: Node, d: Tangents) -> Node | None:
 
 def _div(node: Node, g: Node) -> Sent:
     a, b = node.args
-    return [(a, fold(a, quotient(g, b))), (b, fold(b, negate(Div(times(node, g), b))))]
+    return [(a, jacobians.fold(a, quotient(g, b))), (b, jacobians.fold(b, negate(Div(jacobians.times(node, g), b))))]
 
 
 def _div_tangent(node: Node, d: Tangents) -> Node | None:
@@ -136,7 +108,7 @@ def _apply_slopes(node: Node) -> list[Node]:
 
 def _apply(node: Node, g: Node) -> Sent:
     slopes = zip(node.operands, _apply_slopes(node), strict=True)
-    return [(arg, fold(arg, times(slope, g))) for arg, slope in slopes if slope != Number(0)]
+    return [(arg, jacobians.fold(arg, jacobians.times(slope, g))) for arg, slope in slopes if slope != Number(0)]
 
 
 def _apply_tangent(node: Node, d: Tangents) -> Node | None:
@@ -148,7 +120,7 @@ def _apply_tangent(node: Node, d: Tangents) -> Node | None:
 def _where(node: Where, g: Node) -> Sent:
     a, b, x, y = node.operands
     zero = Number(0)
-    return [(x, fold(x, Where(node.relation, a, b, g, zero))), (y, fold(y, Where(node.relation, a, b, zero, g)))]
+    return [(x, jacobians.fold(x, Where(node.relation, a, b, g, zero))), (y, jacobians.fold(y, Where(node.relation, a, b, zero, g)))]
 
 
 def _where_tangent(node: Where, d: Tangents) -> Node | None:
@@ -180,61 +152,6 @@ def _linear_tangent(node: Node, d: Tangents) -> Node | None:
 # -- vectors
 
 
-def _norm2_slope(node: Node, other: Node) -> Node:
-    return scale(Number(2), other)
-
-
-def _softmax(node: Node, g: Node) -> Sent:
-    return [(node.args[0], Mul(node, Add(g, Neg(last_sum(Mul(node, g))))))]
-
-
-def _log_softmax(node: Node, g: Node) -> Sent:
-    return [(node.args[0], Add(g, Neg(Mul(A.Softmax(node.args[0]), last_sum(g)))))]
-
-
-def _spread_last(g: Node, like: Node) -> Node:
-    return g if len(like.shape) == 1 else A.Outer(g, A.Ones(like.shape[-1]))
-
-
-def _logsumexp(node: Node, g: Node) -> Sent:
-    (z,) = node.args
-    return [(z, times(A.Softmax(z), _spread_last(g, z)))]
-
-
-def _logsumexp_tangent(node: Node, d: Tangents) -> Node | None:
-    if d[0] is None:
-        return None
-    product = Mul(A.Softmax(node.args[0]), d[0])
-    return last_sum(product) if len(product.shape) == 1 else MatMul(product, A.Ones(product.shape[-1]))
-
-
-def _layer_norm_slope(node: Node, g: Node) -> Node:
-    (a,) = node.args
-    centred = Add(a, Neg(last_mean(a)))
-    scatter = Apply("sqrt", Add(last_mean(Pow(centred, Number(2))), Number(A.EPSILON)))
-    return Div(Add(g, Neg(last_mean(g)), Neg(Mul(node, last_mean(Mul(node, g))))), scatter)
-
-
-def _cross_entropy(node: Node, g: Node) -> Sent:
-    d, y = node.args
-    if isinstance(y, A.Softmax):
-        (z,) = y.args
-        slope = Add(Mul(y, A.Sum(d)), Neg(d))
-        return [(d, negate(times(A.LogSoftmax(z), g))), (z, times(slope, g))]
-    return [(d, negate(times(Apply("log", y), g))), (y, negate(Div(times(d, g), y)))]
-
-
-def _cross_entropy_tangent(node: Node, d: Tangents) -> Node | None:
-    target, y = node.args
-    fused = isinstance(y, A.Softmax)
-    terms: list[Node] = []
-    if d[0] is not None:
-        terms.append(Neg(A.Dot(d[0], A.LogSoftmax(y.args[0]) if fused else Apply("log", y))))
-    if d[1] is not None:
-        terms.append(A.Dot(Add(Mul(y, A.Sum(target)), Neg(target)), d[1]) if fused else Neg(A.Dot(target, Div(d[1], y))))
-    return add(terms) if terms else None
-
-
 def _concat(node: Node, g: Node) -> Sent:
     sent, start = [], sp.S.Zero
     for arg in node.args:
@@ -260,7 +177,7 @@ def _slice(node: A.Slice, g: Node) -> Sent:
     for i, (axis, size) in enumerate(zip(node.spec, operand.shape, strict=True)):
         part = g if i in kept else Number(1)
         sides.append(A.Pad(part, sp.Tuple(sp.Tuple(axis[0], size))))
-    return [(operand, A.Outer(*sides) if kept else times(g, A.Outer(*sides)))]
+    return [(operand, A.Outer(*sides) if kept else jacobians.times(g, A.Outer(*sides)))]
 
 
 def _pad(node: A.Pad, g: Node) -> Sent:
@@ -287,12 +204,12 @@ def _map_slope(slope: Callable[[Node, Node], Node], because: str) -> Rule:
 
 
 RULES: dict[type, Rule] = {
-    Add: Rule(lambda node, g: [(arg, fold(arg, g)) for arg in node.args], _add_tangent, "a sum passes the adjoint on to every term"),
+    Add: Rule(lambda node, g: [(arg, jacobians.fold(arg, g)) for arg in node.args], _add_tangent, "a sum passes the adjoint on to every term"),
     Neg: _map_linear(lambda node, g: negate(g), "the sign is kept"),
     Mul: Rule(_mul, _mul_tangent, "each factor receives the adjoint times the other factors"),
     Div: Rule(_div, _div_tangent, "quotient rule, through the quotient's own value"),
     Pow: Rule(
-        lambda node, g: [(node.args[0], fold(node.args[0], times(_pow_slope(node), g)))],
+        lambda node, g: [(node.args[0], jacobians.fold(node.args[0], jacobians.times(_pow_slope(node), g)))],
         lambda node, d: None if d[0] is None else scale(_pow_slope(node), d[0]),
         "power rule",
     ),
@@ -307,12 +224,12 @@ RULES: dict[type, Rule] = {
         "an outer product sends the adjoint times the other vector",
     ),
     A.Dot: Rule(
-        lambda node, g: [(node.args[0], times(g, node.args[1])), (node.args[1], times(g, node.args[0]))],
+        lambda node, g: [(node.args[0], jacobians.times(g, node.args[1])), (node.args[1], jacobians.times(g, node.args[0]))],
         _bilinear_tangent,
         "each side receives the other",
     ),
     A.Norm2: Rule(
-        lambda node, g: [(node.args[0], times(_norm2_slope(node, node.args[0]), g))],
+        lambda node, g: [(node.args[0], jacobians.times(scale(Number(2), node.args[0]), g))],
         lambda node, d: None if d[0] is None else scale(Number(2), A.Dot(node.args[0], d[0])),
         "the slope of a sum of squares",
     ),
@@ -320,21 +237,21 @@ RULES: dict[type, Rule] = {
     A.Mean: _map_linear(
         lambda node, g: A.filled(quotient(g, Number(sp.Mul(*node.args[0].shape))), node.args[0].shape), "every component receives its share"
     ),
-    A.Softmax: Rule(_softmax, lambda node, d: None if d[0] is None else _softmax(node, d[0])[0][1], "the Jacobian of softmax, diag(y) - y y'"),
+    A.Softmax: _map_slope(lambda node, g: jacobians.softmax(node, g)[0][1], "the Jacobian of softmax, diag(y) - y y'"),
     A.LogSoftmax: Rule(
-        _log_softmax,
-        lambda node, d: None if d[0] is None else Add(d[0], Neg(last_sum(Mul(A.Softmax(node.args[0]), d[0])))),
+        jacobians.log_softmax,
+        lambda node, d: None if d[0] is None else Add(d[0], Neg(jacobians.last_sum(Mul(A.Softmax(node.args[0]), d[0])))),
         "the Jacobian of log softmax",
     ),
-    A.LogSumExp: Rule(_logsumexp, _logsumexp_tangent, "the slope of log sum exp is softmax"),
-    A.LayerNorm: _map_slope(_layer_norm_slope, "the Jacobian of the normalisation, through its output"),
-    A.CrossEntropy: Rule(_cross_entropy, _cross_entropy_tangent, "with softmax, the slope of the fused form is y Σd - d"),
+    A.LogSumExp: Rule(jacobians.logsumexp, jacobians.logsumexp_tangent, "the slope of log sum exp is softmax"),
+    A.LayerNorm: _map_slope(jacobians.layer_norm_slope, "the Jacobian of the normalisation, through its output"),
+    A.CrossEntropy: Rule(jacobians.cross_entropy, jacobians.cross_entropy_tangent, "with softmax, the slope of the fused form is y Σd - d"),
     A.Concat: Rule(_concat, _concat_tangent, "each part receives its slice"),
     A.Slice: Rule(_slice, _linear_tangent, "a slice's adjoint is placed into zeros"),
     A.Pad: Rule(_pad, _linear_tangent, "what was placed into zeros receives its slice"),
     A.Diag: _map_linear(lambda node, g: A.Diag(g), "the diagonal of the adjoint"),
-    A.Each: _map_linear(lambda node, g: g, "one for each sequence; the total sums them"),
-    A.StopGradient: Rule(_nothing, lambda node, d: None, "nothing flows back through stop_gradient"),
+    temporal.Each: _map_linear(lambda node, g: g, "one for each sequence; the total sums them"),
+    temporal.StopGradient: Rule(_nothing, lambda node, d: None, "nothing flows back through stop_gradient"),
     A.Zeros: Rule(_nothing, lambda node, d: None, "a constant"),
     A.Ones: Rule(_nothing, lambda node, d: None, "a constant"),
     A.Eye: Rule(_nothing, lambda node, d: None, "a constant"),

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from derive import arrays as A
+from derive import temporal
 from derive.names import Names, taken_by
 from derive.nodes import At, Kind, Node, Number, Pick, Quantity
 from derive.normal import normalise
@@ -76,7 +77,7 @@ class _Tangent:
                 return node.func(self.dots[node.quantity], node.args[1])
             case Quantity():
                 return self.dots.get(node)
-            case A.TimeSum() | A.Within():
+            case temporal.TimeSum() | temporal.Within():
                 inner = self._move(node.args[0])
                 return None if inner is None else node.func(inner, node.window)
         moved = [self._move(arg) for arg in differentiated(node)]

@@ -12,6 +12,7 @@ import numpy as np
 import sympy as sp
 
 from derive import arrays as A
+from derive import temporal
 from derive.arithmetic import Abstract, Add, Apply, Div, MatMul, Mul, Neg, Pow, Transpose, Where
 from derive.nodes import At, Kind, Node, Number, Pick, Quantity, T
 from derive.recurrence import Recurrence, Target
@@ -137,10 +138,10 @@ class Unrolled:
                 return self.at(node.quantity, node.offset + (self.lengths[row] if node.from_end else 0), row)
             case Quantity():
                 return self.value(node, 0, row)
-            case A.TimeSum():
+            case temporal.TimeSum():
                 parts = [self.eval(node.args[0], s, row) for s in node.window.range(self.lengths[row])]
                 return array(sum(parts, self.zeros(node.shape)))
-            case A.Within():
+            case temporal.Within():
                 inside = t in node.window.range(self.lengths[row])
                 return self.eval(node.args[0], t, row) if inside else self.zeros(node.shape)
             case A.Eye():
@@ -256,9 +257,9 @@ class Unrolled:
                     tuple(slice(self._index(s), self._index(s) + n) for (s, _), n in zip(node.spec, sizes, strict=True))
                 ] = v[0]
                 return out
-            case A.Each():
+            case temporal.Each():
                 return v[0]
-            case A.StopGradient():
+            case temporal.StopGradient():
                 return elementwise(self.scalars.stop, v[0])
         raise NotImplementedError(f"the proof has no value rule for {type(node).__name__}")
 

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from derive.arithmetic import Add, Div, Mul, Neg
-from derive.arrays import TimeSum, Within
 from derive.errors import Location, RecurrenceError
 from derive.nodes import At, Kind, Node, Pick, Quantity
 from derive.recurrence import Equation, Recurrence, reads, reads_over_time
 from derive.structure import Block, blocks, describe, directions
+from derive.temporal import TimeSum, Within
 
 
 def validate(recurrence: Recurrence, lines: Mapping[str, int]) -> Recurrence:

@@ -25,6 +25,7 @@ from codegen.program import (
     Size,
 )  # fmt: skip
 from derive import arrays as A
+from derive import temporal
 from derive.arithmetic import Abstract, Add, Apply, Div, Mul, Neg, Pow, Transpose, Where
 from derive.errors import RecurrenceError
 from derive.nodes import At, Node, Number, Quantity
@@ -78,9 +79,9 @@ class Elements:
                 raise RecurrenceError(
                     f"{node.name} is declared as a function without a definition", f"to compute it, write {node.name} = lambda u: tanh(u), say"
                 )
-            case A.Within():
+            case temporal.Within():
                 return InWindow(*node.window.bounds, self.of(node.args[0], index))
-            case A.StopGradient():
+            case temporal.StopGradient():
                 return self.of(node.args[0], index)
         return self._array(node, index)
 

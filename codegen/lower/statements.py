@@ -24,6 +24,7 @@ from codegen.program import (
     Statement,
 )  # fmt: skip
 from derive import arrays as A
+from derive import temporal
 from derive.arithmetic import Add, Div, MatMul, Mul, Neg, Transpose, is_rational
 from derive.nodes import At, Kind, Node, Pick, Quantity, Shape
 from derive.recurrence import Equation
@@ -36,7 +37,7 @@ def axes(shape: Shape, start: int = 0) -> Index:
     return tuple((start + place, ()) for place in range(len(shape)))
 
 
-def summed_steps(node: A.TimeSum) -> tuple[int | None, int | None]:
+def summed_steps(node: temporal.TimeSum) -> tuple[int | None, int | None]:
     """The window of a sum over time; its start is never None, which says that a sum goes over rows alone."""
     start, stop = node.window.bounds
     return start or 0, stop
@@ -104,7 +105,7 @@ class Statements:
                 self._product(out, node)
             case Pick():
                 self.statements.append(PickStep(out, self.place(node.quantity), node.from_end, node.offset))
-            case A.TimeSum():
+            case temporal.TimeSum():
                 element = self.elements.of(node.args[0], axes(node.shape))
                 self.statements.append(Accumulate(out, element, summed_steps(node)))
             case A.Sum() | A.Norm2() | A.Dot() | A.CrossEntropy() | RowMax() | RowSumExp() | RowSum() | RowScatter():
@@ -191,7 +192,7 @@ class Statements:
     def _over_rows(self, out: str, term: Node) -> None:
         if isinstance(term, (Neg, Mul, Div)) and self._peeled(term) is not None:
             self.statements.append(Map(out, self._summed(term)))
-        elif isinstance(term, A.TimeSum):
+        elif isinstance(term, temporal.TimeSum):
             self._over_steps(out, term)
         elif isinstance(term, A.Outer) and all(arg.kind == Kind.SEQUENCE for arg in term.args):
             self.statements.append(OuterSum(out, *(self.aside(arg) for arg in term.args)))
@@ -206,18 +207,18 @@ class Statements:
             return term.args[1]
         return term.args[0] if isinstance(term, Div) and is_rational(term.args[1]) else None
 
-    def _over_steps(self, out: str, term: A.TimeSum) -> None:
+    def _over_steps(self, out: str, term: temporal.TimeSum) -> None:
         body, window = term.args[0], term.window
         if isinstance(body, A.Outer) and all(arg.kind == Kind.TIMED for arg in body.args):
             left, right = body.args
             if not window.full:
-                left = A.Within(left, window)
+                left = temporal.Within(left, window)
             reads = self.aside(left), self.aside(right)
             if not any(self._ends_in_zero(read) for read in reads):
                 reads = self._now(left), reads[1]
             self.statements.append(OuterSum(out, *reads))
         elif isinstance(body, A.Outer) and body.args[0].kind == Kind.TIMED and body.args[1].kind == Kind.SEQUENCE:
-            summed = A.TimeSum(body.args[0], window)
+            summed = temporal.TimeSum(body.args[0], window)
             self.statements.append(OuterSum(out, self.aside(summed), self.aside(body.args[1])))
         else:
             self.statements.append(Accumulate(out, self.elements.of(body, axes(body.shape)), summed_steps(term)))

@@ -1,7 +1,8 @@
-"""HTML: Derivation -> one page that holds all it needs: style, fonts, and KaTeX, which sets the formulas when the page opens.
+"""HTML: Derivation -> one page that holds all it needs: style, fonts, and KaTeX, which sets the formulas at load.
 
-Formulas go into the page as the text that `latex` makes, so that they can be read and copied where scripts are off. Templates
-escape whatever they are given; a content security policy lets a browser run our script and nothing else, and load nothing.
+Formulas go into the page as the text that `latex` makes, so that they can be read and copied where scripts are off.
+Templates escape whatever they are given; a content security policy lets a browser run our script and nothing else, and
+load nothing.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from functools import cache
 from itertools import groupby
 from pathlib import Path
@@ -45,19 +46,19 @@ def to_html(derivation: Derivation) -> str:
     """
     found = steps(derivation)
     style, script = _style(), _script()
+    admitted = f"font-src data:; style-src {_digest(style)}; script-src {_digest(script)}"
     return _TEMPLATES.get_template("page.html.j2").render(
         title="Gradient of: " + (plain(derivation.source.title) or plain(derivation.source.name)),
         sections=_sections(found),
         references=[(key, REFERENCES[key]) for key in cited(found)],
-        policy=f"default-src 'none'; font-src data:; style-src {_digest(style)}; script-src {_digest(script)}; base-uri 'none'",
+        policy=f"default-src 'none'; {admitted}; base-uri 'none'",
         style=Markup(style),
         script=Markup(script),
     )
 
 
-def _sections(found: Iterable[Step]) -> list[dict[str, object]]:
-    """What the template shows: sections of entries; an entry is a rule and its sentence with the steps they are about."""
-    found = tuple(found)
+def _sections(found: Sequence[Step]) -> list[dict[str, object]]:
+    """What the template shows: sections of entries; an entry is a rule and its sentence with the steps they explain."""
     names = names_of(found)
     latex, text = LatexPrinter(names), TextPrinter(names)
     sections: list[dict[str, object]] = []

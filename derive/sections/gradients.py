@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from derive.arithmetic import Add
-from derive.arrays import Outer, TimeSum, Zeros
+from derive.arrays import Outer, Zeros
 from derive.nodes import At, Node, Pick, Quantity
 from derive.recurrence import Target
 from derive.sections.boxes import Big, Box, Glyph, Listing, Name, Partial, Terms, row, terms, with_index
@@ -12,6 +12,7 @@ from derive.sections.draft import Draft, draft
 from derive.sections.jacobian import component
 from derive.sections.notation import STEP, step
 from derive.sections.system import Cell, System
+from derive.temporal import TimeSum
 
 REASONS = {
     "parameter": "Every use of the parameter sends its share; shares of all sequences are added.",

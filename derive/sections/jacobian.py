@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from derive import arrays as A
+from derive import temporal
 from derive.arithmetic import Abstract, Add, Apply, Div, MatMul, Mul, Neg
 from derive.nodes import At, Node, Pick, Quantity
 from derive.recurrence import reads
@@ -36,7 +37,7 @@ def jacobian(notation: Notation, node: Node, leaf: Leaf) -> list[Product] | None
     """The derivative of a scalar or vector by a read in it; None where it has no form as a product of matrices."""
     if node == leaf:
         return [(False, ())]
-    if leaf not in reads(node) or isinstance(node, A.StopGradient) and not isinstance(node, (A.Each, A.Argument)):
+    if leaf not in reads(node) or isinstance(node, temporal.StopGradient) and not isinstance(node, (temporal.Each, temporal.Argument)):
         return []
     match node:
         case Add():
@@ -62,7 +63,7 @@ def jacobian(notation: Notation, node: Node, leaf: Leaf) -> list[Product] | None
             return (
                 None if inner is None else [(False, (Script(Fence(_matrix(notation, inner, True), "()"), sub=rows),))]
             )
-        case A.Each() | A.Argument():
+        case temporal.Each() | temporal.Argument():
             return jacobian(notation, node.args[0], leaf)
     return None
 

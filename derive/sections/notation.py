@@ -12,6 +12,7 @@ from functools import singledispatchmethod
 import sympy as sp
 
 from derive import arrays as A
+from derive import temporal
 from derive.arithmetic import Abstract, Add, Apply, Div, MatMul, Mul, Neg, Pow, Transpose, Where
 from derive.errors import RecurrenceError
 from derive.functions import FUNCTIONS, ONE_OVER_ROOT_TWO, ONE_OVER_ROOT_TWO_PI, TWO_OVER_ROOT_PI
@@ -262,13 +263,13 @@ class Notation:
     def _(self, node: A.Pad) -> Box:
         return Call(operator("pad"), (self.box(node.args[0]), *(size(part) for axis in node.spec for part in axis)))
 
-    @box.register(A.Each)
-    @box.register(A.Argument)
+    @box.register(temporal.Each)
+    @box.register(temporal.Argument)
     def _(self, node: Node) -> Box:
         return self.box(node.args[0])
 
     @box.register
-    def _(self, node: A.TimeSum) -> Box:
+    def _(self, node: temporal.TimeSum) -> Box:
         first, last = bounds(node.window)
         body = self.held(node.args[0], PRODUCT)
         if node.window.full:
@@ -276,7 +277,7 @@ class Notation:
         return Big(Listing((STEP, first), "="), last, body)
 
     @box.register
-    def _(self, node: A.Within) -> Box:
+    def _(self, node: temporal.Within) -> Box:
         first, last = bounds(node.window)
         inside = Relation(STEP, "=", first) if first == last else Relation(first, "≤", Relation(STEP, "≤", last))
         return row(Fence(inside, "[]"), self.held(node.args[0], PRODUCT))

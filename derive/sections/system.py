@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from derive.arithmetic import Abstract, Add, Apply, Neg, is_number
-from derive.arrays import Each, TimeSum, Within, Zeros
+from derive.arrays import Zeros
 from derive.derivation import Derivation
 from derive.functions import FUNCTIONS
 from derive.names import Names, taken_by
@@ -22,6 +22,7 @@ from derive.recurrence import Target, reads
 from derive.rules import rule
 from derive.sections.boxes import Box, Call, Glyph, Name, Partial, terms
 from derive.sections.notation import Notation, position, step
+from derive.temporal import Each, TimeSum, Within
 
 Signed = tuple[bool, Node]
 

@@ -1,12 +1,12 @@
 """What the kernel tests share: interpreted kernels from text, small programs, random cases, errors of arrays."""
 
 import numpy as np
+from fuzzing import Case
 
 from codegen.kernel import Kernel
 from codegen.lower import lower
 from codegen.program import Loop, Solve
 from derive.language import load, parse
-from fuzzing import Case
 
 ELMAN = """
 x[t]: m

@@ -4,12 +4,12 @@ from dataclasses import replace
 import mpmath as mp
 import numpy as np
 import pytest
+from oracles import stock_layouts
 
 from codegen.kernel import Kernel
 from codegen.lower import lower
 from codegen.program import Accumulate, Const, Op, Phase, Segment
 from derive.adjoint import gradient, pullback
-from oracles import stock_layouts
 from tests.codegen.kernel_cases import beyond, given, interpreted, random_case, worst
 
 SEEDS = range(60)

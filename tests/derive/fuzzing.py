@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import numpy as np
+from generator import draw, generate
 
 from derive.adjoint import gradient
 from derive.language import parse
@@ -12,8 +13,6 @@ from derive.recurrence import Recurrence
 from derive.reference import evaluate
 from derive.tangent import tangent
 from derive.writing import write
-
-from generator import draw, generate
 
 
 class Case:

@@ -9,6 +9,7 @@ from functools import partial
 import sympy as sp
 
 from derive import arrays as A
+from derive import temporal
 from derive.arithmetic import Add, Div, MatMul, Mul, Neg, Transpose, add, same_shape
 from derive.derivation import Derivation
 from derive.errors import ShapeError
@@ -88,7 +89,7 @@ def _at(node: Node, derivation: Derivation) -> Iterator[tuple[str, Callable[[], 
             yield "transpose", partial(_same, node.args[0])
         case A.Outer() | MatMul() | Div():
             yield "swapped operands", partial(node.func, *node.args[::-1])
-        case A.TimeSum() | A.Within():
+        case temporal.TimeSum() | temporal.Within():
             start, stop = node.window.bounds
             yield "window off by one", partial(node.func, node.args[0], Window((start or 0) + 1, stop))
             yield "window off by one", partial(node.func, node.args[0], Window(start, -1 if stop is None else stop - 1))

@@ -12,13 +12,13 @@ from generator import generate
 
 import derive.operators  # noqa: F401 -- gives nodes their operators
 from derive.arithmetic import Add, Apply, MatMul, Mul, Neg
-from derive.arrays import Argument, TimeSum, Within
 from derive.builder import Builder
 from derive.errors import ShapeError
 from derive.language import parse
 from derive.nodes import At, Kind, Node, Number, Pick, Quantity, Window, dim, replace, walk
 from derive.operators import T, steps, sum_over, t, within
 from derive.recurrence import Recurrence
+from derive.temporal import Argument, TimeSum, Within
 
 n, m = dim("n"), dim("m")
 h = Quantity("h", "signal", (n,), Kind.TIMED)

@@ -10,12 +10,13 @@ from generator import draw, generate
 
 import derive.language as language
 from derive.arithmetic import Abstract, Apply
-from derive.arrays import Argument, CrossEntropy, Softmax, TimeSum
+from derive.arrays import CrossEntropy, Softmax
 from derive.language import load, parse
 from derive.nodes import At, Number, Pick, Quantity, walk
 from derive.normal import NONLINEAR, normalise
 from derive.recurrence import Recurrence
 from derive.reference import evaluate
+from derive.temporal import Argument, TimeSum
 
 ZOO = sorted(entry.stem for entry in (Path(language.__file__).parent / "zoo").glob("*.rec"))
 
