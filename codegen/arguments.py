@@ -41,7 +41,9 @@ class Arguments:
         self.buffers = {b.label: b for b in program.buffers.values() if b.role == "argument" and b.label and b.name not in seeds}
         # A starting guess is a sequence's, also where the steady state it is for is one at every step.
         self.guessed = {
-            label: replace(program.buffers[name], kind="shared" if program.buffers[name].kind == "shared" else "sequence", before=0, after=0)
+            label: replace(
+                program.buffers[name], kind="shared" if program.buffers[name].kind == "shared" else "sequence", before=0, after=0
+            )
             for name, label in program.guesses.items()
         }
 

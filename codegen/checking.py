@@ -19,7 +19,8 @@ from codegen.gradcheck import check as check_problem
 from codegen.kernel import Kernel
 from codegen.lower import lower
 from codegen.probes import Probes, find_probes, is_analytic
-from codegen.program import Buffer, Program, size_value, solves
+from codegen.program import Buffer, Program, size_value
+from codegen.traversal import solves
 from derive.language import load, parse
 from derive.recurrence import Recurrence
 from derive.tangent import tangent
@@ -211,4 +212,3 @@ class _Checking:
             groups.setdefault(size, []).append(name)
         found += [f"{' = '.join(names)} = {size}: a transposed matrix could hide" for size, names in groups.items() if len(names) > 1]
         return found
-

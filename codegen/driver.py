@@ -113,9 +113,7 @@ class _Job:
 
     def _module(self, part: str) -> tuple[Program, ModuleType] | None:
         """The program and the compiled segments of a part, `main` or `pullback`; None where there is no compiler."""
-        quick = quick_key(
-            self.text.decode("utf-8", "surrogateescape"), self.name, self.dtype, json.dumps(self.fixed), part, fingerprint()
-        )
+        quick = quick_key(self.text.decode("utf-8", "surrogateescape"), self.name, self.dtype, json.dumps(self.fixed), part, fingerprint())
         found = self.store.recall(quick)
         if found is None:
             program, toolchain = self.program, find_toolchain()

@@ -27,8 +27,8 @@ from codegen.program import (
     Reduce,
     Segment,
     Statement,
-    reads,
 )  # fmt: skip
+from codegen.traversal import reads
 
 TEMPLATES = Path(__file__).parent / "templates"
 INDENT = "    "
@@ -74,7 +74,9 @@ class _Segment:
         sizes = {name: ", ".join(size_text(size) for size in self.buffers[name].shape) for name in packed}
         body = [f"w_{name} = transposed(b_{name}, {sizes[name]})" for name in packed]
         body += [*self._body(), *(f"free(w_{name})" for name in packed)]
-        used = sorted({s.out for s in self.segment.statements} | {r.buffer for s in self.segment.statements for r in reads(s)}, key=self.order.index)
+        used = sorted(
+            {s.out for s in self.segment.statements} | {r.buffer for s in self.segment.statements for r in reads(s)}, key=self.order.index
+        )
         return {
             "number": self.segment.number,
             "dims": [(name, str(self.fixed.get(name, f"d[{place + 3}]"))) for place, name in enumerate(self.program.dims)],
@@ -145,7 +147,6 @@ class _Segment:
 
     def _store(self, out: Buffer, printer: Printer) -> str:
 
-
         return f"b_{out.name}[{address(out, 0, self._plain(out))}]"
 
     def _map(self, statement: Map) -> list[str]:
@@ -159,7 +160,11 @@ class _Segment:
         out, printer = self.buffers[statement.out], Printer(self.buffers)
         value = printer.value(statement.element)
         self._finish(printer)
-        start, step = ("0", f"acc = acc + {value}") if statement.operation == "sum" else ("-INFINITY", f"acc = {value} if {value} > acc or {value} != {value} else acc")
+        start, step = (
+            ("0", f"acc = acc + {value}")
+            if statement.operation == "sum"
+            else ("-INFINITY", f"acc = {value} if {value} > acc or {value} != {value} else acc")
+        )
         lines = [*printer.lines, step]
         first = len(out.shape)
         for place in reversed(range(len(statement.axes))):
@@ -177,7 +182,9 @@ class _Segment:
 
     def _accumulate(self, statement: Accumulate, once: bool) -> list[str]:
         out, printer = self.buffers[statement.out], Printer(self.buffers)
-        element = statement.element if once or statement.window in ((None, None), (0, None)) else InWindow(*statement.window, statement.element)
+        element = (
+            statement.element if once or statement.window in ((None, None), (0, None)) else InWindow(*statement.window, statement.element)
+        )
         value = printer.value(element)
         self._finish(printer)
         place = self._store(out, printer)
@@ -218,5 +225,3 @@ class _Segment:
         position = f"lengths[r] + {statement.offset}" if statement.from_end else str(statement.offset)
         inner = [*printer.lines, f"{self._store(out, printer)} = {value}"]
         return self._loops(out.shape, inner, [f"t = {position}", *printer.row_lines])
-
-

@@ -69,7 +69,7 @@ def _solve(solve: Solve, frame: Frame, apply: object, start: np.ndarray, names: 
     from codegen.steady import polish, solve_fixed_point
 
     dtype = np.dtype(frame.dtype)
-    if solve.linear and dtype != object:
+    if solve.linear and dtype.kind != "O":
         found = solve_affine(apply, start.shape, dtype, names=names)  # type: ignore[arg-type]
     elif dtype.kind == "f":
         found = solve_fixed_point(apply, start, names=names)  # type: ignore[arg-type]
@@ -79,7 +79,9 @@ def _solve(solve: Solve, frame: Frame, apply: object, start: np.ndarray, names: 
     return found.x
 
 
-def _polished(solve: Solve, dtype: np.dtype, apply: object, start: np.ndarray, names: str, polish: object, fixed_point: object) -> np.ndarray:
+def _polished(
+    solve: Solve, dtype: np.dtype, apply: object, start: np.ndarray, names: str, polish: object, fixed_point: object
+) -> np.ndarray:
     """Complex and mpmath values: the real steady state first, then the linearised system at it, never the iterations."""
 
     def in_float(z: np.ndarray) -> np.ndarray:
@@ -95,7 +97,9 @@ def _guess(frame: Frame, name: str, view: np.ndarray, rows: int) -> np.ndarray:
     if name not in frame.guesses:
         return np.zeros((rows, view.size // max(rows, 1)), frame.dtype)
     guess = frame.guesses[name]
-    guess = np.broadcast_to(guess, (frame.steps, *guess.shape)) if rows == frame.steps * frame.batch and view.ndim == guess.ndim + 1 else guess
+    guess = (
+        np.broadcast_to(guess, (frame.steps, *guess.shape)) if rows == frame.steps * frame.batch and view.ndim == guess.ndim + 1 else guess
+    )
     return np.array(guess[: view.shape[0]] if view.ndim == guess.ndim else guess, frame.dtype).reshape(rows, -1)
 
 

@@ -254,5 +254,3 @@ class Interpreter:
             return np.full_like(lengths, value) if value >= 0 else np.maximum(0, lengths + value)
 
         return (t - 1 >= bound(element.start, 0 * lengths)) & (t - 1 < bound(element.stop, lengths))  # type: ignore[operator]
-
-

@@ -180,9 +180,7 @@ class Run:
         """For each steady state its iterations, residual and estimates."""
         return dict(self._frame.solutions)
 
-    def backward(
-        self, cotangents: Mapping[str, object] | None = None, *, wrt: Iterable[str] | None = None
-    ) -> dict[str, np.ndarray]:
+    def backward(self, cotangents: Mapping[str, object] | None = None, *, wrt: Iterable[str] | None = None) -> dict[str, np.ndarray]:
         """The gradient of the objective, or the vector-Jacobian product for cotangents of any of the signals.
 
         cotangents: label -> array of the signal's shape; the objective plays no part then. wrt: labels to hand back, all by default.

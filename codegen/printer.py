@@ -36,7 +36,7 @@ def product_text(sizes: tuple[Size, ...]) -> str:
 
 
 class Printer:
-    """Prints the elements of one statement (or of several that share a loop). `lines` grow; values live in v0, v1, …"""
+    """Prints the elements of one statement (or of several that share a loop). `lines` grow; values live in v0, v1 and so on."""
 
     def __init__(self, buffers: Mapping[str, Buffer]) -> None:
         self.buffers = buffers

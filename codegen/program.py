@@ -272,34 +272,3 @@ class Program:
     defaults: Mapping[str, float] = field(default_factory=dict)
     zero: frozenset[str] = frozenset()
     least: tuple[tuple[str, bool, int, int, int], ...] = ()
-
-
-def elements(element: Element) -> Iterator[Element]:
-    """Every element of a tree, parents first."""
-    yield element
-    match element:
-        case Op() | Select():
-            for arg in element.args:
-                yield from elements(arg)
-        case OnDiagonal() | InWindow():
-            yield from elements(element.arg)
-        case Piece():
-            yield element.load
-
-
-def reads(statement: Statement) -> list[Read]:
-    """Every read of a statement: buffer and lag (0 for what has no time)."""
-    match statement:
-        case Product():
-            return [Read(statement.matrix), statement.operand]
-        case OuterSum():
-            return [statement.left, statement.right]
-        case PickStep():
-            return [Read(statement.buffer)]
-    return [Read(e.buffer, e.lag) for e in elements(statement.element) if isinstance(e, Load)]
-
-
-def solves(action: Action) -> list[Solve]:
-    """The steady states that an action solves for."""
-    parts = action.body if isinstance(action, Loop) else (action,)
-    return [part for part in parts if isinstance(part, Solve)]

@@ -22,9 +22,8 @@ from codegen.program import (
     Segment,
     Solve,
     Statement,
-    reads,
-    solves,
 )  # fmt: skip
+from codegen.traversal import reads, solves
 from codegen.unknowns import choose_cut, is_affine, redirect
 from codegen.verify import verify
 from derive.graph import components
@@ -139,9 +138,7 @@ class _Scheduler:
                 self.fills.setdefault(statement.out, []).append(statement)
 
     def run(self, wanted: set[str], drafts: Sequence[Draft]) -> Phase:
-        needed = wanted | {
-            read.buffer for draft in drafts if draft.name != self.draft.name for s in draft.statements for read in reads(s)
-        }
+        needed = wanted | {read.buffer for draft in drafts if draft.name != self.draft.name for s in draft.statements for read in reads(s)}
         graph = self._reached(needed)
         order = components({key: [target for target, _, _ in out] for key, out in graph.items()})
         actions: list[Action] = []
@@ -226,4 +223,3 @@ class _Scheduler:
         order = "sweep" if level == "sweep" else ("step" if level == "step" else "once")
         names = tuple(name for name in outs if self.buffers[name].label) or tuple(cut)
         return Solve(tuple(pairs), names, linear, level, self._segment(order, ordered))
-

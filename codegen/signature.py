@@ -66,7 +66,13 @@ def _encode(action: Action) -> dict:
             return {"segment": action.number, "order": action.order}
         case Solve():
             inner = _encode(action.segment)
-            return {"solve": [list(pair) for pair in action.cut], "names": action.names, "linear": action.linear, "level": action.level, "inner": inner}
+            return {
+                "solve": [list(pair) for pair in action.cut],
+                "names": action.names,
+                "linear": action.linear,
+                "level": action.level,
+                "inner": inner,
+            }
         case Loop():
             return {"loop": action.direction, "body": [_encode(part) for part in action.body]}
 

@@ -20,8 +20,8 @@ from codegen.program import (
     Reduce,
     Select,
     Statement,
-    reads,
 )  # fmt: skip
+from codegen.traversal import reads
 from derive.graph import components
 
 

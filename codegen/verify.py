@@ -25,9 +25,8 @@ from codegen.program import (
     Program,
     Solve,
     Statement,
-    elements,
-    reads,
 )  # fmt: skip
+from codegen.traversal import elements, reads
 
 
 class ProgramError(AssertionError):
@@ -76,7 +75,9 @@ def _check_action(program: Program, phase: Phase, action: Action, written: set[s
 
 
 def _check_statement(program: Program, phase: Phase, statement: Statement, written: set[str], later: set[str], order: str) -> None:
-    outside = isinstance(statement, PickStep) and (statement.offset > 0) == statement.from_end and (statement.from_end or statement.offset <= 0)
+    outside = (
+        isinstance(statement, PickStep) and (statement.offset > 0) == statement.from_end and (statement.from_end or statement.offset <= 0)
+    )
     for read in reads(statement):
         buffer = program.buffers.get(read.buffer)
         _require(buffer is not None, phase, read.buffer, 1, "does not exist")
@@ -106,4 +107,3 @@ def _check_kind(program: Program, phase: Phase, statement: Statement) -> None:
     if isinstance(statement, Fill):
         room = out.after >= statement.offset if statement.from_end else out.before >= 1 - statement.offset
         _require(out.kind == "timed" and room, phase, out.name, 2, f"has no room at {statement.offset}")
-

@@ -28,7 +28,8 @@ def gradient(recurrence: Recurrence) -> Derivation:
     """
     if recurrence.objective is None:
         raise RecurrenceError(
-            f"{recurrence.name} has no objective", "add a line such as E = minimize(sum(norm2(h[t]) for t in steps)), or use derive.pullback"
+            f"{recurrence.name} has no objective",
+            "add a line such as E = minimize(sum(norm2(h[t]) for t in steps)), or use derive.pullback",
         )
     return _derive(recurrence, cotangents=False)
 
@@ -84,5 +85,3 @@ def _active(primal: Recurrence, collection: Collection) -> set[Target]:
         found.add(target)
         stack += [edge.target for edge in edges(primal, primal.equation[target])]
     return found
-
-

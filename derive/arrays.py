@@ -59,8 +59,7 @@ class PairReduction(Reduction):
         a, b = self.operands
         if not same_shape(a.shape, b.shape):
             raise ShapeError(
-                f"{self.name} takes two arrays of one shape: {a.source()} is {shape_text(a.shape)}, "
-                f"{b.source()} is {shape_text(b.shape)}"
+                f"{self.name} takes two arrays of one shape: {a.source()} is {shape_text(a.shape)}, {b.source()} is {shape_text(b.shape)}"
             )
         return (), joint_kind(self.operands)
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from derive import arrays as A
 from derive import temporal
 from derive.arithmetic import Add, Where, add
+from derive.contributions import lifted, reuse, time_sum
 from derive.derivation import Contribution, Derivation
 from derive.names import Names
 from derive.nodes import At, Kind, Node, Number, Pick, Quantity, T, Window, walk
@@ -100,7 +101,9 @@ class Collection:
             return None
         value = terms[0][1]
         small = sum(1 for _ in walk(value)) <= 4 and not value.shape
-        plain = all(not isinstance(n, (At, Pick, temporal.TimeSum)) and not (isinstance(n, Quantity) and n.role != "constant") for n in walk(value))
+        plain = all(
+            not isinstance(n, (At, Pick, temporal.TimeSum)) and not (isinstance(n, Quantity) and n.role != "constant") for n in walk(value)
+        )
         return value if small and plain else None
 
     def _name(self, target: Target, cyclic: bool = False) -> Node:
@@ -249,7 +252,7 @@ class Collection:
         backward = [e for _, made in sorted(self.emitted, key=lambda entry: -entry[0]) for e in made]
         known = {self._read(e.target): e.expr for e in self.primal.equations if isinstance(e.target, Quantity)}
         outputs = {expr: read for read, expr in known.items() if isinstance(expr, NONLINEAR) and expr.kind == read.kind}
-        backward = [replace(e, expr=_reuse(e.expr, outputs)) for e in backward]
+        backward = [replace(e, expr=reuse(e.expr, outputs)) for e in backward]
         quantities = dict.fromkeys(q if q.role != "objective" else Quantity(q.name, "total", (), 0) for q in self.primal.quantities)
         primal = [replace(e, target=Quantity(e.target.name, "total", (), 0)) if _is_objective(e) else e for e in self.primal.equations]
         if source.objective and (source.objective.abstract or seeds):
@@ -287,31 +290,5 @@ class Collection:
         return gradients, zero
 
 
-def time_sum(value: Node) -> Node:
-    """The sum over steps; a window outermost becomes the sum's."""
-    if isinstance(value, temporal.Within):
-        return temporal.TimeSum(value.args[0], value.window)
-    return temporal.TimeSum(value, Window())
-
-
-def lifted(value: Node) -> Node:
-    """A contribution made once for each sequence, though a total would count its shared terms once."""
-    if isinstance(value, Add):
-        return Add(*(lifted(term) for term in value.args))
-    return temporal.Each(value) if value.kind == Kind.SHARED else value
-
-
 def _is_objective(equation: Equation) -> bool:
     return isinstance(equation.target, Quantity) and equation.target.role == "objective"
-
-
-def _reuse(node: Node, outputs: dict[Node, Node]) -> Node:
-    """The expression with function values that some signal already holds replaced by reads of that signal."""
-    if node in outputs:
-        return outputs[node]
-    if isinstance(node, (At, Pick, Quantity)) or not node.operands:
-        return node
-    if isinstance(node, A.CrossEntropy):
-        return node
-    return node.func(*(_reuse(arg, outputs) if isinstance(arg, Node) else arg for arg in node.args))
-

@@ -31,7 +31,8 @@ class Elementary:
     """An elementwise function.
 
     slopes: for each argument, (arguments, value) -> derivative; scalar: the SymPy expression of the arguments;
-    inverse: the argument from the value, where there is one; analytic: complex steps pass; latex: its name in LaTeX; domain: a range for random arguments.
+    inverse: the argument from the value, where there is one; analytic: complex steps pass;
+    latex: its name in LaTeX; domain: a range for random arguments.
     """
 
     slopes: tuple[Callable[[tuple[Node, ...], Node], Node], ...]

@@ -22,7 +22,9 @@ def is_linear(expressions: Iterable[Node], unknowns: Iterable[Target]) -> bool:
 
 def reads_unknown(expr: Node, names: set[Target]) -> bool:
     """Whether an expression reads one of the unknowns at the current step."""
-    return any((read.quantity if isinstance(read, At) else read) in names and not (isinstance(read, At) and read.lag) for read in reads(expr))
+    return any(
+        (read.quantity if isinstance(read, At) else read) in names and not (isinstance(read, At) and read.lag) for read in reads(expr)
+    )
 
 
 def _degree(node: Node, names: set[Target]) -> int:

@@ -28,7 +28,12 @@ def normalise(recurrence: Recurrence) -> Recurrence:
 def _arguments(recurrence: Recurrence) -> int:
     """How many pre-activations the normal form adds."""
     found = {
-        arg for e in recurrence.equations for n in walk(e.expr) if isinstance(n, NONLINEAR) for arg in n.operands if not isinstance(arg, READS)
+        arg
+        for e in recurrence.equations
+        for n in walk(e.expr)
+        if isinstance(n, NONLINEAR)
+        for arg in n.operands
+        if not isinstance(arg, READS)
     }
     return len(found)
 
@@ -53,9 +58,7 @@ class _Normaliser:
             if isinstance(e.target, Quantity) and isinstance(e.expr, Softmax)
         }
         self.equations = [replace(e, expr=_fuse(e.expr, softmaxes)) for e in self.equations]
-        return replace(
-            self.recurrence, quantities=tuple(self.quantities), equations=tuple(self.equations), meanings=self.meanings
-        )
+        return replace(self.recurrence, quantities=tuple(self.quantities), equations=tuple(self.equations), meanings=self.meanings)
 
     def _visit(self, node: Node, equation: Equation, timed: bool) -> Node:
         if isinstance(node, READS) or not node.operands:

@@ -89,16 +89,12 @@ class Recurrence:
                     low, high = reach[read.quantity]
                     before = 0 if read.from_end else 1 - read.offset
                     reach[read.quantity] = [max(low, before), max(high, read.offset if read.from_end else 0)]
-        return {
-            q: (*(Pick(q, -i) for i in range(low)), *(Pick(q, T + i) for i in range(1, high + 1))) for q, (low, high) in reach.items()
-        }
+        return {q: (*(Pick(q, -i) for i in range(low)), *(Pick(q, T + i) for i in range(1, high + 1))) for q, (low, high) in reach.items()}
 
     @cached_property
     def arguments(self) -> tuple[Pick, ...]:
         """Values outside 1..T that the caller gives (zero where left out): those of signals, without an equation."""
-        return tuple(
-            ghost for q, ghosts in self.ghosts.items() if q.role == "signal" for ghost in ghosts if ghost not in self.equation
-        )
+        return tuple(ghost for q, ghosts in self.ghosts.items() if q.role == "signal" for ghost in ghosts if ghost not in self.equation)
 
     @cached_property
     def dims(self) -> tuple[str, ...]:

@@ -103,7 +103,9 @@ class _Reference:
                 if not (quantity.role == "objective" and quantity not in self.recurrence.equation):
                     result[quantity.name] = self.value(quantity, 0, 0)
             elif quantity.kind == Kind.SEQUENCE:
-                result[quantity.name] = np.array([self.value(quantity, 0, b) for b in range(self.batch)], self.dtype).reshape(self.batch, *shape)
+                result[quantity.name] = np.array([self.value(quantity, 0, b) for b in range(self.batch)], self.dtype).reshape(
+                    self.batch, *shape
+                )
             else:
                 array = np.zeros((self.steps, self.batch, *shape), self.dtype)
                 for b in range(self.batch):

@@ -198,13 +198,13 @@ def _map_linear(send: Callable[[Node, Node], Node], because: str) -> Rule:
 
 def _map_slope(slope: Callable[[Node, Node], Node], because: str) -> Rule:
     """A symmetric Jacobian: one expression serves both directions."""
-    return Rule(
-        lambda node, g: [(node.args[0], slope(node, g))], lambda node, d: None if d[0] is None else slope(node, d[0]), because
-    )
+    return Rule(lambda node, g: [(node.args[0], slope(node, g))], lambda node, d: None if d[0] is None else slope(node, d[0]), because)
 
 
 RULES: dict[type, Rule] = {
-    Add: Rule(lambda node, g: [(arg, jacobians.fold(arg, g)) for arg in node.args], _add_tangent, "a sum passes the adjoint on to every term"),
+    Add: Rule(
+        lambda node, g: [(arg, jacobians.fold(arg, g)) for arg in node.args], _add_tangent, "a sum passes the adjoint on to every term"
+    ),
     Neg: _map_linear(lambda node, g: negate(g), "the sign is kept"),
     Mul: Rule(_mul, _mul_tangent, "each factor receives the adjoint times the other factors"),
     Div: Rule(_div, _div_tangent, "quotient rule, through the quotient's own value"),

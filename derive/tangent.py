@@ -21,7 +21,10 @@ from derive.validity import validate
 
 @dataclass(frozen=True)
 class Tangent:
-    """A recurrence and its tangent in one system. tangents: label of a primal quantity or value outside the steps -> what holds its tangent."""
+    """A recurrence and its tangent in one system.
+
+    tangents: label of a primal quantity or value outside the steps -> what holds its tangent.
+    """
 
     source: Recurrence
     recurrence: Recurrence
@@ -87,4 +90,3 @@ class _Tangent:
 def _plain(target: Target) -> Target:
     """The objective as an ordinary total."""
     return Quantity(target.name, "total", (), Kind.SHARED) if isinstance(target, Quantity) and target.role == "objective" else target
-

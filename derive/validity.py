@@ -34,7 +34,9 @@ def validate(recurrence: Recurrence, lines: Mapping[str, int]) -> Recurrence:
         _check_equation(recurrence, equation)
     found = blocks(recurrence)
     _check_ends(recurrence, found)
-    return replace(recurrence, notes=(*recurrence.notes, *_unused(recurrence, lines), *_settling(recurrence, found), *_repeated(recurrence)))
+    return replace(
+        recurrence, notes=(*recurrence.notes, *_unused(recurrence, lines), *_settling(recurrence, found), *_repeated(recurrence))
+    )
 
 
 def _error(recurrence: Recurrence, line: int | None, problem: str, hint: str = "") -> RecurrenceError:
@@ -83,9 +85,7 @@ def _check_time(recurrence: Recurrence, equation: Equation, node: TimeSum | With
     name, line = describe(equation.target), equation.line
     if isinstance(node, Within):
         if not equation.timed and not summed:
-            raise _error(
-                recurrence, line, f"{node.source()} has no step in the equation of {name}", "sum it over steps"
-            )
+            raise _error(recurrence, line, f"{node.source()} has no step in the equation of {name}", "sum it over steps")
     elif equation.timed:
         problem = f"a sum over time in the equation of {name}, which holds at every step"
         raise _error(recurrence, line, problem, "give the sum a name without time, and read that")
@@ -125,13 +125,9 @@ def _settling(recurrence: Recurrence, found: tuple[Block, ...]) -> list[str]:
     notes = []
     for group in (group for block in found for group in block.groups if group.steady):
         names = " and ".join(describe(member) for member in group.members)
-        if recurrence.equation[group.members[0]].timed and not any(
-            name.name in recurrence.meanings for name in group.members
-        ):
+        if recurrence.equation[group.members[0]].timed and not any(name.name in recurrence.meanings for name in group.members):
             verb = "forms a cycle" if len(group.members) == 1 else "form a cycle"
-            notes.append(
-                f"note: {names} {verb} without lag, solved as a steady state at every step; is a [t-1] missing?"
-            )
+            notes.append(f"note: {names} {verb} without lag, solved as a steady state at every step; is a [t-1] missing?")
     return notes
 
 

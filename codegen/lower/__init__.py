@@ -176,4 +176,3 @@ def _ends(recurrence: Recurrence) -> dict[str, tuple[int, int]]:
                 reach = (1 - read.offset, 0) if read.from_end else (0, read.offset)
                 ends[read.quantity.name] = (max(before, reach[0]), max(after, reach[1]))
     return ends
-

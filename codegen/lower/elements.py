@@ -77,7 +77,8 @@ class Elements:
                 return Select(node.relation, tuple(self._operand(arg, index) for arg in node.operands))  # type: ignore[arg-type]
             case Abstract():
                 raise RecurrenceError(
-                    f"{node.name} is declared as a function without a definition", f"to compute it, write {node.name} = lambda u: tanh(u), say"
+                    f"{node.name} is declared as a function without a definition",
+                    f"to compute it, write {node.name} = lambda u: tanh(u), say",
                 )
             case temporal.Within():
                 return InWindow(*node.window.bounds, self.of(node.args[0], index))

@@ -233,5 +233,3 @@ class Statements:
         name = self._fresh(node.shape, Kind.TIMED)
         self.statements.append(Map(name, self.elements.of(node, axes(node.shape))))
         return Read(name)
-
-

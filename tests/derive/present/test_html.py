@@ -1,4 +1,4 @@
-"""The page: whole without a network, no user's text as markup, every step with its number, links that lead somewhere."""
+"""The page: whole without a network, no user's text as markup, every step with its number, links that lead on."""
 
 from __future__ import annotations
 
