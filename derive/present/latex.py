@@ -82,6 +82,7 @@ class LatexPrinter(Printer):
         if isinstance(box.base, Name):
             return self.names[box.base.name].latex(sub) + raised
         shown = f"{{{self.show(box.base)}}}" if isinstance(box.base, Script) else self.show(box.base)
+        shown = r"\operatorname{sqrt}" if shown == r"\sqrt" else shown  # the root sign takes no script
         return shown + (f"_{{{sub}}}" if sub else "") + raised
 
     @show.register

@@ -5,7 +5,7 @@ from fuzzing import Case
 
 from codegen.kernel import Kernel
 from codegen.lower import lower
-from codegen.program import Loop, Solve
+from codegen.program import Fill, Loop, Solve
 from derive.language import load, parse
 
 ELMAN = """
@@ -35,9 +35,10 @@ def parts(program, phase="forward"):
 
 
 def fillers(action):
-    """The names that an action fills."""
+    """The names whose steps an action fills."""
     inside = action.body if isinstance(action, Loop) else (action,)
-    return {s.out for part in inside for s in (part.segment if isinstance(part, Solve) else part).statements}
+    made = [s for part in inside for s in (part.segment if isinstance(part, Solve) else part).statements]
+    return {s.out for s in made if not isinstance(s, Fill)}
 
 
 def home(program, name, phase="forward"):

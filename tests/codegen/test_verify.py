@@ -5,8 +5,9 @@ import pytest
 from codegen.lower import lower
 from codegen.program import (
     Accumulate, Buffer, Const, Fill, InWindow, Load, Loop, Map, Op, OuterSum, Phase, PickStep, Product, Program, Read,
-    Reduce, Segment, Solve, elements, reads, size_value, solves,
+    Reduce, Segment, Solve, size_value,
 )  # fmt: skip
+from codegen.traversal import elements, reads, solves
 from codegen.verify import ProgramError, verify
 from derive.language import load
 from tests.codegen.kernel_cases import statements

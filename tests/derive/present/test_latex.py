@@ -156,3 +156,10 @@ def test_templates_are_small_and_use_the_fields_they_get():
         assert text.count("\n") < 60
         used[name] = jinja2.meta.find_undeclared_variables(module._TEMPLATES.parse(text))
     assert used == {"document.tex.j2": {"title", "body"}, "body.tex.j2": {"sections", "references", "widest"}}
+
+
+def test_the_slope_of_a_root_is_a_name_with_a_prime() -> None:
+    model = parse("x[t]: n\nh[t]: n = sqrt(W @ h[t-1] + x[t])\nE = minimize(sum(norm2(h[t]) for t in steps))\n")
+    body = to_latex(gradient(model), document=False)
+    assert r"\operatorname{sqrt}^{\prime}" in body
+    assert r"\sqrt^" not in body
