@@ -17,10 +17,10 @@ def as_size(value: sp.Expr) -> Size:
         names: list[str] = []
         for factor in sp.Mul.make_args(rest):
             base, exponent = factor.as_base_exp()
-            if factor != 1:
-                if not (base.is_Symbol and exponent.is_Integer and exponent > 0 and coefficient.is_Integer):
-                    raise RecurrenceError(f"{value} is not a size", "dims are names, integers, and their sums and products")
-                names += [base.name] * int(exponent)
+            power = base.is_Symbol and exponent.is_Integer and exponent > 0
+            if not (coefficient.is_Integer and (power or factor == 1)):
+                raise RecurrenceError(f"{value} is not a size", "dims are names, integers, and their sums and products")
+            names += [base.name] * int(exponent) if power else []
         if coefficient != 0:
             terms.append((int(coefficient), tuple(sorted(names))))
     return tuple(sorted(terms, key=lambda term: (term[1], term[0])))

@@ -126,7 +126,7 @@ cdef extern from *:
     }
 
     static scalar *transposed(const scalar *a, size n, size m) {
-        scalar *out = malloc((size_t)(n*m ? n*m : 1)*sizeof(scalar));
+        scalar *out = malloc((size_t)(n*m > 0 ? n*m : 1)*sizeof(scalar));
         if (out) for (size i = 0; i < n; i++) for (size j = 0; j < m; j++) out[j*n + i] = a[i*m + j];
         return out;
     }
