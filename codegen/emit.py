@@ -53,6 +53,10 @@ def emit(program: Program, dtype: str, fixed: Mapping[str, int] | None = None, p
     )  # fmt: skip
 
 
+def _packed_name(matrix: str, transposed: bool) -> str:
+    return f"{'wt' if transposed else 'w'}_{matrix}"
+
+
 def plain(name: str) -> str:
     """A name that may stand in generated source: the recurrence's own where it is an ASCII identifier."""
     return name if name.isascii() and name.isidentifier() and len(name) <= 64 else "recurrence"
@@ -70,10 +74,8 @@ class _Segment:
 
     def describe(self) -> dict[str, object]:
         """What the template places."""
-        packed = list(dict.fromkeys(s.matrix for s in self.segment.statements if isinstance(s, Product) and not s.transposed))
-        sizes = {name: ", ".join(size_text(size) for size in self.buffers[name].shape) for name in packed}
-        body = [f"w_{name} = transposed(b_{name}, {sizes[name]})" for name in packed]
-        body += [*self._body(), *(f"free(w_{name})" for name in packed)]
+        packed = list(dict.fromkeys((s.matrix, s.transposed) for s in self.segment.statements if isinstance(s, Product)))
+        body = self._with_packed(packed, self._body())
         used = sorted(
             {s.out for s in self.segment.statements} | {r.buffer for s in self.segment.statements for r in reads(s)}, key=self.order.index
         )
@@ -84,7 +86,7 @@ class _Segment:
             "values": [f"v{n}" for n in range(self.values)],
             "windows": [f"w{n}" for n in range(self.windows)],
             "axes": [f"i{n}" for n in range(self.axes)],
-            "packed": [f"w_{name}" for name in packed],
+            "packed": [_packed_name(*matrix) for matrix in packed],
             "lines": body,
         }
 
@@ -197,19 +199,31 @@ class _Segment:
         lag = f" + {read.lag}" if read.lag > 0 else (f" - {-read.lag}" if read.lag else "")
         return f"b_{read.buffer} + (t - 1{lag})*s_{read.buffer}"
 
+    def _with_packed(self, packed: Sequence[tuple[str, bool]], body: list[str]) -> list[str]:
+        """The body with every matrix laid out for its products first, once for all steps."""
+        if not packed:
+            return body
+        names = [_packed_name(*matrix) for matrix in packed]
+        lines = []
+        for (matrix, transposed), name in zip(packed, names, strict=True):
+            n, m = (size_text(size) for size in self.buffers[matrix].shape)
+            layout = f"{m}, {n}, b_{matrix}, {m}, 1" if transposed else f"{n}, {m}, b_{matrix}, 1, {m}"
+            lines.append(f"{name} = packed({layout})")
+        lines += [f"failed = {' or '.join(f'{name} == NULL' for name in names)}", "if not failed:"]
+        return lines + [INDENT + line for line in body] + [f"free({name})" for name in names]
+
     def _product(self, statement: Product) -> list[str]:
-        """Out (rows, n) = operand (rows, m) @ matrix.T, whose transpose is made once; or, transposed, operand (rows, n) @ matrix."""
+        """Out (rows, n) = operand (rows, m) @ matrix.T; or, transposed, out (rows, m) = operand (rows, n) @ matrix."""
         n, m = (size_text(size) for size in self.buffers[statement.matrix].shape)
         target, operand = self._pointer(Read(statement.out)), self._pointer(statement.operand)
-        if statement.transposed:
-            return [f"product(rows, {m}, {n}, {operand}, {n}, 1, b_{statement.matrix}, {m}, {target})"]
-        return [f"product(rows, {n}, {m}, {operand}, {m}, 1, w_{statement.matrix}, {n}, {target})"]
+        wide, inner = (m, n) if statement.transposed else (n, m)
+        return [f"product(rows, {wide}, {inner}, {operand}, {_packed_name(statement.matrix, statement.transposed)}, {target})"]
 
     def _outer_sum(self, statement: OuterSum, timed: bool) -> list[str]:
         n, m = (size_text(size) for size in self.buffers[statement.out].shape)
         count = "batch*(t1 - t0 + 1)" if timed else "rows"
         left, right = self._pointer(statement.left), self._pointer(statement.right)
-        return ["t = t0", f"product({n}, {m}, {count}, {left}, 1, {n}, {right}, {m}, b_{statement.out})"]
+        return ["t = t0", f"failed = outer_sum({n}, {m}, {count}, {left}, {right}, b_{statement.out}) or failed"]
 
     def _pick(self, statement: PickStep) -> list[str]:
         out = self.buffers[statement.out]

@@ -27,7 +27,7 @@ def encode(program: Program) -> str:
         "zero": sorted(program.zero),
         "least": program.least,
     }
-    return json.dumps(record, sort_keys=True)
+    return json.dumps(record)
 
 
 def decode(text: str) -> Program:

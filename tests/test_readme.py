@@ -17,9 +17,11 @@ from click.testing import CliRunner
 
 from codegen.cli import cli
 from codegen.lower import lower
+from codegen.report import COLUMNS
 from derive.language import parse
 
 ROOT = Path(__file__).parent.parent
+ROW = "W  (4, 4)  16  complex step  1e-15  1e-16  (2, 1)  1.0e-30  -0.1  -0.1  passed"
 PAGES = ("README.md", "docs/using.md")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
@@ -42,8 +44,18 @@ def commands(page: str) -> list[str]:
 
 def alike(expected: str, printed: str) -> bool:
     """Equal word for word; numbers to six digits, and rounding errors only in being small."""
+    rows = [dict(zip(COLUMNS, re.split(r"\s{2,}", line.strip()), strict=False)) for line in (expected, printed)]
+    if all(row.get("method") == "complex step" for row in rows):
+        return _same_row(*rows)
     words, found = expected.split(), printed.split()
     return len(words) == len(found) and all(map(_same, words, found))
+
+
+def _same_row(expected: dict[str, str], printed: dict[str, str]) -> bool:
+    """Rows of a report: which entry is the worst depends on the machine's rounding, so values are compared within each row."""
+    whole = all(expected[name] == printed[name] for name in ("quantity", "shape", "entries", "step", "status"))
+    small = all(float(row["relative"]) < 1e-12 for row in (expected, printed))
+    return whole and small and all(_same(row["gradient"], row["reference"]) for row in (expected, printed))
 
 
 def _same(expected: str, printed: str) -> bool:
@@ -129,6 +141,11 @@ def test_stock_table_is_the_zoo():
 @pytest.mark.parametrize(
     ("expected", "printed"),
     [
+        (ROW, ROW.replace("-0.1  passed", "0.1  passed")),
+        (ROW, ROW.replace("-0.1  passed", "-0.10001  passed")),
+        (ROW, ROW.replace("1e-16  (2, 1)", "1e-6  (2, 1)")),
+        (ROW, ROW.replace("passed", "failed")),
+        (ROW, ROW.replace("16  complex", "15  complex")),
         ("W -0.108588365 passed", "W 0.108588365 passed"),
         ("W -0.108588365 passed", "W -0.108598365 passed"),
         ("W passed", "W failed"),

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 import sympy as sp
 
+import derive
 from codegen.kernel import Kernel
 from codegen.lower import lower
 from codegen.lower.sizes import as_element, as_size
 from codegen.program import Const, SizeValue, Steps
-from derive import arithmetic, arrays, nodes
+from derive import arithmetic, arrays, nodes, temporal
 from derive.adjoint import gradient
 from derive.errors import RecurrenceError
 from derive.language import load, parse
@@ -117,12 +118,23 @@ def test_node_equals_the_literal_reference(name):
 
 
 def test_every_node_type_is_lowered_here():
-    """The calculus' node types and the ones these recurrences hold; the rest have no way into a text."""
+    """The calculus' node types and the ones these recurrences hold; the others have no value, or are gone in the normal form."""
     held = {type(n).__name__ for text in NODES.values() for e in all_equations(text) for n in nodes.walk(e.expr)}
-    modules = (arithmetic, arrays, nodes)
-    known = {c.__name__ for module in modules for c in vars(module).values() if isinstance(c, type) and issubclass(c, nodes.Node)}
-    abstract = {"Node", "Function", "Filled", "LastAxis", "Abstract", "StopGradient"}
-    assert {name for name in known - held if not name.startswith("_")} <= abstract, known - held
+    classes = [c for module in (arithmetic, arrays, nodes, temporal) for c in vars(module).values() if isinstance(c, type)]
+    leaves = {c.__name__ for c in classes if issubclass(c, nodes.Node) and not c.__subclasses__()}
+    assert leaves - held == {"Abstract", "Argument"}
+
+
+def test_a_stopped_value_is_computed_and_sends_nothing_back():
+    builder = derive.Builder("jordan")
+    x, h = builder.input("x", "n"), builder.signal("h", "n")
+    builder.define(h[derive.t], derive.tanh(temporal.StopGradient(h[derive.t - 1]) + x[derive.t]))
+    builder.minimize("E", derive.sum_over(derive.norm2(h[derive.t])))
+    values = {"x": np.array([[[0.3]], [[0.8]]])}
+    run = Kernel(lower(builder.recurrence()), "float64").forward(values)
+    h1, h2 = np.tanh(0.3), np.tanh(np.tanh(0.3) + 0.8)
+    assert run["h"].ravel() == pytest.approx([h1, h2])
+    assert run.backward()["x"].ravel() == pytest.approx([2 * h1 * (1 - h1**2), 2 * h2 * (1 - h2**2)])
 
 
 def all_equations(text):
