@@ -18,9 +18,11 @@ from codegen.program import (
     Fill,
     Index,
     InWindow,
+    Load,
     Map,
     OuterSum,
     PickStep,
+    Piece,
     Product,
     Program,
     Read,
@@ -28,7 +30,7 @@ from codegen.program import (
     Segment,
     Statement,
 )  # fmt: skip
-from codegen.traversal import reads
+from codegen.traversal import elements, reads
 
 TEMPLATES = Path(__file__).parent / "templates"
 INDENT = "    "
@@ -91,33 +93,57 @@ class _Segment:
         }
 
     def _body(self) -> list[str]:
-        statements, order = self.segment.statements, self.segment.order
+        order = self.segment.order
+        groups = self._groups()
         if order in ("once", "step"):
             rows = "batch" if order == "once" else "active[t0 - 1]"
             head = [f"rows = {rows}", "t = t0"]
-            return head + [line for s in statements for line in self._zero(s) + self._statement(s, order)]
+            return head + [line for group in groups for line in self._zero(group[0]) + self._group(group)]
         if order == "sweep":
-            return [line for s in statements for line in self._zero(s) + self._sweep(s)]
+            return [line for group in groups for line in self._zero(group[0]) + self._sweep(group)]
         steps = "range(t0, t1 + 1)" if order == "forward" else "range(t1, t0 - 1, -1)"
-        inner = ["rows = active[t - 1]", *(line for s in statements for line in self._statement(s, order))]
+        inner = ["rows = active[t - 1]", *(line for group in groups for line in self._group(group))]
         return [f"for t in {steps}:", *(INDENT + line for line in inner)]
+
+    def _groups(self) -> list[list[Statement]]:
+        """The statements in runs that share a loop: maps of one shape that read each other component by component."""
+        groups: list[list[Statement]] = []
+        for statement in self.segment.statements:
+            if groups and self._joins(statement, groups[-1]):
+                groups[-1].append(statement)
+            else:
+                groups.append([statement])
+        return groups
+
+    def _joins(self, statement: Statement, group: Sequence[Statement]) -> bool:
+        first = self.buffers[group[0].out]
+        out = self.buffers[statement.out]
+        if not (isinstance(statement, Map) and isinstance(group[0], Map) and (out.kind, out.shape) == (first.kind, first.shape)):
+            return False
+        made = {other.out for other in group}
+        if any(isinstance(e, Piece) and e.load.buffer in made for e in elements(statement.element)):
+            return False
+        loads = [e for e in elements(statement.element) if isinstance(e, Load) and e.buffer in made]
+        return all(e.index == self._plain(out) if not e.lag else self.segment.order != "sweep" for e in loads)
 
     # -- statements
 
-    def _sweep(self, statement: Statement) -> list[str]:
+    def _sweep(self, group: Sequence[Statement]) -> list[str]:
+        statement = group[0]
         if isinstance(statement, OuterSum):
             return self._outer_sum(statement, timed=True)
         per_step = ["for t in range(t0, t1 + 1):", f"{INDENT}rows = active[t - 1]"]
-        per_step += [INDENT + line for line in self._statement(statement, "sweep")]
+        per_step += [INDENT + line for line in self._group(group)]
         if not isinstance(statement, Product):
             return per_step
-        whole = ["t = t0", "rows = batch*(t1 - t0 + 1)", *self._statement(statement, "sweep")]
+        whole = ["t = t0", "rows = batch*(t1 - t0 + 1)", *self._group(group)]
         return ["if ragged:", *(INDENT + line for line in per_step), "else:", *(INDENT + line for line in whole)]
 
-    def _statement(self, statement: Statement, order: str) -> list[str]:
+    def _group(self, group: Sequence[Statement]) -> list[str]:
+        statement = group[0]
         match statement:
             case Map():
-                return self._map(statement)
+                return self._maps(group)  # type: ignore[arg-type]
             case Reduce():
                 return self._reduce(statement)
             case Product():
@@ -125,7 +151,7 @@ class _Segment:
             case OuterSum():
                 return self._outer_sum(statement, timed=False)
             case Accumulate():
-                return self._accumulate(statement, order == "once")
+                return self._accumulate(statement, self.segment.order == "once")
             case PickStep():
                 return self._pick(statement)
             case Fill():
@@ -147,16 +173,27 @@ class _Segment:
     def _finish(self, printer: Printer) -> None:
         self.values, self.windows = max(self.values, len(printer.known)), max(self.windows, len(printer.windows))
 
-    def _store(self, out: Buffer, printer: Printer) -> str:
+    def _store(self, out: Buffer) -> str:
 
         return f"b_{out.name}[{address(out, 0, self._plain(out))}]"
 
-    def _map(self, statement: Map) -> list[str]:
-        out, printer = self.buffers[statement.out], Printer(self.buffers)
-        value = printer.value(statement.element)
+    def _maps(self, group: Sequence[Map]) -> list[str]:
+        """Maps that share a loop: what one computes the next takes from its variable; what nothing else reads is not stored."""
+        printer = Printer(self.buffers)
+        for statement in group:
+            out = self.buffers[statement.out]
+            value = printer.value(statement.element)
+            if not self._is_passing(out, group):
+                printer.lines.append(f"{self._store(out)} = {value}")
+            printer.known[Load(out.name, 0, self._plain(out))] = value
         self._finish(printer)
-        inner = [*printer.lines, f"{self._store(out, printer)} = {value}"]
-        return self._loops(out.shape, inner, printer.row_lines, rows=out.kind != "shared")
+        first = self.buffers[group[0].out]
+        return self._loops(first.shape, printer.lines, printer.row_lines, rows=first.kind != "shared")
+
+    def _is_passing(self, out: Buffer, group: Sequence[Map]) -> bool:
+        """Whether a value lives within the loop of its group alone."""
+        others = [s for s in self.segment.statements if s not in group]
+        return out.loose and not out.label and not any(read.buffer == out.name for s in others for read in reads(s))
 
     def _reduce(self, statement: Reduce) -> list[str]:
         out, printer = self.buffers[statement.out], Printer(self.buffers)
@@ -172,7 +209,7 @@ class _Segment:
         for place in reversed(range(len(statement.axes))):
             lines = [f"for i{first + place} in range({size_text(statement.axes[place])}):", *(INDENT + line for line in lines)]
         self.axes = max(self.axes, first + len(statement.axes))
-        inner = [f"acc = {start}", *lines, f"{self._store(out, printer)} = acc"]
+        inner = [f"acc = {start}", *lines, f"{self._store(out)} = acc"]
         return self._loops(out.shape, inner, printer.row_lines, rows=out.kind != "shared")
 
     def _zero(self, statement: Statement) -> list[str]:
@@ -189,7 +226,7 @@ class _Segment:
         )
         value = printer.value(element)
         self._finish(printer)
-        place = self._store(out, printer)
+        place = self._store(out)
         return self._loops(out.shape, [*printer.lines, f"{place} = {place} + {value}"], printer.row_lines)
 
     def _pointer(self, read: Read) -> str:
@@ -237,5 +274,5 @@ class _Segment:
         value = printer.value(statement.element)
         self._finish(printer)
         position = f"lengths[r] + {statement.offset}" if statement.from_end else str(statement.offset)
-        inner = [*printer.lines, f"{self._store(out, printer)} = {value}"]
+        inner = [*printer.lines, f"{self._store(out)} = {value}"]
         return self._loops(out.shape, inner, [f"t = {position}", *printer.row_lines])

@@ -14,6 +14,7 @@ from codegen.program import (
     Buffer,
     Fill,
     Loop,
+    Map,
     OuterSum,
     Phase,
     PickStep,
@@ -186,11 +187,28 @@ class _Scheduler:
         direction = "forward" if min(lags) < 0 else "backward"
         now = {key: [target for target, lag, _ in graph[key] if lag == 0 and target in members] for key in members}
         body: list[Segment | Solve] = []
-        for part in components(now):
+        for part in self._clustered(components(now), now):
             steady = len(part) > 1 or part[0] in now[part[0]]
             step = [self.of[key] for key in part]
             self._join(body, self._solve(step, "step") if steady else self._segment(direction, step), (direction,))
         return body[0] if len(body) == 1 and isinstance(body[0], Segment) else Loop(direction, tuple(body))
+
+    def _clustered(self, parts: list[tuple], now: Mapping) -> list[tuple]:
+        """The parts of a step in an order that keeps statements of one kind and shape together, so that they share a loop."""
+
+        def kind(part: tuple) -> tuple[str, object]:
+            statement = self.of[part[0]]
+            return type(statement).__name__, self.buffers[statement.out].shape if isinstance(statement, Map) else None
+
+        waiting, done, order = list(parts), set(), []
+        while waiting:
+            ready = [part for part in waiting if all(read in done or read in part for key in part for read in now[key])]
+            alike = [part for part in ready if order and kind(part) == kind(order[-1])]
+            chosen = (alike or sorted(ready, key=lambda part: kind(part)[0] == "Map"))[0]
+            waiting.remove(chosen)
+            done.update(chosen)
+            order.append(chosen)
+        return order
 
     @staticmethod
     def _join(actions: list, new: Action, orders: tuple[str, ...]) -> None:

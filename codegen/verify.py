@@ -104,6 +104,9 @@ def _check_kind(program: Program, phase: Phase, statement: Statement) -> None:
         _require(not timed or statement.window[0] is not None, phase, out.name, 6, f"sums rows alone and reads {', '.join(timed)}")
     if isinstance(statement, Product):
         _require(program.buffers[statement.matrix].kind == "shared", phase, statement.matrix, 3, "multiplies rows and is not shared")
+        _require(program.buffers[statement.operand.buffer].kind == out.kind, phase, out.name, 3, "is not of its operand's kind")
+    if isinstance(statement, PickStep):
+        _require(out.kind == "sequence", phase, out.name, 3, "holds a fixed step and is not a sequence's")
     if isinstance(statement, Fill):
         room = out.after >= statement.offset if statement.from_end else out.before >= 1 - statement.offset
         _require(out.kind == "timed" and room, phase, out.name, 2, f"has no room at {statement.offset}")

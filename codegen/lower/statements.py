@@ -100,6 +100,10 @@ class Statements:
         return name
 
     def _into(self, out: str, node: Node) -> None:
+        if KINDS[node.kind] != self.buffers[out].kind:
+            # One value for many rows or steps is computed once, in a buffer of its own kind.
+            self.statements.append(Map(out, self.elements.of(node, axes(node.shape))))
+            return
         match node:
             case MatMul():
                 self._product(out, node)

@@ -85,7 +85,7 @@ def test_functions_and_indices_of_every_kind(compiled):
         "h[t]: n = tanh(B[n:2*n, :] @ h[t-1] + B[0:n, :].T @ x[t])\n"
         "y[t]: n + m = concat(relu(h[t]) + abs(x[t]) + sign(x[t]) + atan(h[t]) + erf(h[t]) + gelu(h[t]), softplus(u))\n"
         "q[t]: n = where(h[t] > x[t], exp(h[t]), log(2 + h[t])) + maximum(h[t], x[t]) - minimum(h[t], 0.1)\n"
-        "p[t]: n = sqrt(2 + h[t])*(3 + h[t])**(-3/2) + (2 + h[t])**-2 + h[t]**9 + h[t]**0 + cos(h[t])*sin(h[t])\n"
+        "p[t]: n = sqrt(2 + h[t])*(3 + h[t])**(1/2) + (2 + h[t])**-2 + h[t]**9 + h[t]**0 + cos(h[t])*sin(h[t])\n"
         "r: n = diag(M @ M.T) + (outer(x[1], u) @ u) + layer_norm(M)[:, 0]*softmax(M)[:, 1] + logsumexp(M)\n"
         "E = minimize(sum(norm2(y[t][1:n+m]) + dot(q[t], p[t])/T + mean(log_softmax(y[t]))*n for t in steps[1:-1]) + norm2(r))\n"
     )
@@ -193,7 +193,7 @@ def test_the_source_differs_where_it_should(program):
 def test_every_segment_has_its_function(program):
     source = emit(program, "float64")
     numbers = {part.number for phase in program.phases.values() for part in phase.segments()}
-    assert {int(n) for n in re.findall(r"^cdef void segment_(\d+)\(", source, re.M)} == numbers
+    assert {int(n) for n in re.findall(r"^cdef bint segment_(\d+)\(", source, re.M)} == numbers
     assert {int(n) for n in re.findall(r"number == (\d+):", source)} == numbers
 
 

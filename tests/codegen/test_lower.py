@@ -57,6 +57,8 @@ NODES = {
     "sum of what has no time": cost("norm2(u)", " + sum(dot(b, u) for t in steps[1:])"),
     "window of a sum": cost("0*w[t]", " + sum(norm2(h[t]) for t in steps[1:3]) + sum(w[t] for t in steps[-2:])"),
     "fixed steps": f"{HEAD}E = minimize(norm2(h[T]) + norm2(h[0]) + norm2(h[1]) + dot(h[T-1], h[2]) + norm2(x[2]) + norm2(x[T-2]))",
+    "one value at every step": cost("norm2(y[t]) + norm2(q[t]*h[t])").replace("E =", "y[t]: m = x[1]\nq[t]: n = W @ u\nr[t]: scalar = dot(u, b)\nE ="),
+    "one value for every sequence": cost("norm2(h[t]*q)").replace("E =", "q: n = each(W @ b)\nE ="),
     "matrix products": cost("norm2(W @ W @ h[t]) + norm2((W @ U) @ x[t])"),
     "penalties": f"{HEAD}E = minimize(sum(norm2(h[t]) for t in steps) + 0.1*norm2(W) + norm2(u)/2 - norm2(b)*norm2(u))",
     "inputs before and after": "x[t]: m\ny[t]: n = U @ x[t-2] + V @ x[t+1]\nE = minimize(sum(norm2(y[t]) for t in steps) + norm2(x[T]))",

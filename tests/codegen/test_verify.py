@@ -141,6 +141,15 @@ def test_a_products_matrix_is_shared():
     fails(3, table=table)
 
 
+def test_a_product_is_of_its_operands_kind():
+    fails(3, *body(replace(STEP[0], operand=Read("h0")), STEP[1]))
+
+
+def test_a_fixed_step_is_a_sequences():
+    verify(program(*body(*STEP), Segment(2, "once", (PickStep("z", "h", True, 0),))))
+    fails(3, *body(*STEP), Segment(2, "once", (PickStep("q", "h", True, 0),)))
+
+
 # 5. one step's room
 
 
