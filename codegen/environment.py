@@ -22,7 +22,7 @@ from codegen.folder import default_root, distrust
 GENERATOR = "1"
 
 # Not -ffast-math: gcc links a start-up file with it that makes the whole process flush denormals.
-OPTIMISE = ("-O3", "-fno-math-errno", "-fno-trapping-math", "-DNDEBUG")
+OPTIMISE = ("-O3", "-fno-inline-functions", "-fno-math-errno", "-fno-trapping-math", "-DNDEBUG")
 # Tried in this order: some clangs know -mcpu=native only, and some know neither.
 NATIVE = (("-march=native",), ("-mcpu=native",), ())
 SUPPORTED = {"Linux": {"x86_64", "aarch64", "arm64"}, "Darwin": {"x86_64", "arm64"}}

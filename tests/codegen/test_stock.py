@@ -1,0 +1,102 @@
+"""Every stock recurrence, compiled: forward against NumPy, gradients against JAX and against the gradient as a recurrence of its own."""
+
+import functools
+
+import numpy as np
+import pytest
+
+import derive
+from derive.writing import write
+from oracles import jax_cells, numpy_cells, stock_layouts
+from tests.codegen.kernel_cases import interpreted, worst
+
+NAMES = sorted(stock_layouts.LAYOUTS)
+LENGTHS = [4, 7, 1, 0]
+
+
+@functools.cache
+def case(name, ragged):
+    """Values, with every kind of length or none, and JAX's objective and gradients."""
+    ragged = ragged and bool(stock_layouts.LAYOUTS[name].timed)
+    values = stock_layouts.draw(name, seed=6, steps=7, batch=3, lengths=LENGTHS if ragged else None)
+    return values, jax_cells.forward(name, values)["objective"], jax_cells.gradient(name, values)
+
+
+def normwise(found, wanted):
+    """The error relative to the norm."""
+    size = np.linalg.norm(wanted)
+    error = np.linalg.norm(np.asarray(found, np.float64) - wanted)
+    return error / size if size else error
+
+
+def test_every_stock_recurrence_is_here():
+    assert set(NAMES) == set(derive.stock_names())
+
+
+@pytest.mark.parametrize("ragged", [False, True])
+@pytest.mark.parametrize("name", NAMES)
+def test_gradients_equal_jax(compiled, name, ragged):
+    values, objective, wanted = case(name, ragged)
+    value, grads = compiled(name).value_and_grad(values)
+    assert abs(value - objective) < 1e-11 * abs(objective)
+    assert grads.keys() == wanted.keys() - {"x0"}
+    errors = {label: worst(grads[label], wanted[label]) for label in grads}
+    assert max(errors.values()) < 1e-9, errors
+    assert worst(-grads["W" if "W" in grads else "V"], wanted["W" if "W" in grads else "V"]) > 1e-3
+
+
+@pytest.mark.parametrize("ragged", [False, True])
+@pytest.mark.parametrize("name", NAMES)
+def test_signals_equal_numpy(compiled, name, ragged):
+    values = case(name, ragged)[0]
+    run, wanted = compiled(name).forward(values), numpy_cells.forward(name, values)
+    for signal in stock_layouts.LAYOUTS[name].signals:
+        assert worst(run[signal], wanted[signal]) < 1e-12, signal
+        assert worst(1.01 * run[signal], wanted[signal]) > 1e-4
+    assert abs(run.value - wanted["objective"]) < 1e-11 * abs(wanted["objective"])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_float32_gradients_are_near_float64(compiled, name):
+    for ragged in (False, True):
+        values, _, wanted = case(name, ragged)
+        value, grads = compiled(name, "float32").value_and_grad(values)
+        assert value.dtype == np.float32 and all(grad.dtype == np.float32 for grad in grads.values())
+        errors = {label: normwise(grads[label], wanted[label]) for label in grads}
+        assert max(errors.values()) < 1e-4, errors
+        assert 0 < max(errors.values()) and normwise(1.001 * grads["V" if "V" in grads else "W"], wanted["V" if "V" in grads else "W"]) > 1e-4
+
+
+@pytest.mark.parametrize("name", ["elman", "settle", "trajectory", "narx"])
+def test_the_printed_gradient_is_a_recurrence_with_the_same_gradients(compiled, name):
+    derivation = derive.gradient(derive.load(name))
+    text = write(derivation.recurrence)
+    for kernel in (interpreted(text), *([compiled(text)] if name in ("elman", "settle") else [])):
+        for ragged in (False, True):
+            values = case(name, ragged)[0]
+            value, grads = compiled(name).value_and_grad(values)
+            run = kernel.forward(values)
+            assert abs(run[derivation.source.objective.name] - value) < 1e-12 * abs(value)
+            errors = {label: worst(run[q.name], grads[label]) for label, q in derivation.gradients.items()}
+            assert max(errors.values()) < 1e-12, errors
+    first = next(iter(derivation.gradients))
+    assert worst(1.000001 * run[derivation.gradients[first].name], grads[first]) > 1e-12
+
+
+@pytest.mark.parametrize("name", ["gru", "bidirectional", "settle"])
+def test_cotangents_equal_jax(compiled, name):
+    import jax
+
+    values = case(name, False)[0]
+    layout, rng = stock_layouts.LAYOUTS[name], np.random.default_rng(8)
+    run = compiled(name).forward(values)
+    seeds = {signal: rng.standard_normal(run[signal].shape) for signal in list(layout.signals)[-2:]}
+    arrays, lengths = jax_cells._split(name, values)
+
+    def weighted(arrays):
+        signals = jax_cells._cost(name, arrays, lengths)[1]
+        return sum((signals[signal] * seed).sum() for signal, seed in seeds.items())
+
+    wanted, found = jax.grad(weighted)(arrays), run.backward(seeds)
+    errors = {label: worst(found[label], wanted[label]) for label in found}
+    assert max(errors.values()) < 1e-9, errors
