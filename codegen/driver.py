@@ -84,7 +84,7 @@ class _Job:
         if found is None:
             warnings.warn(
                 "no C compiler was found: kernels are interpreted, with right results but slowly; `retrograd doctor` says more",
-                CompilerWarning, stacklevel=4,
+                CompilerWarning, stacklevel=3,
             )  # fmt: skip
             return Kernel(self.program, self.dtype, None, self.fixed, origin=origin)
         program, module = found

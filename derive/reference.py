@@ -167,8 +167,6 @@ class _Reference:
             raise ValueError(f"{quantity.name} is read at step {position} of {steps}")
         return self.value(ghost, 0, row)
 
-    # -- expressions
-
     def eval(self, node: Node, t: int, row: int) -> np.ndarray:
         """An expression at a step of a sequence."""
         match node:
@@ -265,8 +263,6 @@ class _Reference:
     def _log_softmax(z: np.ndarray) -> np.ndarray:
         top = np.max(np.real(z), axis=-1, keepdims=True)
         return z - top - np.log(np.sum(np.exp(z - top), axis=-1, keepdims=True))
-
-    # -- steady states
 
     def _settle(self, members: tuple[Target, ...], t: int, row: int) -> None:
         shapes = [self.shape(member.shape) for member in members]
