@@ -73,73 +73,87 @@ cdef extern from *:
     #define WIDTH 16
     #endif
     typedef double scalar;
-    typedef scalar lanes __attribute__((vector_size(WIDTH)));
-    typedef scalar unaligned __attribute__((vector_size(WIDTH), aligned(sizeof(scalar)), may_alias));
-    enum { LANES = WIDTH/sizeof(scalar) };
+    typedef scalar lanes __attribute__((vector_size(WIDTH), aligned(sizeof(scalar)), may_alias));
+    enum { LANES = WIDTH/sizeof(scalar), PANEL = 2*LANES, ROWS = 8, DEPTH = 256 };
     typedef long long size;
 
-    #define UNROLL _Pragma("GCC unroll 8")
-    #define EACH(R, V) UNROLL for (int r = 0; r < R; r++) UNROLL for (int v = 0; v < V; v++)
-    /* y[p, j] = sum over k of a[p*ap + k*ak] b[k*ldb + j], for R rows and V vectors of j at once, k in order */
-    #define TILE(R, V) static void tile_##R##_##V(size K, const scalar *a, size ap, size ak, const scalar *b, size ldb, scalar *y, size ldy) { \
-        lanes sum[R][V]; \
-        EACH(R, V) sum[r][v] = (lanes){0}; \
-        for (size k = 0; k < K; k++, a += ak, b += ldb) { \
-            lanes row[V]; \
-            UNROLL for (int v = 0; v < V; v++) row[v] = *(const unaligned *)(b + v*LANES); \
-            EACH(R, V) sum[r][v] += row[v]*a[r*ap]; \
+    /* y[r, :] (+)= sum over k of a[r*ar + k*ak] panel[k, :] for R rows and one panel of two vectors, k in order */
+    typedef void (*Tile)(size, const scalar *, size, size, const scalar *, scalar *, size, int);
+    #define EACH(R) _Pragma("GCC unroll 8") for (int r = 0; r < R; r++)
+    #define TILE(R) static void tile_##R(size K, const scalar *a, size ar, size ak, const scalar *b, scalar *y, size ldy, int add) { \
+        lanes left[R], right[R]; \
+        EACH(R) { left[r] = right[r] = (lanes){0}; } \
+        if (add) EACH(R) { left[r] = *(lanes *)(y + r*ldy); right[r] = *(lanes *)(y + r*ldy + LANES); } \
+        for (size k = 0; k < K; k++, a += ak, b += PANEL) { \
+            lanes first = *(const lanes *)b, second = *(const lanes *)(b + LANES); \
+            EACH(R) { left[r] += first*a[r*ar]; right[r] += second*a[r*ar]; } \
         } \
-        EACH(R, V) *(unaligned *)(y + r*ldy + v*LANES) = sum[r][v]; \
+        EACH(R) { *(lanes *)(y + r*ldy) = left[r]; *(lanes *)(y + r*ldy + LANES) = right[r]; } \
     }
-    TILE(1, 1) TILE(1, 2)
-    TILE(2, 1) TILE(2, 2)
-    TILE(3, 1) TILE(3, 2)
-    TILE(4, 1) TILE(4, 2)
-    TILE(5, 1) TILE(5, 2)
-    TILE(6, 1) TILE(6, 2)
-    TILE(7, 1) TILE(7, 2)
-    TILE(8, 1) TILE(8, 2)
-    typedef void (*Tile)(size, const scalar *, size, size, const scalar *, size, scalar *, size);
-    static const Tile narrow[] = {0, tile_1_1, tile_2_1, tile_3_1, tile_4_1, tile_5_1, tile_6_1, tile_7_1, tile_8_1};
-    static const Tile wide[] = {0, tile_1_2, tile_2_2, tile_3_2, tile_4_2, tile_5_2, tile_6_2, tile_7_2, tile_8_2};
+    TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6) TILE(7) TILE(8)
+    static const Tile tiles[] = {0, tile_1, tile_2, tile_3, tile_4, tile_5, tile_6, tile_7, tile_8};
 
-    /* y (P, J) = a b; the last vector of a row overlaps the one before it, so that no tail is computed in another way */
-    static void product(size P, size J, size K, const scalar *a, size ap, size ak, const scalar *b, size ldb, scalar *y) {
-        if (J < LANES) {
-            for (size p = 0; p < P; p++) for (size j = 0; j < J; j++) {
-                scalar sum = 0;
-                for (size k = 0; k < K; k++) sum = __builtin_fma(a[p*ap + k*ak], b[k*ldb + j], sum);
-                y[p*J + j] = sum;
-            }
-            return;
-        }
-        for (size j = 0, done = 0; done < J; j = done) {
-            size left = J - j;
-            const Tile *tiles = left >= 2*LANES ? wide : narrow;
-            if (left < LANES) j = J - LANES;
-            done = left >= 2*LANES ? j + 2*LANES : j + LANES;
-            for (size p = 0, rows; p < P; p += rows) {
-                rows = P - p > 8 && P - p < 16 ? (P - p + 1)/2 : P - p < 8 ? P - p : 8;
-                tiles[rows](K, a + p*ap, ap, ak, b + j, ldb, y + p*J + j, J);
-            }
-        }
+    /* out[q][k][lane] = b[k*bk + (q*width + lane)*bj], zero beyond J */
+    static void pack(scalar *out, size width, size J, size K, const scalar *b, size bk, size bj) {
+        for (size j = 0; j < J; j += width) for (size k = 0; k < K; k++) for (size l = 0; l < width; l++)
+            *out++ = j + l < J ? b[k*bk + (j + l)*bj] : 0;
     }
 
-    static scalar *transposed(const scalar *a, size n, size m) {
-        scalar *out = malloc((size_t)(n*m > 0 ? n*m : 1)*sizeof(scalar));
-        if (out) for (size i = 0; i < n; i++) for (size j = 0; j < m; j++) out[j*n + i] = a[i*m + j];
+    static scalar *packed(size J, size K, const scalar *b, size bk, size bj) {
+        scalar *out = malloc((size_t)((J + PANEL)*(K + 1))*sizeof(scalar));
+        if (out) pack(out, PANEL, J, K, b, bk, bj);
         return out;
     }
+
+    /* one tile at the edge of y, through room of full width */
+    static void edge(size rows, size K, const scalar *a, size ar, size ak, const scalar *b, scalar *y, size ldy, size columns, int add) {
+        scalar room[ROWS*PANEL] = {0};
+        if (add) for (size r = 0; r < rows; r++) memcpy(room + r*PANEL, y + r*ldy, (size_t)columns*sizeof(scalar));
+        tiles[rows](K, a, ar, ak, b, room, PANEL, add);
+        for (size r = 0; r < rows; r++) memcpy(y + r*ldy, room + r*PANEL, (size_t)columns*sizeof(scalar));
+    }
+
+    /* y (P, J) = x b for packed b (K, J): every row in the same way, whichever rows stand beside it */
+    static void product(size P, size J, size K, const scalar *x, const scalar *b, scalar *y) {
+        for (size j = 0; j < J; j += PANEL, b += K*PANEL) for (size p = 0, rows; p < P; p += rows) {
+            rows = P - p > ROWS && P - p < 2*ROWS ? (P - p + 1)/2 : P - p < ROWS ? P - p : ROWS;
+            if (J - j >= PANEL) tiles[rows](K, x + p*K, K, 1, b, y + p*J + j, J, 0);
+            else edge(rows, K, x + p*K, K, 1, b, y + p*J + j, J, J - j, 0);
+        }
+    }
+
+    /* y (P, J) = sum over k of a[k, :] b[k, :]', in blocks of k that fit the cache; says whether memory failed */
+    static int outer_sum(size P, size J, size K, const scalar *a, const scalar *b, scalar *y) {
+        scalar *left = malloc((size_t)((P + ROWS)*DEPTH)*sizeof(scalar)), *right = malloc((size_t)((J + PANEL)*DEPTH)*sizeof(scalar));
+        memset(y, 0, (size_t)(P*J)*sizeof(scalar));
+        int failed = !left || !right;
+        for (size k = 0, depth; !failed && k < K; k += depth) {
+            depth = K - k < DEPTH ? K - k : DEPTH;
+            pack(left, ROWS, P, depth, a + k*P, P, 1);
+            pack(right, PANEL, J, depth, b + k*J, J, 1);
+            for (size j = 0; j < J; j += PANEL) for (size p = 0; p < P; p += ROWS) {
+                const scalar *l = left + p*depth, *r = right + j*depth;
+                size rows = P - p < ROWS ? P - p : ROWS;
+                if (J - j >= PANEL) tiles[rows](depth, l, 1, ROWS, r, y + p*J + j, J, 1);
+                else edge(rows, depth, l, 1, ROWS, r, y + p*J + j, J, J - j, 1);
+            }
+        }
+        free(left);
+        free(right);
+        return failed;
+    }
     """
-    void product(long long, long long, long long, const real*, long long, long long, const real*, long long, real*) nogil
-    real* transposed(const real*, long long, long long) nogil
+    real* packed(long long, long long, const real*, long long, long long) nogil
+    void product(long long, long long, long long, const real*, const real*, real*) nogil
+    bint outer_sum(long long, long long, long long, const real*, const real*, real*) nogil
     void free(void*) nogil
 
-cdef void segment_0(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_0(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -163,12 +177,14 @@ cdef void segment_0(char** p, const long long* s, const long long* d, long long 
         for i0 in range(d_n):
             v0 = b_a19[r*d_n + (i0)]
             b_q_hb[(t - 1)*s_q_hb + r*d_n + (i0)] = v0
+    return failed
 
-cdef void segment_2(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_2(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -178,22 +194,26 @@ cdef void segment_2(char** p, const long long* s, const long long* d, long long 
     cdef array b_t21 = <array> p[23]
     cdef long long s_t21 = s[23]
     cdef real* w_q_Uf
-    w_q_Uf = transposed(b_q_Uf, d_n, d_m)
-    if ragged:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, d_m, 1, w_q_Uf, d_n, b_t21 + (t - 1)*s_t21)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, d_m, 1, w_q_Uf, d_n, b_t21 + (t - 1)*s_t21)
+    w_q_Uf = packed(d_n, d_m, b_q_Uf, 1, d_m)
+    failed = w_q_Uf == NULL
+    if not failed:
+        if ragged:
+            for t in range(t0, t1 + 1):
+                rows = active[t - 1]
+                product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, w_q_Uf, b_t21 + (t - 1)*s_t21)
+        else:
+            t = t0
+            rows = batch*(t1 - t0 + 1)
+            product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, w_q_Uf, b_t21 + (t - 1)*s_t21)
     free(w_q_Uf)
+    return failed
 
-cdef void segment_3(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_3(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -207,32 +227,32 @@ cdef void segment_3(char** p, const long long* s, const long long* d, long long 
     cdef long long s_t20 = s[22]
     cdef array b_t21 = <array> p[23]
     cdef long long s_t21 = s[23]
-    cdef real v0, v1, v2, v3
+    cdef real v0, v1, v2, v3, v4, v5, v6
     cdef real* w_q_Wf
     cdef long long i0
-    w_q_Wf = transposed(b_q_Wf, d_n, d_n)
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        product(rows, d_n, d_n, b_q_hf + (t - 1 - 1)*s_q_hf, d_n, 1, w_q_Wf, d_n, b_t20 + (t - 1)*s_t20)
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_t20[(t - 1)*s_t20 + r*d_n + (i0)]
-                v1 = b_t21[(t - 1)*s_t21 + r*d_n + (i0)]
-                v2 = b_q_bf[(i0)]
-                v3 = v0 + v1 + v2
-                b_q_z_hf[(t - 1)*s_q_z_hf + r*d_n + (i0)] = v3
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_q_z_hf[(t - 1)*s_q_z_hf + r*d_n + (i0)]
-                v1 = f_tanh(v0)
-                b_q_hf[(t - 1)*s_q_hf + r*d_n + (i0)] = v1
+    w_q_Wf = packed(d_n, d_n, b_q_Wf, 1, d_n)
+    failed = w_q_Wf == NULL
+    if not failed:
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1]
+            product(rows, d_n, d_n, b_q_hf + (t - 1 - 1)*s_q_hf, w_q_Wf, b_t20 + (t - 1)*s_t20)
+            for r in range(rows):
+                for i0 in range(d_n):
+                    v0 = b_t20[(t - 1)*s_t20 + r*d_n + (i0)]
+                    v1 = b_t21[(t - 1)*s_t21 + r*d_n + (i0)]
+                    v2 = b_q_bf[(i0)]
+                    v3 = v0 + v1 + v2
+                    v5 = f_tanh(v3)
+                    b_q_hf[(t - 1)*s_q_hf + r*d_n + (i0)] = v5
     free(w_q_Wf)
+    return failed
 
-cdef void segment_6(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_6(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -242,22 +262,26 @@ cdef void segment_6(char** p, const long long* s, const long long* d, long long 
     cdef array b_t23 = <array> p[25]
     cdef long long s_t23 = s[25]
     cdef real* w_q_Ub
-    w_q_Ub = transposed(b_q_Ub, d_n, d_m)
-    if ragged:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, d_m, 1, w_q_Ub, d_n, b_t23 + (t - 1)*s_t23)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, d_m, 1, w_q_Ub, d_n, b_t23 + (t - 1)*s_t23)
+    w_q_Ub = packed(d_n, d_m, b_q_Ub, 1, d_m)
+    failed = w_q_Ub == NULL
+    if not failed:
+        if ragged:
+            for t in range(t0, t1 + 1):
+                rows = active[t - 1]
+                product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, w_q_Ub, b_t23 + (t - 1)*s_t23)
+        else:
+            t = t0
+            rows = batch*(t1 - t0 + 1)
+            product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, w_q_Ub, b_t23 + (t - 1)*s_t23)
     free(w_q_Ub)
+    return failed
 
-cdef void segment_7(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_7(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -271,32 +295,32 @@ cdef void segment_7(char** p, const long long* s, const long long* d, long long 
     cdef long long s_t22 = s[24]
     cdef array b_t23 = <array> p[25]
     cdef long long s_t23 = s[25]
-    cdef real v0, v1, v2, v3
+    cdef real v0, v1, v2, v3, v4, v5, v6
     cdef real* w_q_Wb
     cdef long long i0
-    w_q_Wb = transposed(b_q_Wb, d_n, d_n)
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1]
-        product(rows, d_n, d_n, b_q_hb + (t - 1 + 1)*s_q_hb, d_n, 1, w_q_Wb, d_n, b_t22 + (t - 1)*s_t22)
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_t22[(t - 1)*s_t22 + r*d_n + (i0)]
-                v1 = b_t23[(t - 1)*s_t23 + r*d_n + (i0)]
-                v2 = b_q_bb[(i0)]
-                v3 = v0 + v1 + v2
-                b_q_z_hb[(t - 1)*s_q_z_hb + r*d_n + (i0)] = v3
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_q_z_hb[(t - 1)*s_q_z_hb + r*d_n + (i0)]
-                v1 = f_tanh(v0)
-                b_q_hb[(t - 1)*s_q_hb + r*d_n + (i0)] = v1
+    w_q_Wb = packed(d_n, d_n, b_q_Wb, 1, d_n)
+    failed = w_q_Wb == NULL
+    if not failed:
+        for t in range(t1, t0 - 1, -1):
+            rows = active[t - 1]
+            product(rows, d_n, d_n, b_q_hb + (t - 1 + 1)*s_q_hb, w_q_Wb, b_t22 + (t - 1)*s_t22)
+            for r in range(rows):
+                for i0 in range(d_n):
+                    v0 = b_t22[(t - 1)*s_t22 + r*d_n + (i0)]
+                    v1 = b_t23[(t - 1)*s_t23 + r*d_n + (i0)]
+                    v2 = b_q_bb[(i0)]
+                    v3 = v0 + v1 + v2
+                    v5 = f_tanh(v3)
+                    b_q_hb[(t - 1)*s_q_hb + r*d_n + (i0)] = v5
     free(w_q_Wb)
+    return failed
 
-cdef void segment_10(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_10(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -326,95 +350,99 @@ cdef void segment_10(char** p, const long long* s, const long long* d, long long
     cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9, v10
     cdef real* w_q_V
     cdef long long i0
-    w_q_V = transposed(b_q_V, d_k, 2*d_n)
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(2*d_n):
-                v0 = b_q_hf[(t - 1)*s_q_hf + r*d_n + (i0)] if i0 >= 0 and i0 < d_n else 0
-                v1 = b_q_hb[(t - 1)*s_q_hb + r*d_n + (i0 + -1*d_n)] if i0 >= d_n and i0 < 2*d_n else 0
-                v2 = v0 + v1
-                b_t25[(t - 1)*s_t25 + r*2*d_n + (i0)] = v2
-    if ragged:
+    w_q_V = packed(d_k, 2*d_n, b_q_V, 1, 2*d_n)
+    failed = w_q_V == NULL
+    if not failed:
         for t in range(t0, t1 + 1):
             rows = active[t - 1]
-            product(rows, d_k, 2*d_n, b_t25 + (t - 1)*s_t25, 2*d_n, 1, w_q_V, d_k, b_t24 + (t - 1)*s_t24)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows, d_k, 2*d_n, b_t25 + (t - 1)*s_t25, 2*d_n, 1, w_q_V, d_k, b_t24 + (t - 1)*s_t24)
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_k):
-                v0 = b_t24[(t - 1)*s_t24 + r*d_k + (i0)]
-                v1 = b_q_c[(i0)]
-                v2 = v0 + v1
-                b_q_z_y[(t - 1)*s_q_z_y + r*d_k + (i0)] = v2
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            acc = -INFINITY
-            for i0 in range(d_k):
-                v0 = b_q_z_y[(t - 1)*s_q_z_y + r*d_k + (i0)]
-                acc = v0 if v0 > acc or v0 != v0 else acc
-            b_t26[(t - 1)*s_t26 + r] = acc
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            acc = 0
-            for i0 in range(d_k):
-                v0 = b_q_z_y[(t - 1)*s_q_z_y + r*d_k + (i0)]
-                v1 = b_t26[(t - 1)*s_t26 + r]
-                v2 = -v1
-                v3 = v0 + v2
-                v4 = f_exp(v3)
-                acc = acc + v4
-            b_t27[(t - 1)*s_t27 + r] = acc
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_k):
-                v0 = b_q_z_y[(t - 1)*s_q_z_y + r*d_k + (i0)]
-                v1 = b_t26[(t - 1)*s_t26 + r]
-                v2 = -v1
-                v3 = v0 + v2
-                v4 = f_exp(v3)
-                v5 = b_t27[(t - 1)*s_t27 + r]
-                v6 = v4/v5
-                b_q_y[(t - 1)*s_q_y + r*d_k + (i0)] = v6
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            acc = 0
-            for i0 in range(d_k):
-                v0 = b_q_d[(t - 1)*s_q_d + r*d_k + (i0)]
-                v1 = b_q_z_y[(t - 1)*s_q_z_y + r*d_k + (i0)]
-                v2 = b_t26[(t - 1)*s_t26 + r]
-                v3 = -v2
-                v4 = v1 + v3
-                v5 = b_t27[(t - 1)*s_t27 + r]
-                v6 = f_log(v5)
-                v7 = -v6
-                v8 = v4 + v7
-                v9 = v0*v8
-                v10 = -v9
-                acc = acc + v10
-            b_q_e[(t - 1)*s_q_e + r] = acc
-    for r in range(1):
-        b_q_E[r] = 0
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            v0 = b_q_e[(t - 1)*s_q_e + r]
-            b_q_E[0] = b_q_E[0] + v0
+            for r in range(rows):
+                for i0 in range(2*d_n):
+                    v0 = b_q_hf[(t - 1)*s_q_hf + r*d_n + (i0)] if i0 >= 0 and i0 < d_n else 0
+                    v1 = b_q_hb[(t - 1)*s_q_hb + r*d_n + (i0 + -1*d_n)] if i0 >= d_n and i0 < 2*d_n else 0
+                    v2 = v0 + v1
+                    b_t25[(t - 1)*s_t25 + r*2*d_n + (i0)] = v2
+        if ragged:
+            for t in range(t0, t1 + 1):
+                rows = active[t - 1]
+                product(rows, d_k, 2*d_n, b_t25 + (t - 1)*s_t25, w_q_V, b_t24 + (t - 1)*s_t24)
+        else:
+            t = t0
+            rows = batch*(t1 - t0 + 1)
+            product(rows, d_k, 2*d_n, b_t25 + (t - 1)*s_t25, w_q_V, b_t24 + (t - 1)*s_t24)
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1]
+            for r in range(rows):
+                for i0 in range(d_k):
+                    v0 = b_t24[(t - 1)*s_t24 + r*d_k + (i0)]
+                    v1 = b_q_c[(i0)]
+                    v2 = v0 + v1
+                    b_q_z_y[(t - 1)*s_q_z_y + r*d_k + (i0)] = v2
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1]
+            for r in range(rows):
+                acc = -INFINITY
+                for i0 in range(d_k):
+                    v0 = b_q_z_y[(t - 1)*s_q_z_y + r*d_k + (i0)]
+                    acc = v0 if v0 > acc or v0 != v0 else acc
+                b_t26[(t - 1)*s_t26 + r] = acc
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1]
+            for r in range(rows):
+                acc = 0
+                for i0 in range(d_k):
+                    v0 = b_q_z_y[(t - 1)*s_q_z_y + r*d_k + (i0)]
+                    v1 = b_t26[(t - 1)*s_t26 + r]
+                    v2 = -v1
+                    v3 = v0 + v2
+                    v4 = f_exp(v3)
+                    acc = acc + v4
+                b_t27[(t - 1)*s_t27 + r] = acc
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1]
+            for r in range(rows):
+                for i0 in range(d_k):
+                    v0 = b_q_z_y[(t - 1)*s_q_z_y + r*d_k + (i0)]
+                    v1 = b_t26[(t - 1)*s_t26 + r]
+                    v2 = -v1
+                    v3 = v0 + v2
+                    v4 = f_exp(v3)
+                    v5 = b_t27[(t - 1)*s_t27 + r]
+                    v6 = v4/v5
+                    b_q_y[(t - 1)*s_q_y + r*d_k + (i0)] = v6
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1]
+            for r in range(rows):
+                acc = 0
+                for i0 in range(d_k):
+                    v0 = b_q_d[(t - 1)*s_q_d + r*d_k + (i0)]
+                    v1 = b_q_z_y[(t - 1)*s_q_z_y + r*d_k + (i0)]
+                    v2 = b_t26[(t - 1)*s_t26 + r]
+                    v3 = -v2
+                    v4 = v1 + v3
+                    v5 = b_t27[(t - 1)*s_t27 + r]
+                    v6 = f_log(v5)
+                    v7 = -v6
+                    v8 = v4 + v7
+                    v9 = v0*v8
+                    v10 = -v9
+                    acc = acc + v10
+                b_q_e[(t - 1)*s_q_e + r] = acc
+        for r in range(1):
+            b_q_E[r] = 0
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1]
+            for r in range(rows):
+                v0 = b_q_e[(t - 1)*s_q_e + r]
+                b_q_E[0] = b_q_E[0] + v0
     free(w_q_V)
+    return failed
 
-cdef void segment_18(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_18(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -429,41 +457,48 @@ cdef void segment_18(char** p, const long long* s, const long long* d, long long
     cdef long long s_t47 = s[49]
     cdef array b_t48 = <array> p[50]
     cdef long long s_t48 = s[50]
-    cdef real v0, v1, v2, v3, v4, v5
+    cdef real v0, v1, v2, v3, v4, v5, v6
+    cdef real* wt_q_V
     cdef long long i0
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            acc = 0
-            for i0 in range(d_k):
-                v0 = b_q_d[(t - 1)*s_q_d + r*d_k + (i0)]
-                acc = acc + v0
-            b_t47[(t - 1)*s_t47 + r] = acc
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_k):
-                v0 = b_q_y[(t - 1)*s_q_y + r*d_k + (i0)]
-                v1 = b_t47[(t - 1)*s_t47 + r]
-                v2 = v0*v1
-                v3 = b_q_d[(t - 1)*s_q_d + r*d_k + (i0)]
-                v4 = -v3
-                v5 = v2 + v4
-                b_g_s_y[(t - 1)*s_g_s_y + r*d_k + (i0)] = v5
-    if ragged:
+    wt_q_V = packed(2*d_n, d_k, b_q_V, 2*d_n, 1)
+    failed = wt_q_V == NULL
+    if not failed:
         for t in range(t0, t1 + 1):
             rows = active[t - 1]
-            product(rows, 2*d_n, d_k, b_g_s_y + (t - 1)*s_g_s_y, d_k, 1, b_q_V, 2*d_n, b_t48 + (t - 1)*s_t48)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows, 2*d_n, d_k, b_g_s_y + (t - 1)*s_g_s_y, d_k, 1, b_q_V, 2*d_n, b_t48 + (t - 1)*s_t48)
+            for r in range(rows):
+                acc = 0
+                for i0 in range(d_k):
+                    v0 = b_q_d[(t - 1)*s_q_d + r*d_k + (i0)]
+                    acc = acc + v0
+                b_t47[(t - 1)*s_t47 + r] = acc
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1]
+            for r in range(rows):
+                for i0 in range(d_k):
+                    v0 = b_q_y[(t - 1)*s_q_y + r*d_k + (i0)]
+                    v1 = b_t47[(t - 1)*s_t47 + r]
+                    v2 = v0*v1
+                    v3 = b_q_d[(t - 1)*s_q_d + r*d_k + (i0)]
+                    v4 = -v3
+                    v5 = v2 + v4
+                    b_g_s_y[(t - 1)*s_g_s_y + r*d_k + (i0)] = v5
+        if ragged:
+            for t in range(t0, t1 + 1):
+                rows = active[t - 1]
+                product(rows, 2*d_n, d_k, b_g_s_y + (t - 1)*s_g_s_y, wt_q_V, b_t48 + (t - 1)*s_t48)
+        else:
+            t = t0
+            rows = batch*(t1 - t0 + 1)
+            product(rows, 2*d_n, d_k, b_g_s_y + (t - 1)*s_g_s_y, wt_q_V, b_t48 + (t - 1)*s_t48)
+    free(wt_q_V)
+    return failed
 
-cdef void segment_21(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_21(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -476,12 +511,14 @@ cdef void segment_21(char** p, const long long* s, const long long* d, long long
         t = 0
         for i0 in range(d_n):
             b_g_hb_ahead[(t - 1)*s_g_hb_ahead + r*d_n + (i0)] = <real>0.0
+    return failed
 
-cdef void segment_22(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_22(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -496,32 +533,35 @@ cdef void segment_22(char** p, const long long* s, const long long* d, long long
     cdef long long s_g_s_hb = s[33]
     cdef array b_t48 = <array> p[50]
     cdef long long s_t48 = s[50]
-    cdef real v0, v1, v2, v3, v4, v5
+    cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9
+    cdef real* wt_q_Wb
     cdef long long i0
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_t48[(t - 1)*s_t48 + r*2*d_n + (i0 + d_n)]
-                v1 = b_g_hb_ahead[(t - 1 - 1)*s_g_hb_ahead + r*d_n + (i0)]
-                v2 = v0 + v1
-                b_g_hb_bar[(t - 1)*s_g_hb_bar + r*d_n + (i0)] = v2
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_q_hb[(t - 1)*s_q_hb + r*d_n + (i0)]
-                v1 = v0*v0
-                v2 = -v1
-                v3 = <real>1.0 + v2
-                v4 = b_g_hb_bar[(t - 1)*s_g_hb_bar + r*d_n + (i0)]
-                v5 = v3*v4
-                b_g_s_hb[(t - 1)*s_g_s_hb + r*d_n + (i0)] = v5
-        product(rows, d_n, d_n, b_g_s_hb + (t - 1)*s_g_s_hb, d_n, 1, b_q_Wb, d_n, b_g_hb_ahead + (t - 1)*s_g_hb_ahead)
+    wt_q_Wb = packed(d_n, d_n, b_q_Wb, d_n, 1)
+    failed = wt_q_Wb == NULL
+    if not failed:
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1]
+            for r in range(rows):
+                for i0 in range(d_n):
+                    v0 = b_t48[(t - 1)*s_t48 + r*2*d_n + (i0 + d_n)]
+                    v1 = b_g_hb_ahead[(t - 1 - 1)*s_g_hb_ahead + r*d_n + (i0)]
+                    v2 = v0 + v1
+                    v4 = b_q_hb[(t - 1)*s_q_hb + r*d_n + (i0)]
+                    v5 = v4*v4
+                    v6 = -v5
+                    v7 = <real>1.0 + v6
+                    v8 = v7*v2
+                    b_g_s_hb[(t - 1)*s_g_s_hb + r*d_n + (i0)] = v8
+            product(rows, d_n, d_n, b_g_s_hb + (t - 1)*s_g_s_hb, wt_q_Wb, b_g_hb_ahead + (t - 1)*s_g_hb_ahead)
+    free(wt_q_Wb)
+    return failed
 
-cdef void segment_25(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_25(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -534,12 +574,14 @@ cdef void segment_25(char** p, const long long* s, const long long* d, long long
         t = lengths[r] + 1
         for i0 in range(d_n):
             b_g_hf_back[(t - 1)*s_g_hf_back + r*d_n + (i0)] = <real>0.0
+    return failed
 
-cdef void segment_26(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_26(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -554,32 +596,35 @@ cdef void segment_26(char** p, const long long* s, const long long* d, long long
     cdef long long s_g_s_hf = s[36]
     cdef array b_t48 = <array> p[50]
     cdef long long s_t48 = s[50]
-    cdef real v0, v1, v2, v3, v4, v5
+    cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9
+    cdef real* wt_q_Wf
     cdef long long i0
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_t48[(t - 1)*s_t48 + r*2*d_n + (i0)]
-                v1 = b_g_hf_back[(t - 1 + 1)*s_g_hf_back + r*d_n + (i0)]
-                v2 = v0 + v1
-                b_g_hf_bar[(t - 1)*s_g_hf_bar + r*d_n + (i0)] = v2
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_q_hf[(t - 1)*s_q_hf + r*d_n + (i0)]
-                v1 = v0*v0
-                v2 = -v1
-                v3 = <real>1.0 + v2
-                v4 = b_g_hf_bar[(t - 1)*s_g_hf_bar + r*d_n + (i0)]
-                v5 = v3*v4
-                b_g_s_hf[(t - 1)*s_g_s_hf + r*d_n + (i0)] = v5
-        product(rows, d_n, d_n, b_g_s_hf + (t - 1)*s_g_s_hf, d_n, 1, b_q_Wf, d_n, b_g_hf_back + (t - 1)*s_g_hf_back)
+    wt_q_Wf = packed(d_n, d_n, b_q_Wf, d_n, 1)
+    failed = wt_q_Wf == NULL
+    if not failed:
+        for t in range(t1, t0 - 1, -1):
+            rows = active[t - 1]
+            for r in range(rows):
+                for i0 in range(d_n):
+                    v0 = b_t48[(t - 1)*s_t48 + r*2*d_n + (i0)]
+                    v1 = b_g_hf_back[(t - 1 + 1)*s_g_hf_back + r*d_n + (i0)]
+                    v2 = v0 + v1
+                    v4 = b_q_hf[(t - 1)*s_q_hf + r*d_n + (i0)]
+                    v5 = v4*v4
+                    v6 = -v5
+                    v7 = <real>1.0 + v6
+                    v8 = v7*v2
+                    b_g_s_hf[(t - 1)*s_g_s_hf + r*d_n + (i0)] = v8
+            product(rows, d_n, d_n, b_g_s_hf + (t - 1)*s_g_s_hf, wt_q_Wf, b_g_hf_back + (t - 1)*s_g_hf_back)
+    free(wt_q_Wf)
+    return failed
 
-cdef void segment_29(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_29(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -608,9 +653,9 @@ cdef void segment_29(char** p, const long long* s, const long long* d, long long
     cdef real v0
     cdef long long i0
     t = t0
-    product(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_hf + (t - 1)*s_g_s_hf, 1, d_n, b_q_hf + (t - 1 - 1)*s_q_hf, d_n, b_g_Wf_bar)
+    failed = outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_hf + (t - 1)*s_g_s_hf, b_q_hf + (t - 1 - 1)*s_q_hf, b_g_Wf_bar) or failed
     t = t0
-    product(d_n, d_m, batch*(t1 - t0 + 1), b_g_s_hf + (t - 1)*s_g_s_hf, 1, d_n, b_q_x + (t - 1)*s_q_x, d_m, b_g_Uf_bar)
+    failed = outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_g_s_hf + (t - 1)*s_g_s_hf, b_q_x + (t - 1)*s_q_x, b_g_Uf_bar) or failed
     for r in range(d_n):
         b_g_bf_bar[r] = 0
     for t in range(t0, t1 + 1):
@@ -620,9 +665,9 @@ cdef void segment_29(char** p, const long long* s, const long long* d, long long
                 v0 = b_g_s_hf[(t - 1)*s_g_s_hf + r*d_n + (i0)]
                 b_g_bf_bar[(i0)] = b_g_bf_bar[(i0)] + v0
     t = t0
-    product(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_hb + (t - 1)*s_g_s_hb, 1, d_n, b_q_hb + (t - 1 + 1)*s_q_hb, d_n, b_g_Wb_bar)
+    failed = outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_hb + (t - 1)*s_g_s_hb, b_q_hb + (t - 1 + 1)*s_q_hb, b_g_Wb_bar) or failed
     t = t0
-    product(d_n, d_m, batch*(t1 - t0 + 1), b_g_s_hb + (t - 1)*s_g_s_hb, 1, d_n, b_q_x + (t - 1)*s_q_x, d_m, b_g_Ub_bar)
+    failed = outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_g_s_hb + (t - 1)*s_g_s_hb, b_q_x + (t - 1)*s_q_x, b_g_Ub_bar) or failed
     for r in range(d_n):
         b_g_bb_bar[r] = 0
     for t in range(t0, t1 + 1):
@@ -632,7 +677,7 @@ cdef void segment_29(char** p, const long long* s, const long long* d, long long
                 v0 = b_g_s_hb[(t - 1)*s_g_s_hb + r*d_n + (i0)]
                 b_g_bb_bar[(i0)] = b_g_bb_bar[(i0)] + v0
     t = t0
-    product(d_k, 2*d_n, batch*(t1 - t0 + 1), b_g_s_y + (t - 1)*s_g_s_y, 1, d_k, b_t25 + (t - 1)*s_t25, 2*d_n, b_g_V_bar)
+    failed = outer_sum(d_k, 2*d_n, batch*(t1 - t0 + 1), b_g_s_y + (t - 1)*s_g_s_y, b_t25 + (t - 1)*s_t25, b_g_V_bar) or failed
     for r in range(d_k):
         b_g_c_bar[r] = 0
     for t in range(t0, t1 + 1):
@@ -641,12 +686,14 @@ cdef void segment_29(char** p, const long long* s, const long long* d, long long
             for i0 in range(d_k):
                 v0 = b_g_s_y[(t - 1)*s_g_s_y + r*d_k + (i0)]
                 b_g_c_bar[(i0)] = b_g_c_bar[(i0)] + v0
+    return failed
 
-cdef void segment_37(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_37(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -664,12 +711,14 @@ cdef void segment_37(char** p, const long long* s, const long long* d, long long
     for r in range(batch):
         for c in range(d_n):
             b_g_hb_final_bar[r*d_n + c] = b_g_hb_ahead[(lengths[r] + 0 - 1)*s_g_hb_ahead + r*d_n + c]
+    return failed
 
-cdef void segment_39(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_39(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -693,52 +742,62 @@ cdef void segment_39(char** p, const long long* s, const long long* d, long long
     cdef long long s_t49 = s[51]
     cdef array b_t50 = <array> p[52]
     cdef long long s_t50 = s[52]
-    cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8
+    cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9
+    cdef real* wt_q_Uf
+    cdef real* wt_q_Ub
     cdef long long i0
-    if ragged:
+    wt_q_Uf = packed(d_m, d_n, b_q_Uf, d_m, 1)
+    wt_q_Ub = packed(d_m, d_n, b_q_Ub, d_m, 1)
+    failed = wt_q_Uf == NULL or wt_q_Ub == NULL
+    if not failed:
+        if ragged:
+            for t in range(t0, t1 + 1):
+                rows = active[t - 1]
+                product(rows, d_m, d_n, b_g_s_hf + (t - 1)*s_g_s_hf, wt_q_Uf, b_t49 + (t - 1)*s_t49)
+        else:
+            t = t0
+            rows = batch*(t1 - t0 + 1)
+            product(rows, d_m, d_n, b_g_s_hf + (t - 1)*s_g_s_hf, wt_q_Uf, b_t49 + (t - 1)*s_t49)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                rows = active[t - 1]
+                product(rows, d_m, d_n, b_g_s_hb + (t - 1)*s_g_s_hb, wt_q_Ub, b_t50 + (t - 1)*s_t50)
+        else:
+            t = t0
+            rows = batch*(t1 - t0 + 1)
+            product(rows, d_m, d_n, b_g_s_hb + (t - 1)*s_g_s_hb, wt_q_Ub, b_t50 + (t - 1)*s_t50)
         for t in range(t0, t1 + 1):
             rows = active[t - 1]
-            product(rows, d_m, d_n, b_g_s_hf + (t - 1)*s_g_s_hf, d_n, 1, b_q_Uf, d_m, b_t49 + (t - 1)*s_t49)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows, d_m, d_n, b_g_s_hf + (t - 1)*s_g_s_hf, d_n, 1, b_q_Uf, d_m, b_t49 + (t - 1)*s_t49)
-    if ragged:
+            for r in range(rows):
+                for i0 in range(d_m):
+                    v0 = b_t49[(t - 1)*s_t49 + r*d_m + (i0)]
+                    v1 = b_t50[(t - 1)*s_t50 + r*d_m + (i0)]
+                    v2 = v0 + v1
+                    b_g_x_bar[(t - 1)*s_g_x_bar + r*d_m + (i0)] = v2
         for t in range(t0, t1 + 1):
             rows = active[t - 1]
-            product(rows, d_m, d_n, b_g_s_hb + (t - 1)*s_g_s_hb, d_n, 1, b_q_Ub, d_m, b_t50 + (t - 1)*s_t50)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows, d_m, d_n, b_g_s_hb + (t - 1)*s_g_s_hb, d_n, 1, b_q_Ub, d_m, b_t50 + (t - 1)*s_t50)
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_m):
-                v0 = b_t49[(t - 1)*s_t49 + r*d_m + (i0)]
-                v1 = b_t50[(t - 1)*s_t50 + r*d_m + (i0)]
-                v2 = v0 + v1
-                b_g_x_bar[(t - 1)*s_g_x_bar + r*d_m + (i0)] = v2
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_k):
-                v0 = b_q_z_y[(t - 1)*s_q_z_y + r*d_k + (i0)]
-                v1 = b_t26[(t - 1)*s_t26 + r]
-                v2 = -v1
-                v3 = v0 + v2
-                v4 = b_t27[(t - 1)*s_t27 + r]
-                v5 = f_log(v4)
-                v6 = -v5
-                v7 = v3 + v6
-                v8 = -v7
-                b_g_d_bar[(t - 1)*s_g_d_bar + r*d_k + (i0)] = v8
+            for r in range(rows):
+                for i0 in range(d_k):
+                    v0 = b_q_z_y[(t - 1)*s_q_z_y + r*d_k + (i0)]
+                    v1 = b_t26[(t - 1)*s_t26 + r]
+                    v2 = -v1
+                    v3 = v0 + v2
+                    v4 = b_t27[(t - 1)*s_t27 + r]
+                    v5 = f_log(v4)
+                    v6 = -v5
+                    v7 = v3 + v6
+                    v8 = -v7
+                    b_g_d_bar[(t - 1)*s_g_d_bar + r*d_k + (i0)] = v8
+    free(wt_q_Uf)
+    free(wt_q_Ub)
+    return failed
 
-cdef void segment_43(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_43(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -755,49 +814,56 @@ cdef void segment_43(char** p, const long long* s, const long long* d, long long
     cdef long long s_t74 = s[76]
     cdef array b_t75 = <array> p[77]
     cdef long long s_t75 = s[77]
-    cdef real v0, v1, v2, v3, v4, v5
+    cdef real v0, v1, v2, v3, v4, v5, v6
+    cdef real* wt_q_V
     cdef long long i0
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_k):
-                v0 = b_p_y_seed[(t - 1)*s_p_y_seed + r*d_k + (i0)]
-                b_p_y_bar[(t - 1)*s_p_y_bar + r*d_k + (i0)] = v0
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            acc = 0
-            for i0 in range(d_k):
-                v0 = b_q_y[(t - 1)*s_q_y + r*d_k + (i0)]
-                v1 = b_p_y_bar[(t - 1)*s_p_y_bar + r*d_k + (i0)]
-                v2 = v0*v1
-                acc = acc + v2
-            b_t74[(t - 1)*s_t74 + r] = acc
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_k):
-                v0 = b_q_y[(t - 1)*s_q_y + r*d_k + (i0)]
-                v1 = b_p_y_bar[(t - 1)*s_p_y_bar + r*d_k + (i0)]
-                v2 = b_t74[(t - 1)*s_t74 + r]
-                v3 = -v2
-                v4 = v1 + v3
-                v5 = v0*v4
-                b_p_s_y[(t - 1)*s_p_s_y + r*d_k + (i0)] = v5
-    if ragged:
+    wt_q_V = packed(2*d_n, d_k, b_q_V, 2*d_n, 1)
+    failed = wt_q_V == NULL
+    if not failed:
         for t in range(t0, t1 + 1):
             rows = active[t - 1]
-            product(rows, 2*d_n, d_k, b_p_s_y + (t - 1)*s_p_s_y, d_k, 1, b_q_V, 2*d_n, b_t75 + (t - 1)*s_t75)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows, 2*d_n, d_k, b_p_s_y + (t - 1)*s_p_s_y, d_k, 1, b_q_V, 2*d_n, b_t75 + (t - 1)*s_t75)
+            for r in range(rows):
+                for i0 in range(d_k):
+                    v0 = b_p_y_seed[(t - 1)*s_p_y_seed + r*d_k + (i0)]
+                    b_p_y_bar[(t - 1)*s_p_y_bar + r*d_k + (i0)] = v0
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1]
+            for r in range(rows):
+                acc = 0
+                for i0 in range(d_k):
+                    v0 = b_q_y[(t - 1)*s_q_y + r*d_k + (i0)]
+                    v1 = b_p_y_bar[(t - 1)*s_p_y_bar + r*d_k + (i0)]
+                    v2 = v0*v1
+                    acc = acc + v2
+                b_t74[(t - 1)*s_t74 + r] = acc
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1]
+            for r in range(rows):
+                for i0 in range(d_k):
+                    v0 = b_q_y[(t - 1)*s_q_y + r*d_k + (i0)]
+                    v1 = b_p_y_bar[(t - 1)*s_p_y_bar + r*d_k + (i0)]
+                    v2 = b_t74[(t - 1)*s_t74 + r]
+                    v3 = -v2
+                    v4 = v1 + v3
+                    v5 = v0*v4
+                    b_p_s_y[(t - 1)*s_p_s_y + r*d_k + (i0)] = v5
+        if ragged:
+            for t in range(t0, t1 + 1):
+                rows = active[t - 1]
+                product(rows, 2*d_n, d_k, b_p_s_y + (t - 1)*s_p_s_y, wt_q_V, b_t75 + (t - 1)*s_t75)
+        else:
+            t = t0
+            rows = batch*(t1 - t0 + 1)
+            product(rows, 2*d_n, d_k, b_p_s_y + (t - 1)*s_p_s_y, wt_q_V, b_t75 + (t - 1)*s_t75)
+    free(wt_q_V)
+    return failed
 
-cdef void segment_47(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_47(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -810,12 +876,14 @@ cdef void segment_47(char** p, const long long* s, const long long* d, long long
         t = 0
         for i0 in range(d_n):
             b_p_hb_ahead[(t - 1)*s_p_hb_ahead + r*d_n + (i0)] = <real>0.0
+    return failed
 
-cdef void segment_48(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_48(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -832,33 +900,36 @@ cdef void segment_48(char** p, const long long* s, const long long* d, long long
     cdef long long s_p_s_hb = s[60]
     cdef array b_t75 = <array> p[77]
     cdef long long s_t75 = s[77]
-    cdef real v0, v1, v2, v3, v4, v5
+    cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9, v10
+    cdef real* wt_q_Wb
     cdef long long i0
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_t75[(t - 1)*s_t75 + r*2*d_n + (i0 + d_n)]
-                v1 = b_p_hb_seed[(t - 1)*s_p_hb_seed + r*d_n + (i0)]
-                v2 = b_p_hb_ahead[(t - 1 - 1)*s_p_hb_ahead + r*d_n + (i0)]
-                v3 = v0 + v1 + v2
-                b_p_hb_bar[(t - 1)*s_p_hb_bar + r*d_n + (i0)] = v3
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_q_hb[(t - 1)*s_q_hb + r*d_n + (i0)]
-                v1 = v0*v0
-                v2 = -v1
-                v3 = <real>1.0 + v2
-                v4 = b_p_hb_bar[(t - 1)*s_p_hb_bar + r*d_n + (i0)]
-                v5 = v3*v4
-                b_p_s_hb[(t - 1)*s_p_s_hb + r*d_n + (i0)] = v5
-        product(rows, d_n, d_n, b_p_s_hb + (t - 1)*s_p_s_hb, d_n, 1, b_q_Wb, d_n, b_p_hb_ahead + (t - 1)*s_p_hb_ahead)
+    wt_q_Wb = packed(d_n, d_n, b_q_Wb, d_n, 1)
+    failed = wt_q_Wb == NULL
+    if not failed:
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1]
+            for r in range(rows):
+                for i0 in range(d_n):
+                    v0 = b_t75[(t - 1)*s_t75 + r*2*d_n + (i0 + d_n)]
+                    v1 = b_p_hb_seed[(t - 1)*s_p_hb_seed + r*d_n + (i0)]
+                    v2 = b_p_hb_ahead[(t - 1 - 1)*s_p_hb_ahead + r*d_n + (i0)]
+                    v3 = v0 + v1 + v2
+                    v5 = b_q_hb[(t - 1)*s_q_hb + r*d_n + (i0)]
+                    v6 = v5*v5
+                    v7 = -v6
+                    v8 = <real>1.0 + v7
+                    v9 = v8*v3
+                    b_p_s_hb[(t - 1)*s_p_s_hb + r*d_n + (i0)] = v9
+            product(rows, d_n, d_n, b_p_s_hb + (t - 1)*s_p_s_hb, wt_q_Wb, b_p_hb_ahead + (t - 1)*s_p_hb_ahead)
+    free(wt_q_Wb)
+    return failed
 
-cdef void segment_51(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_51(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -871,12 +942,14 @@ cdef void segment_51(char** p, const long long* s, const long long* d, long long
         t = lengths[r] + 1
         for i0 in range(d_n):
             b_p_hf_back[(t - 1)*s_p_hf_back + r*d_n + (i0)] = <real>0.0
+    return failed
 
-cdef void segment_52(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_52(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -893,33 +966,36 @@ cdef void segment_52(char** p, const long long* s, const long long* d, long long
     cdef long long s_p_s_hf = s[63]
     cdef array b_t75 = <array> p[77]
     cdef long long s_t75 = s[77]
-    cdef real v0, v1, v2, v3, v4, v5
+    cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9, v10
+    cdef real* wt_q_Wf
     cdef long long i0
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_t75[(t - 1)*s_t75 + r*2*d_n + (i0)]
-                v1 = b_p_hf_seed[(t - 1)*s_p_hf_seed + r*d_n + (i0)]
-                v2 = b_p_hf_back[(t - 1 + 1)*s_p_hf_back + r*d_n + (i0)]
-                v3 = v0 + v1 + v2
-                b_p_hf_bar[(t - 1)*s_p_hf_bar + r*d_n + (i0)] = v3
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_q_hf[(t - 1)*s_q_hf + r*d_n + (i0)]
-                v1 = v0*v0
-                v2 = -v1
-                v3 = <real>1.0 + v2
-                v4 = b_p_hf_bar[(t - 1)*s_p_hf_bar + r*d_n + (i0)]
-                v5 = v3*v4
-                b_p_s_hf[(t - 1)*s_p_s_hf + r*d_n + (i0)] = v5
-        product(rows, d_n, d_n, b_p_s_hf + (t - 1)*s_p_s_hf, d_n, 1, b_q_Wf, d_n, b_p_hf_back + (t - 1)*s_p_hf_back)
+    wt_q_Wf = packed(d_n, d_n, b_q_Wf, d_n, 1)
+    failed = wt_q_Wf == NULL
+    if not failed:
+        for t in range(t1, t0 - 1, -1):
+            rows = active[t - 1]
+            for r in range(rows):
+                for i0 in range(d_n):
+                    v0 = b_t75[(t - 1)*s_t75 + r*2*d_n + (i0)]
+                    v1 = b_p_hf_seed[(t - 1)*s_p_hf_seed + r*d_n + (i0)]
+                    v2 = b_p_hf_back[(t - 1 + 1)*s_p_hf_back + r*d_n + (i0)]
+                    v3 = v0 + v1 + v2
+                    v5 = b_q_hf[(t - 1)*s_q_hf + r*d_n + (i0)]
+                    v6 = v5*v5
+                    v7 = -v6
+                    v8 = <real>1.0 + v7
+                    v9 = v8*v3
+                    b_p_s_hf[(t - 1)*s_p_s_hf + r*d_n + (i0)] = v9
+            product(rows, d_n, d_n, b_p_s_hf + (t - 1)*s_p_s_hf, wt_q_Wf, b_p_hf_back + (t - 1)*s_p_hf_back)
+    free(wt_q_Wf)
+    return failed
 
-cdef void segment_55(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_55(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -948,9 +1024,9 @@ cdef void segment_55(char** p, const long long* s, const long long* d, long long
     cdef real v0
     cdef long long i0
     t = t0
-    product(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_hf + (t - 1)*s_p_s_hf, 1, d_n, b_q_hf + (t - 1 - 1)*s_q_hf, d_n, b_p_Wf_bar)
+    failed = outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_hf + (t - 1)*s_p_s_hf, b_q_hf + (t - 1 - 1)*s_q_hf, b_p_Wf_bar) or failed
     t = t0
-    product(d_n, d_m, batch*(t1 - t0 + 1), b_p_s_hf + (t - 1)*s_p_s_hf, 1, d_n, b_q_x + (t - 1)*s_q_x, d_m, b_p_Uf_bar)
+    failed = outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_p_s_hf + (t - 1)*s_p_s_hf, b_q_x + (t - 1)*s_q_x, b_p_Uf_bar) or failed
     for r in range(d_n):
         b_p_bf_bar[r] = 0
     for t in range(t0, t1 + 1):
@@ -960,9 +1036,9 @@ cdef void segment_55(char** p, const long long* s, const long long* d, long long
                 v0 = b_p_s_hf[(t - 1)*s_p_s_hf + r*d_n + (i0)]
                 b_p_bf_bar[(i0)] = b_p_bf_bar[(i0)] + v0
     t = t0
-    product(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_hb + (t - 1)*s_p_s_hb, 1, d_n, b_q_hb + (t - 1 + 1)*s_q_hb, d_n, b_p_Wb_bar)
+    failed = outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_hb + (t - 1)*s_p_s_hb, b_q_hb + (t - 1 + 1)*s_q_hb, b_p_Wb_bar) or failed
     t = t0
-    product(d_n, d_m, batch*(t1 - t0 + 1), b_p_s_hb + (t - 1)*s_p_s_hb, 1, d_n, b_q_x + (t - 1)*s_q_x, d_m, b_p_Ub_bar)
+    failed = outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_p_s_hb + (t - 1)*s_p_s_hb, b_q_x + (t - 1)*s_q_x, b_p_Ub_bar) or failed
     for r in range(d_n):
         b_p_bb_bar[r] = 0
     for t in range(t0, t1 + 1):
@@ -972,7 +1048,7 @@ cdef void segment_55(char** p, const long long* s, const long long* d, long long
                 v0 = b_p_s_hb[(t - 1)*s_p_s_hb + r*d_n + (i0)]
                 b_p_bb_bar[(i0)] = b_p_bb_bar[(i0)] + v0
     t = t0
-    product(d_k, 2*d_n, batch*(t1 - t0 + 1), b_p_s_y + (t - 1)*s_p_s_y, 1, d_k, b_t25 + (t - 1)*s_t25, 2*d_n, b_p_V_bar)
+    failed = outer_sum(d_k, 2*d_n, batch*(t1 - t0 + 1), b_p_s_y + (t - 1)*s_p_s_y, b_t25 + (t - 1)*s_t25, b_p_V_bar) or failed
     for r in range(d_k):
         b_p_c_bar[r] = 0
     for t in range(t0, t1 + 1):
@@ -981,12 +1057,14 @@ cdef void segment_55(char** p, const long long* s, const long long* d, long long
             for i0 in range(d_k):
                 v0 = b_p_s_y[(t - 1)*s_p_s_y + r*d_k + (i0)]
                 b_p_c_bar[(i0)] = b_p_c_bar[(i0)] + v0
+    return failed
 
-cdef void segment_63(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_63(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -1004,12 +1082,14 @@ cdef void segment_63(char** p, const long long* s, const long long* d, long long
     for r in range(batch):
         for c in range(d_n):
             b_p_hb_final_bar[r*d_n + c] = b_p_hb_ahead[(lengths[r] + 0 - 1)*s_p_hb_ahead + r*d_n + c]
+    return failed
 
-cdef void segment_65(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_65(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -1027,37 +1107,46 @@ cdef void segment_65(char** p, const long long* s, const long long* d, long long
     cdef long long s_t76 = s[78]
     cdef array b_t77 = <array> p[79]
     cdef long long s_t77 = s[79]
-    cdef real v0, v1, v2
+    cdef real v0, v1, v2, v3
+    cdef real* wt_q_Uf
+    cdef real* wt_q_Ub
     cdef long long i0
-    if ragged:
+    wt_q_Uf = packed(d_m, d_n, b_q_Uf, d_m, 1)
+    wt_q_Ub = packed(d_m, d_n, b_q_Ub, d_m, 1)
+    failed = wt_q_Uf == NULL or wt_q_Ub == NULL
+    if not failed:
+        if ragged:
+            for t in range(t0, t1 + 1):
+                rows = active[t - 1]
+                product(rows, d_m, d_n, b_p_s_hf + (t - 1)*s_p_s_hf, wt_q_Uf, b_t76 + (t - 1)*s_t76)
+        else:
+            t = t0
+            rows = batch*(t1 - t0 + 1)
+            product(rows, d_m, d_n, b_p_s_hf + (t - 1)*s_p_s_hf, wt_q_Uf, b_t76 + (t - 1)*s_t76)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                rows = active[t - 1]
+                product(rows, d_m, d_n, b_p_s_hb + (t - 1)*s_p_s_hb, wt_q_Ub, b_t77 + (t - 1)*s_t77)
+        else:
+            t = t0
+            rows = batch*(t1 - t0 + 1)
+            product(rows, d_m, d_n, b_p_s_hb + (t - 1)*s_p_s_hb, wt_q_Ub, b_t77 + (t - 1)*s_t77)
         for t in range(t0, t1 + 1):
             rows = active[t - 1]
-            product(rows, d_m, d_n, b_p_s_hf + (t - 1)*s_p_s_hf, d_n, 1, b_q_Uf, d_m, b_t76 + (t - 1)*s_t76)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows, d_m, d_n, b_p_s_hf + (t - 1)*s_p_s_hf, d_n, 1, b_q_Uf, d_m, b_t76 + (t - 1)*s_t76)
-    if ragged:
+            for r in range(rows):
+                for i0 in range(d_m):
+                    v0 = b_t76[(t - 1)*s_t76 + r*d_m + (i0)]
+                    v1 = b_t77[(t - 1)*s_t77 + r*d_m + (i0)]
+                    v2 = v0 + v1
+                    b_p_x_bar[(t - 1)*s_p_x_bar + r*d_m + (i0)] = v2
         for t in range(t0, t1 + 1):
             rows = active[t - 1]
-            product(rows, d_m, d_n, b_p_s_hb + (t - 1)*s_p_s_hb, d_n, 1, b_q_Ub, d_m, b_t77 + (t - 1)*s_t77)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows, d_m, d_n, b_p_s_hb + (t - 1)*s_p_s_hb, d_n, 1, b_q_Ub, d_m, b_t77 + (t - 1)*s_t77)
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_m):
-                v0 = b_t76[(t - 1)*s_t76 + r*d_m + (i0)]
-                v1 = b_t77[(t - 1)*s_t77 + r*d_m + (i0)]
-                v2 = v0 + v1
-                b_p_x_bar[(t - 1)*s_p_x_bar + r*d_m + (i0)] = v2
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_k):
-                b_p_d_bar[(t - 1)*s_p_d_bar + r*d_k + (i0)] = <real>0.0
+            for r in range(rows):
+                for i0 in range(d_k):
+                    b_p_d_bar[(t - 1)*s_p_d_bar + r*d_k + (i0)] = <real>0.0
+    free(wt_q_Uf)
+    free(wt_q_Ub)
+    return failed
 
 
 def run(int number, size_t pointers, size_t strides, size_t sizes, long long t0, long long t1):
@@ -1065,48 +1154,51 @@ def run(int number, size_t pointers, size_t strides, size_t sizes, long long t0,
     cdef char** p = <char**> pointers
     cdef const long long* s = <const long long*> strides
     cdef const long long* d = <const long long*> sizes
+    cdef bint failed = False
     with nogil:
         if number == 0:
-            segment_0(p, s, d, t0, t1)
+            failed = segment_0(p, s, d, t0, t1)
         elif number == 2:
-            segment_2(p, s, d, t0, t1)
+            failed = segment_2(p, s, d, t0, t1)
         elif number == 3:
-            segment_3(p, s, d, t0, t1)
+            failed = segment_3(p, s, d, t0, t1)
         elif number == 6:
-            segment_6(p, s, d, t0, t1)
+            failed = segment_6(p, s, d, t0, t1)
         elif number == 7:
-            segment_7(p, s, d, t0, t1)
+            failed = segment_7(p, s, d, t0, t1)
         elif number == 10:
-            segment_10(p, s, d, t0, t1)
+            failed = segment_10(p, s, d, t0, t1)
         elif number == 18:
-            segment_18(p, s, d, t0, t1)
+            failed = segment_18(p, s, d, t0, t1)
         elif number == 21:
-            segment_21(p, s, d, t0, t1)
+            failed = segment_21(p, s, d, t0, t1)
         elif number == 22:
-            segment_22(p, s, d, t0, t1)
+            failed = segment_22(p, s, d, t0, t1)
         elif number == 25:
-            segment_25(p, s, d, t0, t1)
+            failed = segment_25(p, s, d, t0, t1)
         elif number == 26:
-            segment_26(p, s, d, t0, t1)
+            failed = segment_26(p, s, d, t0, t1)
         elif number == 29:
-            segment_29(p, s, d, t0, t1)
+            failed = segment_29(p, s, d, t0, t1)
         elif number == 37:
-            segment_37(p, s, d, t0, t1)
+            failed = segment_37(p, s, d, t0, t1)
         elif number == 39:
-            segment_39(p, s, d, t0, t1)
+            failed = segment_39(p, s, d, t0, t1)
         elif number == 43:
-            segment_43(p, s, d, t0, t1)
+            failed = segment_43(p, s, d, t0, t1)
         elif number == 47:
-            segment_47(p, s, d, t0, t1)
+            failed = segment_47(p, s, d, t0, t1)
         elif number == 48:
-            segment_48(p, s, d, t0, t1)
+            failed = segment_48(p, s, d, t0, t1)
         elif number == 51:
-            segment_51(p, s, d, t0, t1)
+            failed = segment_51(p, s, d, t0, t1)
         elif number == 52:
-            segment_52(p, s, d, t0, t1)
+            failed = segment_52(p, s, d, t0, t1)
         elif number == 55:
-            segment_55(p, s, d, t0, t1)
+            failed = segment_55(p, s, d, t0, t1)
         elif number == 63:
-            segment_63(p, s, d, t0, t1)
+            failed = segment_63(p, s, d, t0, t1)
         elif number == 65:
-            segment_65(p, s, d, t0, t1)
+            failed = segment_65(p, s, d, t0, t1)
+    if failed:
+        raise MemoryError("no room to lay out the matrices of a product")

@@ -73,73 +73,87 @@ cdef extern from *:
     #define WIDTH 16
     #endif
     typedef double scalar;
-    typedef scalar lanes __attribute__((vector_size(WIDTH)));
-    typedef scalar unaligned __attribute__((vector_size(WIDTH), aligned(sizeof(scalar)), may_alias));
-    enum { LANES = WIDTH/sizeof(scalar) };
+    typedef scalar lanes __attribute__((vector_size(WIDTH), aligned(sizeof(scalar)), may_alias));
+    enum { LANES = WIDTH/sizeof(scalar), PANEL = 2*LANES, ROWS = 8, DEPTH = 256 };
     typedef long long size;
 
-    #define UNROLL _Pragma("GCC unroll 8")
-    #define EACH(R, V) UNROLL for (int r = 0; r < R; r++) UNROLL for (int v = 0; v < V; v++)
-    /* y[p, j] = sum over k of a[p*ap + k*ak] b[k*ldb + j], for R rows and V vectors of j at once, k in order */
-    #define TILE(R, V) static void tile_##R##_##V(size K, const scalar *a, size ap, size ak, const scalar *b, size ldb, scalar *y, size ldy) { \
-        lanes sum[R][V]; \
-        EACH(R, V) sum[r][v] = (lanes){0}; \
-        for (size k = 0; k < K; k++, a += ak, b += ldb) { \
-            lanes row[V]; \
-            UNROLL for (int v = 0; v < V; v++) row[v] = *(const unaligned *)(b + v*LANES); \
-            EACH(R, V) sum[r][v] += row[v]*a[r*ap]; \
+    /* y[r, :] (+)= sum over k of a[r*ar + k*ak] panel[k, :] for R rows and one panel of two vectors, k in order */
+    typedef void (*Tile)(size, const scalar *, size, size, const scalar *, scalar *, size, int);
+    #define EACH(R) _Pragma("GCC unroll 8") for (int r = 0; r < R; r++)
+    #define TILE(R) static void tile_##R(size K, const scalar *a, size ar, size ak, const scalar *b, scalar *y, size ldy, int add) { \
+        lanes left[R], right[R]; \
+        EACH(R) { left[r] = right[r] = (lanes){0}; } \
+        if (add) EACH(R) { left[r] = *(lanes *)(y + r*ldy); right[r] = *(lanes *)(y + r*ldy + LANES); } \
+        for (size k = 0; k < K; k++, a += ak, b += PANEL) { \
+            lanes first = *(const lanes *)b, second = *(const lanes *)(b + LANES); \
+            EACH(R) { left[r] += first*a[r*ar]; right[r] += second*a[r*ar]; } \
         } \
-        EACH(R, V) *(unaligned *)(y + r*ldy + v*LANES) = sum[r][v]; \
+        EACH(R) { *(lanes *)(y + r*ldy) = left[r]; *(lanes *)(y + r*ldy + LANES) = right[r]; } \
     }
-    TILE(1, 1) TILE(1, 2)
-    TILE(2, 1) TILE(2, 2)
-    TILE(3, 1) TILE(3, 2)
-    TILE(4, 1) TILE(4, 2)
-    TILE(5, 1) TILE(5, 2)
-    TILE(6, 1) TILE(6, 2)
-    TILE(7, 1) TILE(7, 2)
-    TILE(8, 1) TILE(8, 2)
-    typedef void (*Tile)(size, const scalar *, size, size, const scalar *, size, scalar *, size);
-    static const Tile narrow[] = {0, tile_1_1, tile_2_1, tile_3_1, tile_4_1, tile_5_1, tile_6_1, tile_7_1, tile_8_1};
-    static const Tile wide[] = {0, tile_1_2, tile_2_2, tile_3_2, tile_4_2, tile_5_2, tile_6_2, tile_7_2, tile_8_2};
+    TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6) TILE(7) TILE(8)
+    static const Tile tiles[] = {0, tile_1, tile_2, tile_3, tile_4, tile_5, tile_6, tile_7, tile_8};
 
-    /* y (P, J) = a b; the last vector of a row overlaps the one before it, so that no tail is computed in another way */
-    static void product(size P, size J, size K, const scalar *a, size ap, size ak, const scalar *b, size ldb, scalar *y) {
-        if (J < LANES) {
-            for (size p = 0; p < P; p++) for (size j = 0; j < J; j++) {
-                scalar sum = 0;
-                for (size k = 0; k < K; k++) sum = __builtin_fma(a[p*ap + k*ak], b[k*ldb + j], sum);
-                y[p*J + j] = sum;
-            }
-            return;
-        }
-        for (size j = 0, done = 0; done < J; j = done) {
-            size left = J - j;
-            const Tile *tiles = left >= 2*LANES ? wide : narrow;
-            if (left < LANES) j = J - LANES;
-            done = left >= 2*LANES ? j + 2*LANES : j + LANES;
-            for (size p = 0, rows; p < P; p += rows) {
-                rows = P - p > 8 && P - p < 16 ? (P - p + 1)/2 : P - p < 8 ? P - p : 8;
-                tiles[rows](K, a + p*ap, ap, ak, b + j, ldb, y + p*J + j, J);
-            }
-        }
+    /* out[q][k][lane] = b[k*bk + (q*width + lane)*bj], zero beyond J */
+    static void pack(scalar *out, size width, size J, size K, const scalar *b, size bk, size bj) {
+        for (size j = 0; j < J; j += width) for (size k = 0; k < K; k++) for (size l = 0; l < width; l++)
+            *out++ = j + l < J ? b[k*bk + (j + l)*bj] : 0;
     }
 
-    static scalar *transposed(const scalar *a, size n, size m) {
-        scalar *out = malloc((size_t)(n*m > 0 ? n*m : 1)*sizeof(scalar));
-        if (out) for (size i = 0; i < n; i++) for (size j = 0; j < m; j++) out[j*n + i] = a[i*m + j];
+    static scalar *packed(size J, size K, const scalar *b, size bk, size bj) {
+        scalar *out = malloc((size_t)((J + PANEL)*(K + 1))*sizeof(scalar));
+        if (out) pack(out, PANEL, J, K, b, bk, bj);
         return out;
     }
+
+    /* one tile at the edge of y, through room of full width */
+    static void edge(size rows, size K, const scalar *a, size ar, size ak, const scalar *b, scalar *y, size ldy, size columns, int add) {
+        scalar room[ROWS*PANEL] = {0};
+        if (add) for (size r = 0; r < rows; r++) memcpy(room + r*PANEL, y + r*ldy, (size_t)columns*sizeof(scalar));
+        tiles[rows](K, a, ar, ak, b, room, PANEL, add);
+        for (size r = 0; r < rows; r++) memcpy(y + r*ldy, room + r*PANEL, (size_t)columns*sizeof(scalar));
+    }
+
+    /* y (P, J) = x b for packed b (K, J): every row in the same way, whichever rows stand beside it */
+    static void product(size P, size J, size K, const scalar *x, const scalar *b, scalar *y) {
+        for (size j = 0; j < J; j += PANEL, b += K*PANEL) for (size p = 0, rows; p < P; p += rows) {
+            rows = P - p > ROWS && P - p < 2*ROWS ? (P - p + 1)/2 : P - p < ROWS ? P - p : ROWS;
+            if (J - j >= PANEL) tiles[rows](K, x + p*K, K, 1, b, y + p*J + j, J, 0);
+            else edge(rows, K, x + p*K, K, 1, b, y + p*J + j, J, J - j, 0);
+        }
+    }
+
+    /* y (P, J) = sum over k of a[k, :] b[k, :]', in blocks of k that fit the cache; says whether memory failed */
+    static int outer_sum(size P, size J, size K, const scalar *a, const scalar *b, scalar *y) {
+        scalar *left = malloc((size_t)((P + ROWS)*DEPTH)*sizeof(scalar)), *right = malloc((size_t)((J + PANEL)*DEPTH)*sizeof(scalar));
+        memset(y, 0, (size_t)(P*J)*sizeof(scalar));
+        int failed = !left || !right;
+        for (size k = 0, depth; !failed && k < K; k += depth) {
+            depth = K - k < DEPTH ? K - k : DEPTH;
+            pack(left, ROWS, P, depth, a + k*P, P, 1);
+            pack(right, PANEL, J, depth, b + k*J, J, 1);
+            for (size j = 0; j < J; j += PANEL) for (size p = 0; p < P; p += ROWS) {
+                const scalar *l = left + p*depth, *r = right + j*depth;
+                size rows = P - p < ROWS ? P - p : ROWS;
+                if (J - j >= PANEL) tiles[rows](depth, l, 1, ROWS, r, y + p*J + j, J, 1);
+                else edge(rows, depth, l, 1, ROWS, r, y + p*J + j, J, J - j, 1);
+            }
+        }
+        free(left);
+        free(right);
+        return failed;
+    }
     """
-    void product(long long, long long, long long, const real*, long long, long long, const real*, long long, real*) nogil
-    real* transposed(const real*, long long, long long) nogil
+    real* packed(long long, long long, const real*, long long, long long) nogil
+    void product(long long, long long, long long, const real*, const real*, real*) nogil
+    bint outer_sum(long long, long long, long long, const real*, const real*, real*) nogil
     void free(void*) nogil
 
-cdef void segment_0(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_0(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -155,12 +169,14 @@ cdef void segment_0(char** p, const long long* s, const long long* d, long long 
         for i0 in range(d_n):
             v0 = b_a23[r*d_n + (i0)]
             b_q_h[(t - 1)*s_q_h + r*d_n + (i0)] = v0
+    return failed
 
-cdef void segment_1(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_1(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -178,42 +194,46 @@ cdef void segment_1(char** p, const long long* s, const long long* d, long long 
     cdef real* w_q_Uz
     cdef real* w_q_Ur
     cdef real* w_q_Ug
-    w_q_Uz = transposed(b_q_Uz, d_n, d_m)
-    w_q_Ur = transposed(b_q_Ur, d_n, d_m)
-    w_q_Ug = transposed(b_q_Ug, d_n, d_m)
-    if ragged:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, d_m, 1, w_q_Uz, d_n, b_t27 + (t - 1)*s_t27)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, d_m, 1, w_q_Uz, d_n, b_t27 + (t - 1)*s_t27)
-    if ragged:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, d_m, 1, w_q_Ur, d_n, b_t25 + (t - 1)*s_t25)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, d_m, 1, w_q_Ur, d_n, b_t25 + (t - 1)*s_t25)
-    if ragged:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, d_m, 1, w_q_Ug, d_n, b_t30 + (t - 1)*s_t30)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, d_m, 1, w_q_Ug, d_n, b_t30 + (t - 1)*s_t30)
+    w_q_Uz = packed(d_n, d_m, b_q_Uz, 1, d_m)
+    w_q_Ur = packed(d_n, d_m, b_q_Ur, 1, d_m)
+    w_q_Ug = packed(d_n, d_m, b_q_Ug, 1, d_m)
+    failed = w_q_Uz == NULL or w_q_Ur == NULL or w_q_Ug == NULL
+    if not failed:
+        if ragged:
+            for t in range(t0, t1 + 1):
+                rows = active[t - 1]
+                product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, w_q_Uz, b_t27 + (t - 1)*s_t27)
+        else:
+            t = t0
+            rows = batch*(t1 - t0 + 1)
+            product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, w_q_Uz, b_t27 + (t - 1)*s_t27)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                rows = active[t - 1]
+                product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, w_q_Ur, b_t25 + (t - 1)*s_t25)
+        else:
+            t = t0
+            rows = batch*(t1 - t0 + 1)
+            product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, w_q_Ur, b_t25 + (t - 1)*s_t25)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                rows = active[t - 1]
+                product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, w_q_Ug, b_t30 + (t - 1)*s_t30)
+        else:
+            t = t0
+            rows = batch*(t1 - t0 + 1)
+            product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, w_q_Ug, b_t30 + (t - 1)*s_t30)
     free(w_q_Uz)
     free(w_q_Ur)
     free(w_q_Ug)
+    return failed
 
-cdef void segment_4(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_4(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -251,81 +271,65 @@ cdef void segment_4(char** p, const long long* s, const long long* d, long long 
     cdef long long s_t29 = s[31]
     cdef array b_t30 = <array> p[32]
     cdef long long s_t30 = s[32]
-    cdef real v0, v1, v2, v3, v4, v5, v6, v7
+    cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9, v10, v11, v12, v13, v14, v15, v16
     cdef real* w_q_Wr
     cdef real* w_q_Wz
     cdef real* w_q_Wg
     cdef long long i0
-    w_q_Wr = transposed(b_q_Wr, d_n, d_n)
-    w_q_Wz = transposed(b_q_Wz, d_n, d_n)
-    w_q_Wg = transposed(b_q_Wg, d_n, d_n)
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        product(rows, d_n, d_n, b_q_h + (t - 1 - 1)*s_q_h, d_n, 1, w_q_Wr, d_n, b_t24 + (t - 1)*s_t24)
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_t24[(t - 1)*s_t24 + r*d_n + (i0)]
-                v1 = b_t25[(t - 1)*s_t25 + r*d_n + (i0)]
-                v2 = b_q_br[(i0)]
-                v3 = v0 + v1 + v2
-                b_q_z_r[(t - 1)*s_q_z_r + r*d_n + (i0)] = v3
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_q_z_r[(t - 1)*s_q_z_r + r*d_n + (i0)]
-                v1 = f_sigmoid(v0)
-                b_q_r[(t - 1)*s_q_r + r*d_n + (i0)] = v1
-        product(rows, d_n, d_n, b_q_h + (t - 1 - 1)*s_q_h, d_n, 1, w_q_Wz, d_n, b_t26 + (t - 1)*s_t26)
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_t26[(t - 1)*s_t26 + r*d_n + (i0)]
-                v1 = b_t27[(t - 1)*s_t27 + r*d_n + (i0)]
-                v2 = b_q_bz[(i0)]
-                v3 = v0 + v1 + v2
-                b_q_z_z[(t - 1)*s_q_z_z + r*d_n + (i0)] = v3
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_q_z_z[(t - 1)*s_q_z_z + r*d_n + (i0)]
-                v1 = f_sigmoid(v0)
-                b_q_z[(t - 1)*s_q_z + r*d_n + (i0)] = v1
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_q_r[(t - 1)*s_q_r + r*d_n + (i0)]
-                v1 = b_q_h[(t - 1 - 1)*s_q_h + r*d_n + (i0)]
-                v2 = v0*v1
-                b_t29[(t - 1)*s_t29 + r*d_n + (i0)] = v2
-        product(rows, d_n, d_n, b_t29 + (t - 1)*s_t29, d_n, 1, w_q_Wg, d_n, b_t28 + (t - 1)*s_t28)
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_t28[(t - 1)*s_t28 + r*d_n + (i0)]
-                v1 = b_t30[(t - 1)*s_t30 + r*d_n + (i0)]
-                v2 = b_q_bg[(i0)]
-                v3 = v0 + v1 + v2
-                b_q_z_g[(t - 1)*s_q_z_g + r*d_n + (i0)] = v3
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_q_z_g[(t - 1)*s_q_z_g + r*d_n + (i0)]
-                v1 = f_tanh(v0)
-                b_q_g[(t - 1)*s_q_g + r*d_n + (i0)] = v1
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_q_z[(t - 1)*s_q_z + r*d_n + (i0)]
-                v1 = b_q_h[(t - 1 - 1)*s_q_h + r*d_n + (i0)]
-                v2 = v0*v1
-                v3 = -v0
-                v4 = <real>1.0 + v3
-                v5 = b_q_g[(t - 1)*s_q_g + r*d_n + (i0)]
-                v6 = v4*v5
-                v7 = v2 + v6
-                b_q_h[(t - 1)*s_q_h + r*d_n + (i0)] = v7
+    w_q_Wr = packed(d_n, d_n, b_q_Wr, 1, d_n)
+    w_q_Wz = packed(d_n, d_n, b_q_Wz, 1, d_n)
+    w_q_Wg = packed(d_n, d_n, b_q_Wg, 1, d_n)
+    failed = w_q_Wr == NULL or w_q_Wz == NULL or w_q_Wg == NULL
+    if not failed:
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1]
+            product(rows, d_n, d_n, b_q_h + (t - 1 - 1)*s_q_h, w_q_Wr, b_t24 + (t - 1)*s_t24)
+            product(rows, d_n, d_n, b_q_h + (t - 1 - 1)*s_q_h, w_q_Wz, b_t26 + (t - 1)*s_t26)
+            for r in range(rows):
+                for i0 in range(d_n):
+                    v0 = b_t24[(t - 1)*s_t24 + r*d_n + (i0)]
+                    v1 = b_t25[(t - 1)*s_t25 + r*d_n + (i0)]
+                    v2 = b_q_br[(i0)]
+                    v3 = v0 + v1 + v2
+                    v5 = f_sigmoid(v3)
+                    b_q_r[(t - 1)*s_q_r + r*d_n + (i0)] = v5
+                    v7 = b_t26[(t - 1)*s_t26 + r*d_n + (i0)]
+                    v8 = b_t27[(t - 1)*s_t27 + r*d_n + (i0)]
+                    v9 = b_q_bz[(i0)]
+                    v10 = v7 + v8 + v9
+                    v12 = f_sigmoid(v10)
+                    b_q_z[(t - 1)*s_q_z + r*d_n + (i0)] = v12
+                    v14 = b_q_h[(t - 1 - 1)*s_q_h + r*d_n + (i0)]
+                    v15 = v5*v14
+                    b_t29[(t - 1)*s_t29 + r*d_n + (i0)] = v15
+            product(rows, d_n, d_n, b_t29 + (t - 1)*s_t29, w_q_Wg, b_t28 + (t - 1)*s_t28)
+            for r in range(rows):
+                for i0 in range(d_n):
+                    v0 = b_t28[(t - 1)*s_t28 + r*d_n + (i0)]
+                    v1 = b_t30[(t - 1)*s_t30 + r*d_n + (i0)]
+                    v2 = b_q_bg[(i0)]
+                    v3 = v0 + v1 + v2
+                    v5 = f_tanh(v3)
+                    b_q_g[(t - 1)*s_q_g + r*d_n + (i0)] = v5
+                    v7 = b_q_z[(t - 1)*s_q_z + r*d_n + (i0)]
+                    v8 = b_q_h[(t - 1 - 1)*s_q_h + r*d_n + (i0)]
+                    v9 = v7*v8
+                    v10 = -v7
+                    v11 = <real>1.0 + v10
+                    v12 = v11*v5
+                    v13 = v9 + v12
+                    b_q_h[(t - 1)*s_q_h + r*d_n + (i0)] = v13
     free(w_q_Wr)
     free(w_q_Wz)
     free(w_q_Wg)
+    return failed
 
-cdef void segment_15(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_15(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -347,55 +351,59 @@ cdef void segment_15(char** p, const long long* s, const long long* d, long long
     cdef real v0, v1, v2, v3, v4
     cdef real* w_q_V
     cdef long long i0
-    w_q_V = transposed(b_q_V, d_k, d_n)
-    if ragged:
+    w_q_V = packed(d_k, d_n, b_q_V, 1, d_n)
+    failed = w_q_V == NULL
+    if not failed:
+        if ragged:
+            for t in range(t0, t1 + 1):
+                rows = active[t - 1]
+                product(rows, d_k, d_n, b_q_h + (t - 1)*s_q_h, w_q_V, b_t31 + (t - 1)*s_t31)
+        else:
+            t = t0
+            rows = batch*(t1 - t0 + 1)
+            product(rows, d_k, d_n, b_q_h + (t - 1)*s_q_h, w_q_V, b_t31 + (t - 1)*s_t31)
         for t in range(t0, t1 + 1):
             rows = active[t - 1]
-            product(rows, d_k, d_n, b_q_h + (t - 1)*s_q_h, d_n, 1, w_q_V, d_k, b_t31 + (t - 1)*s_t31)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows, d_k, d_n, b_q_h + (t - 1)*s_q_h, d_n, 1, w_q_V, d_k, b_t31 + (t - 1)*s_t31)
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_k):
-                v0 = b_t31[(t - 1)*s_t31 + r*d_k + (i0)]
-                v1 = b_q_by[(i0)]
-                v2 = v0 + v1
-                b_q_y[(t - 1)*s_q_y + r*d_k + (i0)] = v2
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            acc = 0
-            for i0 in range(d_k):
-                v0 = b_q_y[(t - 1)*s_q_y + r*d_k + (i0)]
-                v1 = b_q_d[(t - 1)*s_q_d + r*d_k + (i0)]
-                v2 = -v1
-                v3 = v0 + v2
-                v4 = v3*v3
-                acc = acc + v4
-            b_t32[(t - 1)*s_t32 + r] = acc
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            v0 = b_t32[(t - 1)*s_t32 + r]
-            v1 = v0/<real>2.0
-            b_q_e[(t - 1)*s_q_e + r] = v1
-    for r in range(1):
-        b_q_E[r] = 0
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            v0 = b_q_e[(t - 1)*s_q_e + r]
-            b_q_E[0] = b_q_E[0] + v0
+            for r in range(rows):
+                for i0 in range(d_k):
+                    v0 = b_t31[(t - 1)*s_t31 + r*d_k + (i0)]
+                    v1 = b_q_by[(i0)]
+                    v2 = v0 + v1
+                    b_q_y[(t - 1)*s_q_y + r*d_k + (i0)] = v2
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1]
+            for r in range(rows):
+                acc = 0
+                for i0 in range(d_k):
+                    v0 = b_q_y[(t - 1)*s_q_y + r*d_k + (i0)]
+                    v1 = b_q_d[(t - 1)*s_q_d + r*d_k + (i0)]
+                    v2 = -v1
+                    v3 = v0 + v2
+                    v4 = v3*v3
+                    acc = acc + v4
+                b_t32[(t - 1)*s_t32 + r] = acc
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1]
+            for r in range(rows):
+                v0 = b_t32[(t - 1)*s_t32 + r]
+                v1 = v0/<real>2.0
+                b_q_e[(t - 1)*s_q_e + r] = v1
+        for r in range(1):
+            b_q_E[r] = 0
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1]
+            for r in range(rows):
+                v0 = b_q_e[(t - 1)*s_q_e + r]
+                b_q_E[0] = b_q_E[0] + v0
     free(w_q_V)
+    return failed
 
-cdef void segment_20(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_20(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -408,31 +416,38 @@ cdef void segment_20(char** p, const long long* s, const long long* d, long long
     cdef long long s_g_y_bar = s[35]
     cdef array b_t59 = <array> p[61]
     cdef long long s_t59 = s[61]
-    cdef real v0, v1, v2, v3
+    cdef real v0, v1, v2, v3, v4
+    cdef real* wt_q_V
     cdef long long i0
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_k):
-                v0 = b_q_y[(t - 1)*s_q_y + r*d_k + (i0)]
-                v1 = b_q_d[(t - 1)*s_q_d + r*d_k + (i0)]
-                v2 = -v1
-                v3 = v0 + v2
-                b_g_y_bar[(t - 1)*s_g_y_bar + r*d_k + (i0)] = v3
-    if ragged:
+    wt_q_V = packed(d_n, d_k, b_q_V, d_n, 1)
+    failed = wt_q_V == NULL
+    if not failed:
         for t in range(t0, t1 + 1):
             rows = active[t - 1]
-            product(rows, d_n, d_k, b_g_y_bar + (t - 1)*s_g_y_bar, d_k, 1, b_q_V, d_n, b_t59 + (t - 1)*s_t59)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows, d_n, d_k, b_g_y_bar + (t - 1)*s_g_y_bar, d_k, 1, b_q_V, d_n, b_t59 + (t - 1)*s_t59)
+            for r in range(rows):
+                for i0 in range(d_k):
+                    v0 = b_q_y[(t - 1)*s_q_y + r*d_k + (i0)]
+                    v1 = b_q_d[(t - 1)*s_q_d + r*d_k + (i0)]
+                    v2 = -v1
+                    v3 = v0 + v2
+                    b_g_y_bar[(t - 1)*s_g_y_bar + r*d_k + (i0)] = v3
+        if ragged:
+            for t in range(t0, t1 + 1):
+                rows = active[t - 1]
+                product(rows, d_n, d_k, b_g_y_bar + (t - 1)*s_g_y_bar, wt_q_V, b_t59 + (t - 1)*s_t59)
+        else:
+            t = t0
+            rows = batch*(t1 - t0 + 1)
+            product(rows, d_n, d_k, b_g_y_bar + (t - 1)*s_g_y_bar, wt_q_V, b_t59 + (t - 1)*s_t59)
+    free(wt_q_V)
+    return failed
 
-cdef void segment_22(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_22(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -445,12 +460,14 @@ cdef void segment_22(char** p, const long long* s, const long long* d, long long
         t = lengths[r] + 1
         for i0 in range(d_n):
             b_g_h_back[(t - 1)*s_g_h_back + r*d_n + (i0)] = <real>0.0
+    return failed
 
-cdef void segment_23(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_23(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -489,86 +506,77 @@ cdef void segment_23(char** p, const long long* s, const long long* d, long long
     cdef long long s_t58 = s[60]
     cdef array b_t59 = <array> p[61]
     cdef long long s_t59 = s[61]
-    cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8
+    cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9, v10, v11, v12, v13, v14, v15, v16, v17, v18, v19, v20, v21, v22
+    cdef real* wt_q_Wg
+    cdef real* wt_q_Wz
+    cdef real* wt_q_Wr
     cdef long long i0
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_t59[(t - 1)*s_t59 + r*d_n + (i0)]
-                v1 = b_g_h_back[(t - 1 + 1)*s_g_h_back + r*d_n + (i0)]
-                v2 = v0 + v1
-                b_g_h_bar[(t - 1)*s_g_h_bar + r*d_n + (i0)] = v2
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_q_z[(t - 1)*s_q_z + r*d_n + (i0)]
-                v1 = -v0
-                v2 = <real>1.0 + v1
-                v3 = b_g_h_bar[(t - 1)*s_g_h_bar + r*d_n + (i0)]
-                v4 = v2*v3
-                b_g_g_bar[(t - 1)*s_g_g_bar + r*d_n + (i0)] = v4
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_q_g[(t - 1)*s_q_g + r*d_n + (i0)]
-                v1 = v0*v0
-                v2 = -v1
-                v3 = <real>1.0 + v2
-                v4 = b_g_g_bar[(t - 1)*s_g_g_bar + r*d_n + (i0)]
-                v5 = v3*v4
-                b_g_s_g[(t - 1)*s_g_s_g + r*d_n + (i0)] = v5
-        product(rows, d_n, d_n, b_g_s_g + (t - 1)*s_g_s_g, d_n, 1, b_q_Wg, d_n, b_t58 + (t - 1)*s_t58)
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_q_h[(t - 1 - 1)*s_q_h + r*d_n + (i0)]
-                v1 = b_t58[(t - 1)*s_t58 + r*d_n + (i0)]
-                v2 = v0*v1
-                b_g_r_bar[(t - 1)*s_g_r_bar + r*d_n + (i0)] = v2
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_q_r[(t - 1)*s_q_r + r*d_n + (i0)]
-                v1 = -v0
-                v2 = <real>1.0 + v1
-                v3 = b_g_r_bar[(t - 1)*s_g_r_bar + r*d_n + (i0)]
-                v4 = v0*v2*v3
-                b_g_s_r[(t - 1)*s_g_s_r + r*d_n + (i0)] = v4
-        product(rows, d_n, d_n, b_g_s_r + (t - 1)*s_g_s_r, d_n, 1, b_q_Wr, d_n, b_t56 + (t - 1)*s_t56)
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_q_h[(t - 1 - 1)*s_q_h + r*d_n + (i0)]
-                v1 = b_g_h_bar[(t - 1)*s_g_h_bar + r*d_n + (i0)]
-                v2 = v0*v1
-                v3 = b_q_g[(t - 1)*s_q_g + r*d_n + (i0)]
-                v4 = v3*v1
-                v5 = -v4
-                v6 = v2 + v5
-                b_g_z_bar[(t - 1)*s_g_z_bar + r*d_n + (i0)] = v6
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_q_z[(t - 1)*s_q_z + r*d_n + (i0)]
-                v1 = -v0
-                v2 = <real>1.0 + v1
-                v3 = b_g_z_bar[(t - 1)*s_g_z_bar + r*d_n + (i0)]
-                v4 = v0*v2*v3
-                b_g_s_z[(t - 1)*s_g_s_z + r*d_n + (i0)] = v4
-        product(rows, d_n, d_n, b_g_s_z + (t - 1)*s_g_s_z, d_n, 1, b_q_Wz, d_n, b_t57 + (t - 1)*s_t57)
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_t56[(t - 1)*s_t56 + r*d_n + (i0)]
-                v1 = b_t57[(t - 1)*s_t57 + r*d_n + (i0)]
-                v2 = b_q_r[(t - 1)*s_q_r + r*d_n + (i0)]
-                v3 = b_t58[(t - 1)*s_t58 + r*d_n + (i0)]
-                v4 = v2*v3
-                v5 = b_q_z[(t - 1)*s_q_z + r*d_n + (i0)]
-                v6 = b_g_h_bar[(t - 1)*s_g_h_bar + r*d_n + (i0)]
-                v7 = v5*v6
-                v8 = v0 + v1 + v4 + v7
-                b_g_h_back[(t - 1)*s_g_h_back + r*d_n + (i0)] = v8
+    wt_q_Wg = packed(d_n, d_n, b_q_Wg, d_n, 1)
+    wt_q_Wz = packed(d_n, d_n, b_q_Wz, d_n, 1)
+    wt_q_Wr = packed(d_n, d_n, b_q_Wr, d_n, 1)
+    failed = wt_q_Wg == NULL or wt_q_Wz == NULL or wt_q_Wr == NULL
+    if not failed:
+        for t in range(t1, t0 - 1, -1):
+            rows = active[t - 1]
+            for r in range(rows):
+                for i0 in range(d_n):
+                    v0 = b_t59[(t - 1)*s_t59 + r*d_n + (i0)]
+                    v1 = b_g_h_back[(t - 1 + 1)*s_g_h_back + r*d_n + (i0)]
+                    v2 = v0 + v1
+                    b_g_h_bar[(t - 1)*s_g_h_bar + r*d_n + (i0)] = v2
+                    v4 = b_q_z[(t - 1)*s_q_z + r*d_n + (i0)]
+                    v5 = -v4
+                    v6 = <real>1.0 + v5
+                    v7 = v6*v2
+                    v9 = b_q_g[(t - 1)*s_q_g + r*d_n + (i0)]
+                    v10 = v9*v9
+                    v11 = -v10
+                    v12 = <real>1.0 + v11
+                    v13 = v12*v7
+                    b_g_s_g[(t - 1)*s_g_s_g + r*d_n + (i0)] = v13
+                    v15 = b_q_h[(t - 1 - 1)*s_q_h + r*d_n + (i0)]
+                    v16 = v15*v2
+                    v17 = v9*v2
+                    v18 = -v17
+                    v19 = v16 + v18
+                    v21 = v4*v6*v19
+                    b_g_s_z[(t - 1)*s_g_s_z + r*d_n + (i0)] = v21
+            product(rows, d_n, d_n, b_g_s_g + (t - 1)*s_g_s_g, wt_q_Wg, b_t58 + (t - 1)*s_t58)
+            product(rows, d_n, d_n, b_g_s_z + (t - 1)*s_g_s_z, wt_q_Wz, b_t57 + (t - 1)*s_t57)
+            for r in range(rows):
+                for i0 in range(d_n):
+                    v0 = b_q_h[(t - 1 - 1)*s_q_h + r*d_n + (i0)]
+                    v1 = b_t58[(t - 1)*s_t58 + r*d_n + (i0)]
+                    v2 = v0*v1
+                    v4 = b_q_r[(t - 1)*s_q_r + r*d_n + (i0)]
+                    v5 = -v4
+                    v6 = <real>1.0 + v5
+                    v7 = v4*v6*v2
+                    b_g_s_r[(t - 1)*s_g_s_r + r*d_n + (i0)] = v7
+            product(rows, d_n, d_n, b_g_s_r + (t - 1)*s_g_s_r, wt_q_Wr, b_t56 + (t - 1)*s_t56)
+            for r in range(rows):
+                for i0 in range(d_n):
+                    v0 = b_t56[(t - 1)*s_t56 + r*d_n + (i0)]
+                    v1 = b_t57[(t - 1)*s_t57 + r*d_n + (i0)]
+                    v2 = b_q_r[(t - 1)*s_q_r + r*d_n + (i0)]
+                    v3 = b_t58[(t - 1)*s_t58 + r*d_n + (i0)]
+                    v4 = v2*v3
+                    v5 = b_q_z[(t - 1)*s_q_z + r*d_n + (i0)]
+                    v6 = b_g_h_bar[(t - 1)*s_g_h_bar + r*d_n + (i0)]
+                    v7 = v5*v6
+                    v8 = v0 + v1 + v4 + v7
+                    b_g_h_back[(t - 1)*s_g_h_back + r*d_n + (i0)] = v8
+    free(wt_q_Wg)
+    free(wt_q_Wz)
+    free(wt_q_Wr)
+    return failed
 
-cdef void segment_34(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_34(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -600,9 +608,9 @@ cdef void segment_34(char** p, const long long* s, const long long* d, long long
     cdef real v0
     cdef long long i0
     t = t0
-    product(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_r + (t - 1)*s_g_s_r, 1, d_n, b_q_h + (t - 1 - 1)*s_q_h, d_n, b_g_Wr_bar)
+    failed = outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_r + (t - 1)*s_g_s_r, b_q_h + (t - 1 - 1)*s_q_h, b_g_Wr_bar) or failed
     t = t0
-    product(d_n, d_m, batch*(t1 - t0 + 1), b_g_s_r + (t - 1)*s_g_s_r, 1, d_n, b_q_x + (t - 1)*s_q_x, d_m, b_g_Ur_bar)
+    failed = outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_g_s_r + (t - 1)*s_g_s_r, b_q_x + (t - 1)*s_q_x, b_g_Ur_bar) or failed
     for r in range(d_n):
         b_g_br_bar[r] = 0
     for t in range(t0, t1 + 1):
@@ -612,9 +620,9 @@ cdef void segment_34(char** p, const long long* s, const long long* d, long long
                 v0 = b_g_s_r[(t - 1)*s_g_s_r + r*d_n + (i0)]
                 b_g_br_bar[(i0)] = b_g_br_bar[(i0)] + v0
     t = t0
-    product(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_z + (t - 1)*s_g_s_z, 1, d_n, b_q_h + (t - 1 - 1)*s_q_h, d_n, b_g_Wz_bar)
+    failed = outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_z + (t - 1)*s_g_s_z, b_q_h + (t - 1 - 1)*s_q_h, b_g_Wz_bar) or failed
     t = t0
-    product(d_n, d_m, batch*(t1 - t0 + 1), b_g_s_z + (t - 1)*s_g_s_z, 1, d_n, b_q_x + (t - 1)*s_q_x, d_m, b_g_Uz_bar)
+    failed = outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_g_s_z + (t - 1)*s_g_s_z, b_q_x + (t - 1)*s_q_x, b_g_Uz_bar) or failed
     for r in range(d_n):
         b_g_bz_bar[r] = 0
     for t in range(t0, t1 + 1):
@@ -624,9 +632,9 @@ cdef void segment_34(char** p, const long long* s, const long long* d, long long
                 v0 = b_g_s_z[(t - 1)*s_g_s_z + r*d_n + (i0)]
                 b_g_bz_bar[(i0)] = b_g_bz_bar[(i0)] + v0
     t = t0
-    product(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_g + (t - 1)*s_g_s_g, 1, d_n, b_t29 + (t - 1)*s_t29, d_n, b_g_Wg_bar)
+    failed = outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_g + (t - 1)*s_g_s_g, b_t29 + (t - 1)*s_t29, b_g_Wg_bar) or failed
     t = t0
-    product(d_n, d_m, batch*(t1 - t0 + 1), b_g_s_g + (t - 1)*s_g_s_g, 1, d_n, b_q_x + (t - 1)*s_q_x, d_m, b_g_Ug_bar)
+    failed = outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_g_s_g + (t - 1)*s_g_s_g, b_q_x + (t - 1)*s_q_x, b_g_Ug_bar) or failed
     for r in range(d_n):
         b_g_bg_bar[r] = 0
     for t in range(t0, t1 + 1):
@@ -636,7 +644,7 @@ cdef void segment_34(char** p, const long long* s, const long long* d, long long
                 v0 = b_g_s_g[(t - 1)*s_g_s_g + r*d_n + (i0)]
                 b_g_bg_bar[(i0)] = b_g_bg_bar[(i0)] + v0
     t = t0
-    product(d_k, d_n, batch*(t1 - t0 + 1), b_g_y_bar + (t - 1)*s_g_y_bar, 1, d_k, b_q_h + (t - 1)*s_q_h, d_n, b_g_V_bar)
+    failed = outer_sum(d_k, d_n, batch*(t1 - t0 + 1), b_g_y_bar + (t - 1)*s_g_y_bar, b_q_h + (t - 1)*s_q_h, b_g_V_bar) or failed
     for r in range(d_k):
         b_g_by_bar[r] = 0
     for t in range(t0, t1 + 1):
@@ -645,12 +653,14 @@ cdef void segment_34(char** p, const long long* s, const long long* d, long long
             for i0 in range(d_k):
                 v0 = b_g_y_bar[(t - 1)*s_g_y_bar + r*d_k + (i0)]
                 b_g_by_bar[(i0)] = b_g_by_bar[(i0)] + v0
+    return failed
 
-cdef void segment_45(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_45(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -662,12 +672,14 @@ cdef void segment_45(char** p, const long long* s, const long long* d, long long
     for r in range(batch):
         for c in range(d_n):
             b_g_h_init_bar[r*d_n + c] = b_g_h_back[(1 - 1)*s_g_h_back + r*d_n + c]
+    return failed
 
-cdef void segment_46(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_46(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -694,57 +706,70 @@ cdef void segment_46(char** p, const long long* s, const long long* d, long long
     cdef long long s_t61 = s[63]
     cdef array b_t62 = <array> p[64]
     cdef long long s_t62 = s[64]
-    cdef real v0, v1, v2, v3, v4
+    cdef real v0, v1, v2, v3, v4, v5
+    cdef real* wt_q_Ur
+    cdef real* wt_q_Uz
+    cdef real* wt_q_Ug
     cdef long long i0
-    if ragged:
+    wt_q_Ur = packed(d_m, d_n, b_q_Ur, d_m, 1)
+    wt_q_Uz = packed(d_m, d_n, b_q_Uz, d_m, 1)
+    wt_q_Ug = packed(d_m, d_n, b_q_Ug, d_m, 1)
+    failed = wt_q_Ur == NULL or wt_q_Uz == NULL or wt_q_Ug == NULL
+    if not failed:
+        if ragged:
+            for t in range(t0, t1 + 1):
+                rows = active[t - 1]
+                product(rows, d_m, d_n, b_g_s_r + (t - 1)*s_g_s_r, wt_q_Ur, b_t60 + (t - 1)*s_t60)
+        else:
+            t = t0
+            rows = batch*(t1 - t0 + 1)
+            product(rows, d_m, d_n, b_g_s_r + (t - 1)*s_g_s_r, wt_q_Ur, b_t60 + (t - 1)*s_t60)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                rows = active[t - 1]
+                product(rows, d_m, d_n, b_g_s_z + (t - 1)*s_g_s_z, wt_q_Uz, b_t61 + (t - 1)*s_t61)
+        else:
+            t = t0
+            rows = batch*(t1 - t0 + 1)
+            product(rows, d_m, d_n, b_g_s_z + (t - 1)*s_g_s_z, wt_q_Uz, b_t61 + (t - 1)*s_t61)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                rows = active[t - 1]
+                product(rows, d_m, d_n, b_g_s_g + (t - 1)*s_g_s_g, wt_q_Ug, b_t62 + (t - 1)*s_t62)
+        else:
+            t = t0
+            rows = batch*(t1 - t0 + 1)
+            product(rows, d_m, d_n, b_g_s_g + (t - 1)*s_g_s_g, wt_q_Ug, b_t62 + (t - 1)*s_t62)
         for t in range(t0, t1 + 1):
             rows = active[t - 1]
-            product(rows, d_m, d_n, b_g_s_r + (t - 1)*s_g_s_r, d_n, 1, b_q_Ur, d_m, b_t60 + (t - 1)*s_t60)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows, d_m, d_n, b_g_s_r + (t - 1)*s_g_s_r, d_n, 1, b_q_Ur, d_m, b_t60 + (t - 1)*s_t60)
-    if ragged:
+            for r in range(rows):
+                for i0 in range(d_m):
+                    v0 = b_t60[(t - 1)*s_t60 + r*d_m + (i0)]
+                    v1 = b_t61[(t - 1)*s_t61 + r*d_m + (i0)]
+                    v2 = b_t62[(t - 1)*s_t62 + r*d_m + (i0)]
+                    v3 = v0 + v1 + v2
+                    b_g_x_bar[(t - 1)*s_g_x_bar + r*d_m + (i0)] = v3
         for t in range(t0, t1 + 1):
             rows = active[t - 1]
-            product(rows, d_m, d_n, b_g_s_z + (t - 1)*s_g_s_z, d_n, 1, b_q_Uz, d_m, b_t61 + (t - 1)*s_t61)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows, d_m, d_n, b_g_s_z + (t - 1)*s_g_s_z, d_n, 1, b_q_Uz, d_m, b_t61 + (t - 1)*s_t61)
-    if ragged:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            product(rows, d_m, d_n, b_g_s_g + (t - 1)*s_g_s_g, d_n, 1, b_q_Ug, d_m, b_t62 + (t - 1)*s_t62)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows, d_m, d_n, b_g_s_g + (t - 1)*s_g_s_g, d_n, 1, b_q_Ug, d_m, b_t62 + (t - 1)*s_t62)
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_m):
-                v0 = b_t60[(t - 1)*s_t60 + r*d_m + (i0)]
-                v1 = b_t61[(t - 1)*s_t61 + r*d_m + (i0)]
-                v2 = b_t62[(t - 1)*s_t62 + r*d_m + (i0)]
-                v3 = v0 + v1 + v2
-                b_g_x_bar[(t - 1)*s_g_x_bar + r*d_m + (i0)] = v3
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_k):
-                v0 = b_q_y[(t - 1)*s_q_y + r*d_k + (i0)]
-                v1 = b_q_d[(t - 1)*s_q_d + r*d_k + (i0)]
-                v2 = -v1
-                v3 = v0 + v2
-                v4 = -v3
-                b_g_d_bar[(t - 1)*s_g_d_bar + r*d_k + (i0)] = v4
+            for r in range(rows):
+                for i0 in range(d_k):
+                    v0 = b_q_y[(t - 1)*s_q_y + r*d_k + (i0)]
+                    v1 = b_q_d[(t - 1)*s_q_d + r*d_k + (i0)]
+                    v2 = -v1
+                    v3 = v0 + v2
+                    v4 = -v3
+                    b_g_d_bar[(t - 1)*s_g_d_bar + r*d_k + (i0)] = v4
+    free(wt_q_Ur)
+    free(wt_q_Uz)
+    free(wt_q_Ug)
+    return failed
 
-cdef void segment_51(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_51(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -755,28 +780,35 @@ cdef void segment_51(char** p, const long long* s, const long long* d, long long
     cdef long long s_p_y_bar = s[70]
     cdef array b_t94 = <array> p[96]
     cdef long long s_t94 = s[96]
-    cdef real v0
+    cdef real v0, v1
+    cdef real* wt_q_V
     cdef long long i0
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_k):
-                v0 = b_p_y_seed[(t - 1)*s_p_y_seed + r*d_k + (i0)]
-                b_p_y_bar[(t - 1)*s_p_y_bar + r*d_k + (i0)] = v0
-    if ragged:
+    wt_q_V = packed(d_n, d_k, b_q_V, d_n, 1)
+    failed = wt_q_V == NULL
+    if not failed:
         for t in range(t0, t1 + 1):
             rows = active[t - 1]
-            product(rows, d_n, d_k, b_p_y_bar + (t - 1)*s_p_y_bar, d_k, 1, b_q_V, d_n, b_t94 + (t - 1)*s_t94)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows, d_n, d_k, b_p_y_bar + (t - 1)*s_p_y_bar, d_k, 1, b_q_V, d_n, b_t94 + (t - 1)*s_t94)
+            for r in range(rows):
+                for i0 in range(d_k):
+                    v0 = b_p_y_seed[(t - 1)*s_p_y_seed + r*d_k + (i0)]
+                    b_p_y_bar[(t - 1)*s_p_y_bar + r*d_k + (i0)] = v0
+        if ragged:
+            for t in range(t0, t1 + 1):
+                rows = active[t - 1]
+                product(rows, d_n, d_k, b_p_y_bar + (t - 1)*s_p_y_bar, wt_q_V, b_t94 + (t - 1)*s_t94)
+        else:
+            t = t0
+            rows = batch*(t1 - t0 + 1)
+            product(rows, d_n, d_k, b_p_y_bar + (t - 1)*s_p_y_bar, wt_q_V, b_t94 + (t - 1)*s_t94)
+    free(wt_q_V)
+    return failed
 
-cdef void segment_53(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_53(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -789,12 +821,14 @@ cdef void segment_53(char** p, const long long* s, const long long* d, long long
         t = lengths[r] + 1
         for i0 in range(d_n):
             b_p_h_back[(t - 1)*s_p_h_back + r*d_n + (i0)] = <real>0.0
+    return failed
 
-cdef void segment_54(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_54(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -841,92 +875,83 @@ cdef void segment_54(char** p, const long long* s, const long long* d, long long
     cdef long long s_t93 = s[95]
     cdef array b_t94 = <array> p[96]
     cdef long long s_t94 = s[96]
-    cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8
+    cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9, v10, v11, v12, v13, v14, v15, v16, v17, v18, v19, v20, v21, v22, v23, v24, v25, v26
+    cdef real* wt_q_Wg
+    cdef real* wt_q_Wz
+    cdef real* wt_q_Wr
     cdef long long i0
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_t94[(t - 1)*s_t94 + r*d_n + (i0)]
-                v1 = b_p_h_seed[(t - 1)*s_p_h_seed + r*d_n + (i0)]
-                v2 = b_p_h_back[(t - 1 + 1)*s_p_h_back + r*d_n + (i0)]
-                v3 = v0 + v1 + v2
-                b_p_h_bar[(t - 1)*s_p_h_bar + r*d_n + (i0)] = v3
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_p_g_seed[(t - 1)*s_p_g_seed + r*d_n + (i0)]
-                v1 = b_q_z[(t - 1)*s_q_z + r*d_n + (i0)]
-                v2 = -v1
-                v3 = <real>1.0 + v2
-                v4 = b_p_h_bar[(t - 1)*s_p_h_bar + r*d_n + (i0)]
-                v5 = v3*v4
-                v6 = v0 + v5
-                b_p_g_bar[(t - 1)*s_p_g_bar + r*d_n + (i0)] = v6
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_q_g[(t - 1)*s_q_g + r*d_n + (i0)]
-                v1 = v0*v0
-                v2 = -v1
-                v3 = <real>1.0 + v2
-                v4 = b_p_g_bar[(t - 1)*s_p_g_bar + r*d_n + (i0)]
-                v5 = v3*v4
-                b_p_s_g[(t - 1)*s_p_s_g + r*d_n + (i0)] = v5
-        product(rows, d_n, d_n, b_p_s_g + (t - 1)*s_p_s_g, d_n, 1, b_q_Wg, d_n, b_t93 + (t - 1)*s_t93)
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_p_r_seed[(t - 1)*s_p_r_seed + r*d_n + (i0)]
-                v1 = b_q_h[(t - 1 - 1)*s_q_h + r*d_n + (i0)]
-                v2 = b_t93[(t - 1)*s_t93 + r*d_n + (i0)]
-                v3 = v1*v2
-                v4 = v0 + v3
-                b_p_r_bar[(t - 1)*s_p_r_bar + r*d_n + (i0)] = v4
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_q_r[(t - 1)*s_q_r + r*d_n + (i0)]
-                v1 = -v0
-                v2 = <real>1.0 + v1
-                v3 = b_p_r_bar[(t - 1)*s_p_r_bar + r*d_n + (i0)]
-                v4 = v0*v2*v3
-                b_p_s_r[(t - 1)*s_p_s_r + r*d_n + (i0)] = v4
-        product(rows, d_n, d_n, b_p_s_r + (t - 1)*s_p_s_r, d_n, 1, b_q_Wr, d_n, b_t91 + (t - 1)*s_t91)
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_p_z_seed[(t - 1)*s_p_z_seed + r*d_n + (i0)]
-                v1 = b_q_h[(t - 1 - 1)*s_q_h + r*d_n + (i0)]
-                v2 = b_p_h_bar[(t - 1)*s_p_h_bar + r*d_n + (i0)]
-                v3 = v1*v2
-                v4 = b_q_g[(t - 1)*s_q_g + r*d_n + (i0)]
-                v5 = v4*v2
-                v6 = -v5
-                v7 = v0 + v3 + v6
-                b_p_z_bar[(t - 1)*s_p_z_bar + r*d_n + (i0)] = v7
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_q_z[(t - 1)*s_q_z + r*d_n + (i0)]
-                v1 = -v0
-                v2 = <real>1.0 + v1
-                v3 = b_p_z_bar[(t - 1)*s_p_z_bar + r*d_n + (i0)]
-                v4 = v0*v2*v3
-                b_p_s_z[(t - 1)*s_p_s_z + r*d_n + (i0)] = v4
-        product(rows, d_n, d_n, b_p_s_z + (t - 1)*s_p_s_z, d_n, 1, b_q_Wz, d_n, b_t92 + (t - 1)*s_t92)
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_t91[(t - 1)*s_t91 + r*d_n + (i0)]
-                v1 = b_t92[(t - 1)*s_t92 + r*d_n + (i0)]
-                v2 = b_q_r[(t - 1)*s_q_r + r*d_n + (i0)]
-                v3 = b_t93[(t - 1)*s_t93 + r*d_n + (i0)]
-                v4 = v2*v3
-                v5 = b_q_z[(t - 1)*s_q_z + r*d_n + (i0)]
-                v6 = b_p_h_bar[(t - 1)*s_p_h_bar + r*d_n + (i0)]
-                v7 = v5*v6
-                v8 = v0 + v1 + v4 + v7
-                b_p_h_back[(t - 1)*s_p_h_back + r*d_n + (i0)] = v8
+    wt_q_Wg = packed(d_n, d_n, b_q_Wg, d_n, 1)
+    wt_q_Wz = packed(d_n, d_n, b_q_Wz, d_n, 1)
+    wt_q_Wr = packed(d_n, d_n, b_q_Wr, d_n, 1)
+    failed = wt_q_Wg == NULL or wt_q_Wz == NULL or wt_q_Wr == NULL
+    if not failed:
+        for t in range(t1, t0 - 1, -1):
+            rows = active[t - 1]
+            for r in range(rows):
+                for i0 in range(d_n):
+                    v0 = b_t94[(t - 1)*s_t94 + r*d_n + (i0)]
+                    v1 = b_p_h_seed[(t - 1)*s_p_h_seed + r*d_n + (i0)]
+                    v2 = b_p_h_back[(t - 1 + 1)*s_p_h_back + r*d_n + (i0)]
+                    v3 = v0 + v1 + v2
+                    b_p_h_bar[(t - 1)*s_p_h_bar + r*d_n + (i0)] = v3
+                    v5 = b_p_g_seed[(t - 1)*s_p_g_seed + r*d_n + (i0)]
+                    v6 = b_q_z[(t - 1)*s_q_z + r*d_n + (i0)]
+                    v7 = -v6
+                    v8 = <real>1.0 + v7
+                    v9 = v8*v3
+                    v10 = v5 + v9
+                    v12 = b_q_g[(t - 1)*s_q_g + r*d_n + (i0)]
+                    v13 = v12*v12
+                    v14 = -v13
+                    v15 = <real>1.0 + v14
+                    v16 = v15*v10
+                    b_p_s_g[(t - 1)*s_p_s_g + r*d_n + (i0)] = v16
+                    v18 = b_p_z_seed[(t - 1)*s_p_z_seed + r*d_n + (i0)]
+                    v19 = b_q_h[(t - 1 - 1)*s_q_h + r*d_n + (i0)]
+                    v20 = v19*v3
+                    v21 = v12*v3
+                    v22 = -v21
+                    v23 = v18 + v20 + v22
+                    v25 = v6*v8*v23
+                    b_p_s_z[(t - 1)*s_p_s_z + r*d_n + (i0)] = v25
+            product(rows, d_n, d_n, b_p_s_g + (t - 1)*s_p_s_g, wt_q_Wg, b_t93 + (t - 1)*s_t93)
+            product(rows, d_n, d_n, b_p_s_z + (t - 1)*s_p_s_z, wt_q_Wz, b_t92 + (t - 1)*s_t92)
+            for r in range(rows):
+                for i0 in range(d_n):
+                    v0 = b_p_r_seed[(t - 1)*s_p_r_seed + r*d_n + (i0)]
+                    v1 = b_q_h[(t - 1 - 1)*s_q_h + r*d_n + (i0)]
+                    v2 = b_t93[(t - 1)*s_t93 + r*d_n + (i0)]
+                    v3 = v1*v2
+                    v4 = v0 + v3
+                    v6 = b_q_r[(t - 1)*s_q_r + r*d_n + (i0)]
+                    v7 = -v6
+                    v8 = <real>1.0 + v7
+                    v9 = v6*v8*v4
+                    b_p_s_r[(t - 1)*s_p_s_r + r*d_n + (i0)] = v9
+            product(rows, d_n, d_n, b_p_s_r + (t - 1)*s_p_s_r, wt_q_Wr, b_t91 + (t - 1)*s_t91)
+            for r in range(rows):
+                for i0 in range(d_n):
+                    v0 = b_t91[(t - 1)*s_t91 + r*d_n + (i0)]
+                    v1 = b_t92[(t - 1)*s_t92 + r*d_n + (i0)]
+                    v2 = b_q_r[(t - 1)*s_q_r + r*d_n + (i0)]
+                    v3 = b_t93[(t - 1)*s_t93 + r*d_n + (i0)]
+                    v4 = v2*v3
+                    v5 = b_q_z[(t - 1)*s_q_z + r*d_n + (i0)]
+                    v6 = b_p_h_bar[(t - 1)*s_p_h_bar + r*d_n + (i0)]
+                    v7 = v5*v6
+                    v8 = v0 + v1 + v4 + v7
+                    b_p_h_back[(t - 1)*s_p_h_back + r*d_n + (i0)] = v8
+    free(wt_q_Wg)
+    free(wt_q_Wz)
+    free(wt_q_Wr)
+    return failed
 
-cdef void segment_65(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_65(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -958,9 +983,9 @@ cdef void segment_65(char** p, const long long* s, const long long* d, long long
     cdef real v0
     cdef long long i0
     t = t0
-    product(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_r + (t - 1)*s_p_s_r, 1, d_n, b_q_h + (t - 1 - 1)*s_q_h, d_n, b_p_Wr_bar)
+    failed = outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_r + (t - 1)*s_p_s_r, b_q_h + (t - 1 - 1)*s_q_h, b_p_Wr_bar) or failed
     t = t0
-    product(d_n, d_m, batch*(t1 - t0 + 1), b_p_s_r + (t - 1)*s_p_s_r, 1, d_n, b_q_x + (t - 1)*s_q_x, d_m, b_p_Ur_bar)
+    failed = outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_p_s_r + (t - 1)*s_p_s_r, b_q_x + (t - 1)*s_q_x, b_p_Ur_bar) or failed
     for r in range(d_n):
         b_p_br_bar[r] = 0
     for t in range(t0, t1 + 1):
@@ -970,9 +995,9 @@ cdef void segment_65(char** p, const long long* s, const long long* d, long long
                 v0 = b_p_s_r[(t - 1)*s_p_s_r + r*d_n + (i0)]
                 b_p_br_bar[(i0)] = b_p_br_bar[(i0)] + v0
     t = t0
-    product(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_z + (t - 1)*s_p_s_z, 1, d_n, b_q_h + (t - 1 - 1)*s_q_h, d_n, b_p_Wz_bar)
+    failed = outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_z + (t - 1)*s_p_s_z, b_q_h + (t - 1 - 1)*s_q_h, b_p_Wz_bar) or failed
     t = t0
-    product(d_n, d_m, batch*(t1 - t0 + 1), b_p_s_z + (t - 1)*s_p_s_z, 1, d_n, b_q_x + (t - 1)*s_q_x, d_m, b_p_Uz_bar)
+    failed = outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_p_s_z + (t - 1)*s_p_s_z, b_q_x + (t - 1)*s_q_x, b_p_Uz_bar) or failed
     for r in range(d_n):
         b_p_bz_bar[r] = 0
     for t in range(t0, t1 + 1):
@@ -982,9 +1007,9 @@ cdef void segment_65(char** p, const long long* s, const long long* d, long long
                 v0 = b_p_s_z[(t - 1)*s_p_s_z + r*d_n + (i0)]
                 b_p_bz_bar[(i0)] = b_p_bz_bar[(i0)] + v0
     t = t0
-    product(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_g + (t - 1)*s_p_s_g, 1, d_n, b_t29 + (t - 1)*s_t29, d_n, b_p_Wg_bar)
+    failed = outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_g + (t - 1)*s_p_s_g, b_t29 + (t - 1)*s_t29, b_p_Wg_bar) or failed
     t = t0
-    product(d_n, d_m, batch*(t1 - t0 + 1), b_p_s_g + (t - 1)*s_p_s_g, 1, d_n, b_q_x + (t - 1)*s_q_x, d_m, b_p_Ug_bar)
+    failed = outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_p_s_g + (t - 1)*s_p_s_g, b_q_x + (t - 1)*s_q_x, b_p_Ug_bar) or failed
     for r in range(d_n):
         b_p_bg_bar[r] = 0
     for t in range(t0, t1 + 1):
@@ -994,7 +1019,7 @@ cdef void segment_65(char** p, const long long* s, const long long* d, long long
                 v0 = b_p_s_g[(t - 1)*s_p_s_g + r*d_n + (i0)]
                 b_p_bg_bar[(i0)] = b_p_bg_bar[(i0)] + v0
     t = t0
-    product(d_k, d_n, batch*(t1 - t0 + 1), b_p_y_bar + (t - 1)*s_p_y_bar, 1, d_k, b_q_h + (t - 1)*s_q_h, d_n, b_p_V_bar)
+    failed = outer_sum(d_k, d_n, batch*(t1 - t0 + 1), b_p_y_bar + (t - 1)*s_p_y_bar, b_q_h + (t - 1)*s_q_h, b_p_V_bar) or failed
     for r in range(d_k):
         b_p_by_bar[r] = 0
     for t in range(t0, t1 + 1):
@@ -1003,12 +1028,14 @@ cdef void segment_65(char** p, const long long* s, const long long* d, long long
             for i0 in range(d_k):
                 v0 = b_p_y_bar[(t - 1)*s_p_y_bar + r*d_k + (i0)]
                 b_p_by_bar[(i0)] = b_p_by_bar[(i0)] + v0
+    return failed
 
-cdef void segment_76(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_76(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -1020,12 +1047,14 @@ cdef void segment_76(char** p, const long long* s, const long long* d, long long
     for r in range(batch):
         for c in range(d_n):
             b_p_h_init_bar[r*d_n + c] = b_p_h_back[(1 - 1)*s_p_h_back + r*d_n + c]
+    return failed
 
-cdef void segment_77(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_77(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -1048,46 +1077,58 @@ cdef void segment_77(char** p, const long long* s, const long long* d, long long
     cdef long long s_t96 = s[98]
     cdef array b_t97 = <array> p[99]
     cdef long long s_t97 = s[99]
-    cdef real v0, v1, v2, v3
+    cdef real v0, v1, v2, v3, v4
+    cdef real* wt_q_Ur
+    cdef real* wt_q_Uz
+    cdef real* wt_q_Ug
     cdef long long i0
-    if ragged:
+    wt_q_Ur = packed(d_m, d_n, b_q_Ur, d_m, 1)
+    wt_q_Uz = packed(d_m, d_n, b_q_Uz, d_m, 1)
+    wt_q_Ug = packed(d_m, d_n, b_q_Ug, d_m, 1)
+    failed = wt_q_Ur == NULL or wt_q_Uz == NULL or wt_q_Ug == NULL
+    if not failed:
+        if ragged:
+            for t in range(t0, t1 + 1):
+                rows = active[t - 1]
+                product(rows, d_m, d_n, b_p_s_r + (t - 1)*s_p_s_r, wt_q_Ur, b_t95 + (t - 1)*s_t95)
+        else:
+            t = t0
+            rows = batch*(t1 - t0 + 1)
+            product(rows, d_m, d_n, b_p_s_r + (t - 1)*s_p_s_r, wt_q_Ur, b_t95 + (t - 1)*s_t95)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                rows = active[t - 1]
+                product(rows, d_m, d_n, b_p_s_z + (t - 1)*s_p_s_z, wt_q_Uz, b_t96 + (t - 1)*s_t96)
+        else:
+            t = t0
+            rows = batch*(t1 - t0 + 1)
+            product(rows, d_m, d_n, b_p_s_z + (t - 1)*s_p_s_z, wt_q_Uz, b_t96 + (t - 1)*s_t96)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                rows = active[t - 1]
+                product(rows, d_m, d_n, b_p_s_g + (t - 1)*s_p_s_g, wt_q_Ug, b_t97 + (t - 1)*s_t97)
+        else:
+            t = t0
+            rows = batch*(t1 - t0 + 1)
+            product(rows, d_m, d_n, b_p_s_g + (t - 1)*s_p_s_g, wt_q_Ug, b_t97 + (t - 1)*s_t97)
         for t in range(t0, t1 + 1):
             rows = active[t - 1]
-            product(rows, d_m, d_n, b_p_s_r + (t - 1)*s_p_s_r, d_n, 1, b_q_Ur, d_m, b_t95 + (t - 1)*s_t95)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows, d_m, d_n, b_p_s_r + (t - 1)*s_p_s_r, d_n, 1, b_q_Ur, d_m, b_t95 + (t - 1)*s_t95)
-    if ragged:
+            for r in range(rows):
+                for i0 in range(d_m):
+                    v0 = b_t95[(t - 1)*s_t95 + r*d_m + (i0)]
+                    v1 = b_t96[(t - 1)*s_t96 + r*d_m + (i0)]
+                    v2 = b_t97[(t - 1)*s_t97 + r*d_m + (i0)]
+                    v3 = v0 + v1 + v2
+                    b_p_x_bar[(t - 1)*s_p_x_bar + r*d_m + (i0)] = v3
         for t in range(t0, t1 + 1):
             rows = active[t - 1]
-            product(rows, d_m, d_n, b_p_s_z + (t - 1)*s_p_s_z, d_n, 1, b_q_Uz, d_m, b_t96 + (t - 1)*s_t96)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows, d_m, d_n, b_p_s_z + (t - 1)*s_p_s_z, d_n, 1, b_q_Uz, d_m, b_t96 + (t - 1)*s_t96)
-    if ragged:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            product(rows, d_m, d_n, b_p_s_g + (t - 1)*s_p_s_g, d_n, 1, b_q_Ug, d_m, b_t97 + (t - 1)*s_t97)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows, d_m, d_n, b_p_s_g + (t - 1)*s_p_s_g, d_n, 1, b_q_Ug, d_m, b_t97 + (t - 1)*s_t97)
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_m):
-                v0 = b_t95[(t - 1)*s_t95 + r*d_m + (i0)]
-                v1 = b_t96[(t - 1)*s_t96 + r*d_m + (i0)]
-                v2 = b_t97[(t - 1)*s_t97 + r*d_m + (i0)]
-                v3 = v0 + v1 + v2
-                b_p_x_bar[(t - 1)*s_p_x_bar + r*d_m + (i0)] = v3
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_k):
-                b_p_d_bar[(t - 1)*s_p_d_bar + r*d_k + (i0)] = <real>0.0
+            for r in range(rows):
+                for i0 in range(d_k):
+                    b_p_d_bar[(t - 1)*s_p_d_bar + r*d_k + (i0)] = <real>0.0
+    free(wt_q_Ur)
+    free(wt_q_Uz)
+    free(wt_q_Ug)
+    return failed
 
 
 def run(int number, size_t pointers, size_t strides, size_t sizes, long long t0, long long t1):
@@ -1095,36 +1136,39 @@ def run(int number, size_t pointers, size_t strides, size_t sizes, long long t0,
     cdef char** p = <char**> pointers
     cdef const long long* s = <const long long*> strides
     cdef const long long* d = <const long long*> sizes
+    cdef bint failed = False
     with nogil:
         if number == 0:
-            segment_0(p, s, d, t0, t1)
+            failed = segment_0(p, s, d, t0, t1)
         elif number == 1:
-            segment_1(p, s, d, t0, t1)
+            failed = segment_1(p, s, d, t0, t1)
         elif number == 4:
-            segment_4(p, s, d, t0, t1)
+            failed = segment_4(p, s, d, t0, t1)
         elif number == 15:
-            segment_15(p, s, d, t0, t1)
+            failed = segment_15(p, s, d, t0, t1)
         elif number == 20:
-            segment_20(p, s, d, t0, t1)
+            failed = segment_20(p, s, d, t0, t1)
         elif number == 22:
-            segment_22(p, s, d, t0, t1)
+            failed = segment_22(p, s, d, t0, t1)
         elif number == 23:
-            segment_23(p, s, d, t0, t1)
+            failed = segment_23(p, s, d, t0, t1)
         elif number == 34:
-            segment_34(p, s, d, t0, t1)
+            failed = segment_34(p, s, d, t0, t1)
         elif number == 45:
-            segment_45(p, s, d, t0, t1)
+            failed = segment_45(p, s, d, t0, t1)
         elif number == 46:
-            segment_46(p, s, d, t0, t1)
+            failed = segment_46(p, s, d, t0, t1)
         elif number == 51:
-            segment_51(p, s, d, t0, t1)
+            failed = segment_51(p, s, d, t0, t1)
         elif number == 53:
-            segment_53(p, s, d, t0, t1)
+            failed = segment_53(p, s, d, t0, t1)
         elif number == 54:
-            segment_54(p, s, d, t0, t1)
+            failed = segment_54(p, s, d, t0, t1)
         elif number == 65:
-            segment_65(p, s, d, t0, t1)
+            failed = segment_65(p, s, d, t0, t1)
         elif number == 76:
-            segment_76(p, s, d, t0, t1)
+            failed = segment_76(p, s, d, t0, t1)
         elif number == 77:
-            segment_77(p, s, d, t0, t1)
+            failed = segment_77(p, s, d, t0, t1)
+    if failed:
+        raise MemoryError("no room to lay out the matrices of a product")

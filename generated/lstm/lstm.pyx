@@ -73,73 +73,87 @@ cdef extern from *:
     #define WIDTH 16
     #endif
     typedef double scalar;
-    typedef scalar lanes __attribute__((vector_size(WIDTH)));
-    typedef scalar unaligned __attribute__((vector_size(WIDTH), aligned(sizeof(scalar)), may_alias));
-    enum { LANES = WIDTH/sizeof(scalar) };
+    typedef scalar lanes __attribute__((vector_size(WIDTH), aligned(sizeof(scalar)), may_alias));
+    enum { LANES = WIDTH/sizeof(scalar), PANEL = 2*LANES, ROWS = 8, DEPTH = 256 };
     typedef long long size;
 
-    #define UNROLL _Pragma("GCC unroll 8")
-    #define EACH(R, V) UNROLL for (int r = 0; r < R; r++) UNROLL for (int v = 0; v < V; v++)
-    /* y[p, j] = sum over k of a[p*ap + k*ak] b[k*ldb + j], for R rows and V vectors of j at once, k in order */
-    #define TILE(R, V) static void tile_##R##_##V(size K, const scalar *a, size ap, size ak, const scalar *b, size ldb, scalar *y, size ldy) { \
-        lanes sum[R][V]; \
-        EACH(R, V) sum[r][v] = (lanes){0}; \
-        for (size k = 0; k < K; k++, a += ak, b += ldb) { \
-            lanes row[V]; \
-            UNROLL for (int v = 0; v < V; v++) row[v] = *(const unaligned *)(b + v*LANES); \
-            EACH(R, V) sum[r][v] += row[v]*a[r*ap]; \
+    /* y[r, :] (+)= sum over k of a[r*ar + k*ak] panel[k, :] for R rows and one panel of two vectors, k in order */
+    typedef void (*Tile)(size, const scalar *, size, size, const scalar *, scalar *, size, int);
+    #define EACH(R) _Pragma("GCC unroll 8") for (int r = 0; r < R; r++)
+    #define TILE(R) static void tile_##R(size K, const scalar *a, size ar, size ak, const scalar *b, scalar *y, size ldy, int add) { \
+        lanes left[R], right[R]; \
+        EACH(R) { left[r] = right[r] = (lanes){0}; } \
+        if (add) EACH(R) { left[r] = *(lanes *)(y + r*ldy); right[r] = *(lanes *)(y + r*ldy + LANES); } \
+        for (size k = 0; k < K; k++, a += ak, b += PANEL) { \
+            lanes first = *(const lanes *)b, second = *(const lanes *)(b + LANES); \
+            EACH(R) { left[r] += first*a[r*ar]; right[r] += second*a[r*ar]; } \
         } \
-        EACH(R, V) *(unaligned *)(y + r*ldy + v*LANES) = sum[r][v]; \
+        EACH(R) { *(lanes *)(y + r*ldy) = left[r]; *(lanes *)(y + r*ldy + LANES) = right[r]; } \
     }
-    TILE(1, 1) TILE(1, 2)
-    TILE(2, 1) TILE(2, 2)
-    TILE(3, 1) TILE(3, 2)
-    TILE(4, 1) TILE(4, 2)
-    TILE(5, 1) TILE(5, 2)
-    TILE(6, 1) TILE(6, 2)
-    TILE(7, 1) TILE(7, 2)
-    TILE(8, 1) TILE(8, 2)
-    typedef void (*Tile)(size, const scalar *, size, size, const scalar *, size, scalar *, size);
-    static const Tile narrow[] = {0, tile_1_1, tile_2_1, tile_3_1, tile_4_1, tile_5_1, tile_6_1, tile_7_1, tile_8_1};
-    static const Tile wide[] = {0, tile_1_2, tile_2_2, tile_3_2, tile_4_2, tile_5_2, tile_6_2, tile_7_2, tile_8_2};
+    TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6) TILE(7) TILE(8)
+    static const Tile tiles[] = {0, tile_1, tile_2, tile_3, tile_4, tile_5, tile_6, tile_7, tile_8};
 
-    /* y (P, J) = a b; the last vector of a row overlaps the one before it, so that no tail is computed in another way */
-    static void product(size P, size J, size K, const scalar *a, size ap, size ak, const scalar *b, size ldb, scalar *y) {
-        if (J < LANES) {
-            for (size p = 0; p < P; p++) for (size j = 0; j < J; j++) {
-                scalar sum = 0;
-                for (size k = 0; k < K; k++) sum = __builtin_fma(a[p*ap + k*ak], b[k*ldb + j], sum);
-                y[p*J + j] = sum;
-            }
-            return;
-        }
-        for (size j = 0, done = 0; done < J; j = done) {
-            size left = J - j;
-            const Tile *tiles = left >= 2*LANES ? wide : narrow;
-            if (left < LANES) j = J - LANES;
-            done = left >= 2*LANES ? j + 2*LANES : j + LANES;
-            for (size p = 0, rows; p < P; p += rows) {
-                rows = P - p > 8 && P - p < 16 ? (P - p + 1)/2 : P - p < 8 ? P - p : 8;
-                tiles[rows](K, a + p*ap, ap, ak, b + j, ldb, y + p*J + j, J);
-            }
-        }
+    /* out[q][k][lane] = b[k*bk + (q*width + lane)*bj], zero beyond J */
+    static void pack(scalar *out, size width, size J, size K, const scalar *b, size bk, size bj) {
+        for (size j = 0; j < J; j += width) for (size k = 0; k < K; k++) for (size l = 0; l < width; l++)
+            *out++ = j + l < J ? b[k*bk + (j + l)*bj] : 0;
     }
 
-    static scalar *transposed(const scalar *a, size n, size m) {
-        scalar *out = malloc((size_t)(n*m > 0 ? n*m : 1)*sizeof(scalar));
-        if (out) for (size i = 0; i < n; i++) for (size j = 0; j < m; j++) out[j*n + i] = a[i*m + j];
+    static scalar *packed(size J, size K, const scalar *b, size bk, size bj) {
+        scalar *out = malloc((size_t)((J + PANEL)*(K + 1))*sizeof(scalar));
+        if (out) pack(out, PANEL, J, K, b, bk, bj);
         return out;
     }
+
+    /* one tile at the edge of y, through room of full width */
+    static void edge(size rows, size K, const scalar *a, size ar, size ak, const scalar *b, scalar *y, size ldy, size columns, int add) {
+        scalar room[ROWS*PANEL] = {0};
+        if (add) for (size r = 0; r < rows; r++) memcpy(room + r*PANEL, y + r*ldy, (size_t)columns*sizeof(scalar));
+        tiles[rows](K, a, ar, ak, b, room, PANEL, add);
+        for (size r = 0; r < rows; r++) memcpy(y + r*ldy, room + r*PANEL, (size_t)columns*sizeof(scalar));
+    }
+
+    /* y (P, J) = x b for packed b (K, J): every row in the same way, whichever rows stand beside it */
+    static void product(size P, size J, size K, const scalar *x, const scalar *b, scalar *y) {
+        for (size j = 0; j < J; j += PANEL, b += K*PANEL) for (size p = 0, rows; p < P; p += rows) {
+            rows = P - p > ROWS && P - p < 2*ROWS ? (P - p + 1)/2 : P - p < ROWS ? P - p : ROWS;
+            if (J - j >= PANEL) tiles[rows](K, x + p*K, K, 1, b, y + p*J + j, J, 0);
+            else edge(rows, K, x + p*K, K, 1, b, y + p*J + j, J, J - j, 0);
+        }
+    }
+
+    /* y (P, J) = sum over k of a[k, :] b[k, :]', in blocks of k that fit the cache; says whether memory failed */
+    static int outer_sum(size P, size J, size K, const scalar *a, const scalar *b, scalar *y) {
+        scalar *left = malloc((size_t)((P + ROWS)*DEPTH)*sizeof(scalar)), *right = malloc((size_t)((J + PANEL)*DEPTH)*sizeof(scalar));
+        memset(y, 0, (size_t)(P*J)*sizeof(scalar));
+        int failed = !left || !right;
+        for (size k = 0, depth; !failed && k < K; k += depth) {
+            depth = K - k < DEPTH ? K - k : DEPTH;
+            pack(left, ROWS, P, depth, a + k*P, P, 1);
+            pack(right, PANEL, J, depth, b + k*J, J, 1);
+            for (size j = 0; j < J; j += PANEL) for (size p = 0; p < P; p += ROWS) {
+                const scalar *l = left + p*depth, *r = right + j*depth;
+                size rows = P - p < ROWS ? P - p : ROWS;
+                if (J - j >= PANEL) tiles[rows](depth, l, 1, ROWS, r, y + p*J + j, J, 1);
+                else edge(rows, depth, l, 1, ROWS, r, y + p*J + j, J, J - j, 1);
+            }
+        }
+        free(left);
+        free(right);
+        return failed;
+    }
     """
-    void product(long long, long long, long long, const real*, long long, long long, const real*, long long, real*) nogil
-    real* transposed(const real*, long long, long long) nogil
+    real* packed(long long, long long, const real*, long long, long long) nogil
+    void product(long long, long long, long long, const real*, const real*, real*) nogil
+    bint outer_sum(long long, long long, long long, const real*, const real*, real*) nogil
     void free(void*) nogil
 
-cdef void segment_0(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_0(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -163,12 +177,14 @@ cdef void segment_0(char** p, const long long* s, const long long* d, long long 
         for i0 in range(d_n):
             v0 = b_a30[r*d_n + (i0)]
             b_q_h[(t - 1)*s_q_h + r*d_n + (i0)] = v0
+    return failed
 
-cdef void segment_2(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_2(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -190,52 +206,56 @@ cdef void segment_2(char** p, const long long* s, const long long* d, long long 
     cdef real* w_q_Uf
     cdef real* w_q_Ui
     cdef real* w_q_Ug
-    w_q_Uo = transposed(b_q_Uo, d_n, d_m)
-    w_q_Uf = transposed(b_q_Uf, d_n, d_m)
-    w_q_Ui = transposed(b_q_Ui, d_n, d_m)
-    w_q_Ug = transposed(b_q_Ug, d_n, d_m)
-    if ragged:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, d_m, 1, w_q_Uo, d_n, b_t38 + (t - 1)*s_t38)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, d_m, 1, w_q_Uo, d_n, b_t38 + (t - 1)*s_t38)
-    if ragged:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, d_m, 1, w_q_Uf, d_n, b_t34 + (t - 1)*s_t34)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, d_m, 1, w_q_Uf, d_n, b_t34 + (t - 1)*s_t34)
-    if ragged:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, d_m, 1, w_q_Ui, d_n, b_t32 + (t - 1)*s_t32)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, d_m, 1, w_q_Ui, d_n, b_t32 + (t - 1)*s_t32)
-    if ragged:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, d_m, 1, w_q_Ug, d_n, b_t36 + (t - 1)*s_t36)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, d_m, 1, w_q_Ug, d_n, b_t36 + (t - 1)*s_t36)
+    w_q_Uo = packed(d_n, d_m, b_q_Uo, 1, d_m)
+    w_q_Uf = packed(d_n, d_m, b_q_Uf, 1, d_m)
+    w_q_Ui = packed(d_n, d_m, b_q_Ui, 1, d_m)
+    w_q_Ug = packed(d_n, d_m, b_q_Ug, 1, d_m)
+    failed = w_q_Uo == NULL or w_q_Uf == NULL or w_q_Ui == NULL or w_q_Ug == NULL
+    if not failed:
+        if ragged:
+            for t in range(t0, t1 + 1):
+                rows = active[t - 1]
+                product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, w_q_Uo, b_t38 + (t - 1)*s_t38)
+        else:
+            t = t0
+            rows = batch*(t1 - t0 + 1)
+            product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, w_q_Uo, b_t38 + (t - 1)*s_t38)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                rows = active[t - 1]
+                product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, w_q_Uf, b_t34 + (t - 1)*s_t34)
+        else:
+            t = t0
+            rows = batch*(t1 - t0 + 1)
+            product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, w_q_Uf, b_t34 + (t - 1)*s_t34)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                rows = active[t - 1]
+                product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, w_q_Ui, b_t32 + (t - 1)*s_t32)
+        else:
+            t = t0
+            rows = batch*(t1 - t0 + 1)
+            product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, w_q_Ui, b_t32 + (t - 1)*s_t32)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                rows = active[t - 1]
+                product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, w_q_Ug, b_t36 + (t - 1)*s_t36)
+        else:
+            t = t0
+            rows = batch*(t1 - t0 + 1)
+            product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, w_q_Ug, b_t36 + (t - 1)*s_t36)
     free(w_q_Uo)
     free(w_q_Uf)
     free(w_q_Ui)
     free(w_q_Ug)
+    return failed
 
-cdef void segment_6(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_6(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -283,97 +303,70 @@ cdef void segment_6(char** p, const long long* s, const long long* d, long long 
     cdef long long s_t37 = s[39]
     cdef array b_t38 = <array> p[40]
     cdef long long s_t38 = s[40]
-    cdef real v0, v1, v2, v3, v4, v5, v6
+    cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9, v10, v11, v12, v13, v14, v15, v16, v17, v18, v19, v20, v21, v22, v23, v24, v25, v26, v27, v28, v29, v30, v31, v32, v33, v34, v35
     cdef real* w_q_Wi
     cdef real* w_q_Wf
     cdef real* w_q_Wg
     cdef real* w_q_Wo
     cdef long long i0
-    w_q_Wi = transposed(b_q_Wi, d_n, d_n)
-    w_q_Wf = transposed(b_q_Wf, d_n, d_n)
-    w_q_Wg = transposed(b_q_Wg, d_n, d_n)
-    w_q_Wo = transposed(b_q_Wo, d_n, d_n)
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        product(rows, d_n, d_n, b_q_h + (t - 1 - 1)*s_q_h, d_n, 1, w_q_Wi, d_n, b_t31 + (t - 1)*s_t31)
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_t31[(t - 1)*s_t31 + r*d_n + (i0)]
-                v1 = b_t32[(t - 1)*s_t32 + r*d_n + (i0)]
-                v2 = b_q_bi[(i0)]
-                v3 = v0 + v1 + v2
-                b_q_z_i[(t - 1)*s_q_z_i + r*d_n + (i0)] = v3
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_q_z_i[(t - 1)*s_q_z_i + r*d_n + (i0)]
-                v1 = f_sigmoid(v0)
-                b_q_i[(t - 1)*s_q_i + r*d_n + (i0)] = v1
-        product(rows, d_n, d_n, b_q_h + (t - 1 - 1)*s_q_h, d_n, 1, w_q_Wf, d_n, b_t33 + (t - 1)*s_t33)
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_t33[(t - 1)*s_t33 + r*d_n + (i0)]
-                v1 = b_t34[(t - 1)*s_t34 + r*d_n + (i0)]
-                v2 = b_q_bf[(i0)]
-                v3 = v0 + v1 + v2
-                b_q_z_f[(t - 1)*s_q_z_f + r*d_n + (i0)] = v3
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_q_z_f[(t - 1)*s_q_z_f + r*d_n + (i0)]
-                v1 = f_sigmoid(v0)
-                b_q_f[(t - 1)*s_q_f + r*d_n + (i0)] = v1
-        product(rows, d_n, d_n, b_q_h + (t - 1 - 1)*s_q_h, d_n, 1, w_q_Wg, d_n, b_t35 + (t - 1)*s_t35)
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_t35[(t - 1)*s_t35 + r*d_n + (i0)]
-                v1 = b_t36[(t - 1)*s_t36 + r*d_n + (i0)]
-                v2 = b_q_bg[(i0)]
-                v3 = v0 + v1 + v2
-                b_q_z_g[(t - 1)*s_q_z_g + r*d_n + (i0)] = v3
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_q_z_g[(t - 1)*s_q_z_g + r*d_n + (i0)]
-                v1 = f_tanh(v0)
-                b_q_g[(t - 1)*s_q_g + r*d_n + (i0)] = v1
-        product(rows, d_n, d_n, b_q_h + (t - 1 - 1)*s_q_h, d_n, 1, w_q_Wo, d_n, b_t37 + (t - 1)*s_t37)
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_t37[(t - 1)*s_t37 + r*d_n + (i0)]
-                v1 = b_t38[(t - 1)*s_t38 + r*d_n + (i0)]
-                v2 = b_q_bo[(i0)]
-                v3 = v0 + v1 + v2
-                b_q_z_o[(t - 1)*s_q_z_o + r*d_n + (i0)] = v3
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_q_z_o[(t - 1)*s_q_z_o + r*d_n + (i0)]
-                v1 = f_sigmoid(v0)
-                b_q_o[(t - 1)*s_q_o + r*d_n + (i0)] = v1
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_q_f[(t - 1)*s_q_f + r*d_n + (i0)]
-                v1 = b_q_c[(t - 1 - 1)*s_q_c + r*d_n + (i0)]
-                v2 = v0*v1
-                v3 = b_q_i[(t - 1)*s_q_i + r*d_n + (i0)]
-                v4 = b_q_g[(t - 1)*s_q_g + r*d_n + (i0)]
-                v5 = v3*v4
-                v6 = v2 + v5
-                b_q_c[(t - 1)*s_q_c + r*d_n + (i0)] = v6
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_q_o[(t - 1)*s_q_o + r*d_n + (i0)]
-                v1 = b_q_c[(t - 1)*s_q_c + r*d_n + (i0)]
-                v2 = f_tanh(v1)
-                v3 = v0*v2
-                b_q_h[(t - 1)*s_q_h + r*d_n + (i0)] = v3
+    w_q_Wi = packed(d_n, d_n, b_q_Wi, 1, d_n)
+    w_q_Wf = packed(d_n, d_n, b_q_Wf, 1, d_n)
+    w_q_Wg = packed(d_n, d_n, b_q_Wg, 1, d_n)
+    w_q_Wo = packed(d_n, d_n, b_q_Wo, 1, d_n)
+    failed = w_q_Wi == NULL or w_q_Wf == NULL or w_q_Wg == NULL or w_q_Wo == NULL
+    if not failed:
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1]
+            product(rows, d_n, d_n, b_q_h + (t - 1 - 1)*s_q_h, w_q_Wi, b_t31 + (t - 1)*s_t31)
+            product(rows, d_n, d_n, b_q_h + (t - 1 - 1)*s_q_h, w_q_Wf, b_t33 + (t - 1)*s_t33)
+            product(rows, d_n, d_n, b_q_h + (t - 1 - 1)*s_q_h, w_q_Wg, b_t35 + (t - 1)*s_t35)
+            product(rows, d_n, d_n, b_q_h + (t - 1 - 1)*s_q_h, w_q_Wo, b_t37 + (t - 1)*s_t37)
+            for r in range(rows):
+                for i0 in range(d_n):
+                    v0 = b_t31[(t - 1)*s_t31 + r*d_n + (i0)]
+                    v1 = b_t32[(t - 1)*s_t32 + r*d_n + (i0)]
+                    v2 = b_q_bi[(i0)]
+                    v3 = v0 + v1 + v2
+                    v5 = f_sigmoid(v3)
+                    b_q_i[(t - 1)*s_q_i + r*d_n + (i0)] = v5
+                    v7 = b_t33[(t - 1)*s_t33 + r*d_n + (i0)]
+                    v8 = b_t34[(t - 1)*s_t34 + r*d_n + (i0)]
+                    v9 = b_q_bf[(i0)]
+                    v10 = v7 + v8 + v9
+                    v12 = f_sigmoid(v10)
+                    b_q_f[(t - 1)*s_q_f + r*d_n + (i0)] = v12
+                    v14 = b_t35[(t - 1)*s_t35 + r*d_n + (i0)]
+                    v15 = b_t36[(t - 1)*s_t36 + r*d_n + (i0)]
+                    v16 = b_q_bg[(i0)]
+                    v17 = v14 + v15 + v16
+                    v19 = f_tanh(v17)
+                    b_q_g[(t - 1)*s_q_g + r*d_n + (i0)] = v19
+                    v21 = b_t37[(t - 1)*s_t37 + r*d_n + (i0)]
+                    v22 = b_t38[(t - 1)*s_t38 + r*d_n + (i0)]
+                    v23 = b_q_bo[(i0)]
+                    v24 = v21 + v22 + v23
+                    v26 = f_sigmoid(v24)
+                    b_q_o[(t - 1)*s_q_o + r*d_n + (i0)] = v26
+                    v28 = b_q_c[(t - 1 - 1)*s_q_c + r*d_n + (i0)]
+                    v29 = v12*v28
+                    v30 = v5*v19
+                    v31 = v29 + v30
+                    b_q_c[(t - 1)*s_q_c + r*d_n + (i0)] = v31
+                    v33 = f_tanh(v31)
+                    v34 = v26*v33
+                    b_q_h[(t - 1)*s_q_h + r*d_n + (i0)] = v34
     free(w_q_Wi)
     free(w_q_Wf)
     free(w_q_Wg)
     free(w_q_Wo)
+    return failed
 
-cdef void segment_20(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_20(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -395,55 +388,59 @@ cdef void segment_20(char** p, const long long* s, const long long* d, long long
     cdef real v0, v1, v2, v3, v4
     cdef real* w_q_V
     cdef long long i0
-    w_q_V = transposed(b_q_V, d_k, d_n)
-    if ragged:
+    w_q_V = packed(d_k, d_n, b_q_V, 1, d_n)
+    failed = w_q_V == NULL
+    if not failed:
+        if ragged:
+            for t in range(t0, t1 + 1):
+                rows = active[t - 1]
+                product(rows, d_k, d_n, b_q_h + (t - 1)*s_q_h, w_q_V, b_t39 + (t - 1)*s_t39)
+        else:
+            t = t0
+            rows = batch*(t1 - t0 + 1)
+            product(rows, d_k, d_n, b_q_h + (t - 1)*s_q_h, w_q_V, b_t39 + (t - 1)*s_t39)
         for t in range(t0, t1 + 1):
             rows = active[t - 1]
-            product(rows, d_k, d_n, b_q_h + (t - 1)*s_q_h, d_n, 1, w_q_V, d_k, b_t39 + (t - 1)*s_t39)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows, d_k, d_n, b_q_h + (t - 1)*s_q_h, d_n, 1, w_q_V, d_k, b_t39 + (t - 1)*s_t39)
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_k):
-                v0 = b_t39[(t - 1)*s_t39 + r*d_k + (i0)]
-                v1 = b_q_by[(i0)]
-                v2 = v0 + v1
-                b_q_y[(t - 1)*s_q_y + r*d_k + (i0)] = v2
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            acc = 0
-            for i0 in range(d_k):
-                v0 = b_q_y[(t - 1)*s_q_y + r*d_k + (i0)]
-                v1 = b_q_d[(t - 1)*s_q_d + r*d_k + (i0)]
-                v2 = -v1
-                v3 = v0 + v2
-                v4 = v3*v3
-                acc = acc + v4
-            b_t40[(t - 1)*s_t40 + r] = acc
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            v0 = b_t40[(t - 1)*s_t40 + r]
-            v1 = v0/<real>2.0
-            b_q_e[(t - 1)*s_q_e + r] = v1
-    for r in range(1):
-        b_q_E[r] = 0
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            v0 = b_q_e[(t - 1)*s_q_e + r]
-            b_q_E[0] = b_q_E[0] + v0
+            for r in range(rows):
+                for i0 in range(d_k):
+                    v0 = b_t39[(t - 1)*s_t39 + r*d_k + (i0)]
+                    v1 = b_q_by[(i0)]
+                    v2 = v0 + v1
+                    b_q_y[(t - 1)*s_q_y + r*d_k + (i0)] = v2
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1]
+            for r in range(rows):
+                acc = 0
+                for i0 in range(d_k):
+                    v0 = b_q_y[(t - 1)*s_q_y + r*d_k + (i0)]
+                    v1 = b_q_d[(t - 1)*s_q_d + r*d_k + (i0)]
+                    v2 = -v1
+                    v3 = v0 + v2
+                    v4 = v3*v3
+                    acc = acc + v4
+                b_t40[(t - 1)*s_t40 + r] = acc
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1]
+            for r in range(rows):
+                v0 = b_t40[(t - 1)*s_t40 + r]
+                v1 = v0/<real>2.0
+                b_q_e[(t - 1)*s_q_e + r] = v1
+        for r in range(1):
+            b_q_E[r] = 0
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1]
+            for r in range(rows):
+                v0 = b_q_e[(t - 1)*s_q_e + r]
+                b_q_E[0] = b_q_E[0] + v0
     free(w_q_V)
+    return failed
 
-cdef void segment_25(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_25(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -456,31 +453,38 @@ cdef void segment_25(char** p, const long long* s, const long long* d, long long
     cdef long long s_g_y_bar = s[43]
     cdef array b_t76 = <array> p[78]
     cdef long long s_t76 = s[78]
-    cdef real v0, v1, v2, v3
+    cdef real v0, v1, v2, v3, v4
+    cdef real* wt_q_V
     cdef long long i0
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_k):
-                v0 = b_q_y[(t - 1)*s_q_y + r*d_k + (i0)]
-                v1 = b_q_d[(t - 1)*s_q_d + r*d_k + (i0)]
-                v2 = -v1
-                v3 = v0 + v2
-                b_g_y_bar[(t - 1)*s_g_y_bar + r*d_k + (i0)] = v3
-    if ragged:
+    wt_q_V = packed(d_n, d_k, b_q_V, d_n, 1)
+    failed = wt_q_V == NULL
+    if not failed:
         for t in range(t0, t1 + 1):
             rows = active[t - 1]
-            product(rows, d_n, d_k, b_g_y_bar + (t - 1)*s_g_y_bar, d_k, 1, b_q_V, d_n, b_t76 + (t - 1)*s_t76)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows, d_n, d_k, b_g_y_bar + (t - 1)*s_g_y_bar, d_k, 1, b_q_V, d_n, b_t76 + (t - 1)*s_t76)
+            for r in range(rows):
+                for i0 in range(d_k):
+                    v0 = b_q_y[(t - 1)*s_q_y + r*d_k + (i0)]
+                    v1 = b_q_d[(t - 1)*s_q_d + r*d_k + (i0)]
+                    v2 = -v1
+                    v3 = v0 + v2
+                    b_g_y_bar[(t - 1)*s_g_y_bar + r*d_k + (i0)] = v3
+        if ragged:
+            for t in range(t0, t1 + 1):
+                rows = active[t - 1]
+                product(rows, d_n, d_k, b_g_y_bar + (t - 1)*s_g_y_bar, wt_q_V, b_t76 + (t - 1)*s_t76)
+        else:
+            t = t0
+            rows = batch*(t1 - t0 + 1)
+            product(rows, d_n, d_k, b_g_y_bar + (t - 1)*s_g_y_bar, wt_q_V, b_t76 + (t - 1)*s_t76)
+    free(wt_q_V)
+    return failed
 
-cdef void segment_27(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_27(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -499,12 +503,14 @@ cdef void segment_27(char** p, const long long* s, const long long* d, long long
         t = lengths[r] + 1
         for i0 in range(d_n):
             b_g_c_back[(t - 1)*s_g_c_back + r*d_n + (i0)] = <real>0.0
+    return failed
 
-cdef void segment_29(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_29(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -556,111 +562,85 @@ cdef void segment_29(char** p, const long long* s, const long long* d, long long
     cdef long long s_t75 = s[77]
     cdef array b_t76 = <array> p[78]
     cdef long long s_t76 = s[78]
-    cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9
+    cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9, v10, v11, v12, v13, v14, v15, v16, v17, v18, v19, v20, v21, v22, v23, v24, v25, v26, v27, v28, v29, v30, v31, v32, v33, v34, v35, v36, v37, v38, v39, v40, v41, v42, v43, v44
+    cdef real* wt_q_Wi
+    cdef real* wt_q_Wf
+    cdef real* wt_q_Wg
+    cdef real* wt_q_Wo
     cdef long long i0
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_t76[(t - 1)*s_t76 + r*d_n + (i0)]
-                v1 = b_g_h_back[(t - 1 + 1)*s_g_h_back + r*d_n + (i0)]
-                v2 = v0 + v1
-                b_g_h_bar[(t - 1)*s_g_h_bar + r*d_n + (i0)] = v2
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_q_c[(t - 1)*s_q_c + r*d_n + (i0)]
-                v1 = f_tanh(v0)
-                v2 = v1*v1
-                v3 = -v2
-                v4 = <real>1.0 + v3
-                v5 = b_q_o[(t - 1)*s_q_o + r*d_n + (i0)]
-                v6 = b_g_h_bar[(t - 1)*s_g_h_bar + r*d_n + (i0)]
-                v7 = v4*v5*v6
-                v8 = b_g_c_back[(t - 1 + 1)*s_g_c_back + r*d_n + (i0)]
-                v9 = v7 + v8
-                b_g_c_bar[(t - 1)*s_g_c_bar + r*d_n + (i0)] = v9
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_q_g[(t - 1)*s_q_g + r*d_n + (i0)]
-                v1 = b_g_c_bar[(t - 1)*s_g_c_bar + r*d_n + (i0)]
-                v2 = v0*v1
-                b_g_i_bar[(t - 1)*s_g_i_bar + r*d_n + (i0)] = v2
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_q_i[(t - 1)*s_q_i + r*d_n + (i0)]
-                v1 = -v0
-                v2 = <real>1.0 + v1
-                v3 = b_g_i_bar[(t - 1)*s_g_i_bar + r*d_n + (i0)]
-                v4 = v0*v2*v3
-                b_g_s_i[(t - 1)*s_g_s_i + r*d_n + (i0)] = v4
-        product(rows, d_n, d_n, b_g_s_i + (t - 1)*s_g_s_i, d_n, 1, b_q_Wi, d_n, b_t72 + (t - 1)*s_t72)
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_q_c[(t - 1 - 1)*s_q_c + r*d_n + (i0)]
-                v1 = b_g_c_bar[(t - 1)*s_g_c_bar + r*d_n + (i0)]
-                v2 = v0*v1
-                b_g_f_bar[(t - 1)*s_g_f_bar + r*d_n + (i0)] = v2
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_q_f[(t - 1)*s_q_f + r*d_n + (i0)]
-                v1 = -v0
-                v2 = <real>1.0 + v1
-                v3 = b_g_f_bar[(t - 1)*s_g_f_bar + r*d_n + (i0)]
-                v4 = v0*v2*v3
-                b_g_s_f[(t - 1)*s_g_s_f + r*d_n + (i0)] = v4
-        product(rows, d_n, d_n, b_g_s_f + (t - 1)*s_g_s_f, d_n, 1, b_q_Wf, d_n, b_t73 + (t - 1)*s_t73)
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_q_i[(t - 1)*s_q_i + r*d_n + (i0)]
-                v1 = b_g_c_bar[(t - 1)*s_g_c_bar + r*d_n + (i0)]
-                v2 = v0*v1
-                b_g_g_bar[(t - 1)*s_g_g_bar + r*d_n + (i0)] = v2
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_q_g[(t - 1)*s_q_g + r*d_n + (i0)]
-                v1 = v0*v0
-                v2 = -v1
-                v3 = <real>1.0 + v2
-                v4 = b_g_g_bar[(t - 1)*s_g_g_bar + r*d_n + (i0)]
-                v5 = v3*v4
-                b_g_s_g[(t - 1)*s_g_s_g + r*d_n + (i0)] = v5
-        product(rows, d_n, d_n, b_g_s_g + (t - 1)*s_g_s_g, d_n, 1, b_q_Wg, d_n, b_t74 + (t - 1)*s_t74)
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_q_c[(t - 1)*s_q_c + r*d_n + (i0)]
-                v1 = f_tanh(v0)
-                v2 = b_g_h_bar[(t - 1)*s_g_h_bar + r*d_n + (i0)]
-                v3 = v1*v2
-                b_g_o_bar[(t - 1)*s_g_o_bar + r*d_n + (i0)] = v3
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_q_o[(t - 1)*s_q_o + r*d_n + (i0)]
-                v1 = -v0
-                v2 = <real>1.0 + v1
-                v3 = b_g_o_bar[(t - 1)*s_g_o_bar + r*d_n + (i0)]
-                v4 = v0*v2*v3
-                b_g_s_o[(t - 1)*s_g_s_o + r*d_n + (i0)] = v4
-        product(rows, d_n, d_n, b_g_s_o + (t - 1)*s_g_s_o, d_n, 1, b_q_Wo, d_n, b_t75 + (t - 1)*s_t75)
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_t72[(t - 1)*s_t72 + r*d_n + (i0)]
-                v1 = b_t73[(t - 1)*s_t73 + r*d_n + (i0)]
-                v2 = b_t74[(t - 1)*s_t74 + r*d_n + (i0)]
-                v3 = b_t75[(t - 1)*s_t75 + r*d_n + (i0)]
-                v4 = v0 + v1 + v2 + v3
-                b_g_h_back[(t - 1)*s_g_h_back + r*d_n + (i0)] = v4
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_q_f[(t - 1)*s_q_f + r*d_n + (i0)]
-                v1 = b_g_c_bar[(t - 1)*s_g_c_bar + r*d_n + (i0)]
-                v2 = v0*v1
-                b_g_c_back[(t - 1)*s_g_c_back + r*d_n + (i0)] = v2
+    wt_q_Wi = packed(d_n, d_n, b_q_Wi, d_n, 1)
+    wt_q_Wf = packed(d_n, d_n, b_q_Wf, d_n, 1)
+    wt_q_Wg = packed(d_n, d_n, b_q_Wg, d_n, 1)
+    wt_q_Wo = packed(d_n, d_n, b_q_Wo, d_n, 1)
+    failed = wt_q_Wi == NULL or wt_q_Wf == NULL or wt_q_Wg == NULL or wt_q_Wo == NULL
+    if not failed:
+        for t in range(t1, t0 - 1, -1):
+            rows = active[t - 1]
+            for r in range(rows):
+                for i0 in range(d_n):
+                    v0 = b_t76[(t - 1)*s_t76 + r*d_n + (i0)]
+                    v1 = b_g_h_back[(t - 1 + 1)*s_g_h_back + r*d_n + (i0)]
+                    v2 = v0 + v1
+                    v4 = b_q_c[(t - 1)*s_q_c + r*d_n + (i0)]
+                    v5 = f_tanh(v4)
+                    v6 = v5*v5
+                    v7 = -v6
+                    v8 = <real>1.0 + v7
+                    v9 = b_q_o[(t - 1)*s_q_o + r*d_n + (i0)]
+                    v10 = v8*v9*v2
+                    v11 = b_g_c_back[(t - 1 + 1)*s_g_c_back + r*d_n + (i0)]
+                    v12 = v10 + v11
+                    v14 = b_q_g[(t - 1)*s_q_g + r*d_n + (i0)]
+                    v15 = v14*v12
+                    v17 = b_q_i[(t - 1)*s_q_i + r*d_n + (i0)]
+                    v18 = -v17
+                    v19 = <real>1.0 + v18
+                    v20 = v17*v19*v15
+                    b_g_s_i[(t - 1)*s_g_s_i + r*d_n + (i0)] = v20
+                    v22 = b_q_c[(t - 1 - 1)*s_q_c + r*d_n + (i0)]
+                    v23 = v22*v12
+                    v25 = b_q_f[(t - 1)*s_q_f + r*d_n + (i0)]
+                    v26 = -v25
+                    v27 = <real>1.0 + v26
+                    v28 = v25*v27*v23
+                    b_g_s_f[(t - 1)*s_g_s_f + r*d_n + (i0)] = v28
+                    v30 = v17*v12
+                    v32 = v14*v14
+                    v33 = -v32
+                    v34 = <real>1.0 + v33
+                    v35 = v34*v30
+                    b_g_s_g[(t - 1)*s_g_s_g + r*d_n + (i0)] = v35
+                    v37 = v5*v2
+                    v39 = -v9
+                    v40 = <real>1.0 + v39
+                    v41 = v9*v40*v37
+                    b_g_s_o[(t - 1)*s_g_s_o + r*d_n + (i0)] = v41
+                    v43 = v25*v12
+                    b_g_c_back[(t - 1)*s_g_c_back + r*d_n + (i0)] = v43
+            product(rows, d_n, d_n, b_g_s_i + (t - 1)*s_g_s_i, wt_q_Wi, b_t72 + (t - 1)*s_t72)
+            product(rows, d_n, d_n, b_g_s_f + (t - 1)*s_g_s_f, wt_q_Wf, b_t73 + (t - 1)*s_t73)
+            product(rows, d_n, d_n, b_g_s_g + (t - 1)*s_g_s_g, wt_q_Wg, b_t74 + (t - 1)*s_t74)
+            product(rows, d_n, d_n, b_g_s_o + (t - 1)*s_g_s_o, wt_q_Wo, b_t75 + (t - 1)*s_t75)
+            for r in range(rows):
+                for i0 in range(d_n):
+                    v0 = b_t72[(t - 1)*s_t72 + r*d_n + (i0)]
+                    v1 = b_t73[(t - 1)*s_t73 + r*d_n + (i0)]
+                    v2 = b_t74[(t - 1)*s_t74 + r*d_n + (i0)]
+                    v3 = b_t75[(t - 1)*s_t75 + r*d_n + (i0)]
+                    v4 = v0 + v1 + v2 + v3
+                    b_g_h_back[(t - 1)*s_g_h_back + r*d_n + (i0)] = v4
+    free(wt_q_Wi)
+    free(wt_q_Wf)
+    free(wt_q_Wg)
+    free(wt_q_Wo)
+    return failed
 
-cdef void segment_45(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_45(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -695,9 +675,9 @@ cdef void segment_45(char** p, const long long* s, const long long* d, long long
     cdef real v0
     cdef long long i0
     t = t0
-    product(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_i + (t - 1)*s_g_s_i, 1, d_n, b_q_h + (t - 1 - 1)*s_q_h, d_n, b_g_Wi_bar)
+    failed = outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_i + (t - 1)*s_g_s_i, b_q_h + (t - 1 - 1)*s_q_h, b_g_Wi_bar) or failed
     t = t0
-    product(d_n, d_m, batch*(t1 - t0 + 1), b_g_s_i + (t - 1)*s_g_s_i, 1, d_n, b_q_x + (t - 1)*s_q_x, d_m, b_g_Ui_bar)
+    failed = outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_g_s_i + (t - 1)*s_g_s_i, b_q_x + (t - 1)*s_q_x, b_g_Ui_bar) or failed
     for r in range(d_n):
         b_g_bi_bar[r] = 0
     for t in range(t0, t1 + 1):
@@ -707,9 +687,9 @@ cdef void segment_45(char** p, const long long* s, const long long* d, long long
                 v0 = b_g_s_i[(t - 1)*s_g_s_i + r*d_n + (i0)]
                 b_g_bi_bar[(i0)] = b_g_bi_bar[(i0)] + v0
     t = t0
-    product(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_f + (t - 1)*s_g_s_f, 1, d_n, b_q_h + (t - 1 - 1)*s_q_h, d_n, b_g_Wf_bar)
+    failed = outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_f + (t - 1)*s_g_s_f, b_q_h + (t - 1 - 1)*s_q_h, b_g_Wf_bar) or failed
     t = t0
-    product(d_n, d_m, batch*(t1 - t0 + 1), b_g_s_f + (t - 1)*s_g_s_f, 1, d_n, b_q_x + (t - 1)*s_q_x, d_m, b_g_Uf_bar)
+    failed = outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_g_s_f + (t - 1)*s_g_s_f, b_q_x + (t - 1)*s_q_x, b_g_Uf_bar) or failed
     for r in range(d_n):
         b_g_bf_bar[r] = 0
     for t in range(t0, t1 + 1):
@@ -719,9 +699,9 @@ cdef void segment_45(char** p, const long long* s, const long long* d, long long
                 v0 = b_g_s_f[(t - 1)*s_g_s_f + r*d_n + (i0)]
                 b_g_bf_bar[(i0)] = b_g_bf_bar[(i0)] + v0
     t = t0
-    product(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_g + (t - 1)*s_g_s_g, 1, d_n, b_q_h + (t - 1 - 1)*s_q_h, d_n, b_g_Wg_bar)
+    failed = outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_g + (t - 1)*s_g_s_g, b_q_h + (t - 1 - 1)*s_q_h, b_g_Wg_bar) or failed
     t = t0
-    product(d_n, d_m, batch*(t1 - t0 + 1), b_g_s_g + (t - 1)*s_g_s_g, 1, d_n, b_q_x + (t - 1)*s_q_x, d_m, b_g_Ug_bar)
+    failed = outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_g_s_g + (t - 1)*s_g_s_g, b_q_x + (t - 1)*s_q_x, b_g_Ug_bar) or failed
     for r in range(d_n):
         b_g_bg_bar[r] = 0
     for t in range(t0, t1 + 1):
@@ -731,9 +711,9 @@ cdef void segment_45(char** p, const long long* s, const long long* d, long long
                 v0 = b_g_s_g[(t - 1)*s_g_s_g + r*d_n + (i0)]
                 b_g_bg_bar[(i0)] = b_g_bg_bar[(i0)] + v0
     t = t0
-    product(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_o + (t - 1)*s_g_s_o, 1, d_n, b_q_h + (t - 1 - 1)*s_q_h, d_n, b_g_Wo_bar)
+    failed = outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_o + (t - 1)*s_g_s_o, b_q_h + (t - 1 - 1)*s_q_h, b_g_Wo_bar) or failed
     t = t0
-    product(d_n, d_m, batch*(t1 - t0 + 1), b_g_s_o + (t - 1)*s_g_s_o, 1, d_n, b_q_x + (t - 1)*s_q_x, d_m, b_g_Uo_bar)
+    failed = outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_g_s_o + (t - 1)*s_g_s_o, b_q_x + (t - 1)*s_q_x, b_g_Uo_bar) or failed
     for r in range(d_n):
         b_g_bo_bar[r] = 0
     for t in range(t0, t1 + 1):
@@ -743,7 +723,7 @@ cdef void segment_45(char** p, const long long* s, const long long* d, long long
                 v0 = b_g_s_o[(t - 1)*s_g_s_o + r*d_n + (i0)]
                 b_g_bo_bar[(i0)] = b_g_bo_bar[(i0)] + v0
     t = t0
-    product(d_k, d_n, batch*(t1 - t0 + 1), b_g_y_bar + (t - 1)*s_g_y_bar, 1, d_k, b_q_h + (t - 1)*s_q_h, d_n, b_g_V_bar)
+    failed = outer_sum(d_k, d_n, batch*(t1 - t0 + 1), b_g_y_bar + (t - 1)*s_g_y_bar, b_q_h + (t - 1)*s_q_h, b_g_V_bar) or failed
     for r in range(d_k):
         b_g_by_bar[r] = 0
     for t in range(t0, t1 + 1):
@@ -752,12 +732,14 @@ cdef void segment_45(char** p, const long long* s, const long long* d, long long
             for i0 in range(d_k):
                 v0 = b_g_y_bar[(t - 1)*s_g_y_bar + r*d_k + (i0)]
                 b_g_by_bar[(i0)] = b_g_by_bar[(i0)] + v0
+    return failed
 
-cdef void segment_59(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_59(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -775,12 +757,14 @@ cdef void segment_59(char** p, const long long* s, const long long* d, long long
     for r in range(batch):
         for c in range(d_n):
             b_g_h_init_bar[r*d_n + c] = b_g_h_back[(1 - 1)*s_g_h_back + r*d_n + c]
+    return failed
 
-cdef void segment_61(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_61(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -812,66 +796,82 @@ cdef void segment_61(char** p, const long long* s, const long long* d, long long
     cdef long long s_t79 = s[81]
     cdef array b_t80 = <array> p[82]
     cdef long long s_t80 = s[82]
-    cdef real v0, v1, v2, v3, v4
+    cdef real v0, v1, v2, v3, v4, v5
+    cdef real* wt_q_Ui
+    cdef real* wt_q_Uf
+    cdef real* wt_q_Ug
+    cdef real* wt_q_Uo
     cdef long long i0
-    if ragged:
+    wt_q_Ui = packed(d_m, d_n, b_q_Ui, d_m, 1)
+    wt_q_Uf = packed(d_m, d_n, b_q_Uf, d_m, 1)
+    wt_q_Ug = packed(d_m, d_n, b_q_Ug, d_m, 1)
+    wt_q_Uo = packed(d_m, d_n, b_q_Uo, d_m, 1)
+    failed = wt_q_Ui == NULL or wt_q_Uf == NULL or wt_q_Ug == NULL or wt_q_Uo == NULL
+    if not failed:
+        if ragged:
+            for t in range(t0, t1 + 1):
+                rows = active[t - 1]
+                product(rows, d_m, d_n, b_g_s_i + (t - 1)*s_g_s_i, wt_q_Ui, b_t77 + (t - 1)*s_t77)
+        else:
+            t = t0
+            rows = batch*(t1 - t0 + 1)
+            product(rows, d_m, d_n, b_g_s_i + (t - 1)*s_g_s_i, wt_q_Ui, b_t77 + (t - 1)*s_t77)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                rows = active[t - 1]
+                product(rows, d_m, d_n, b_g_s_f + (t - 1)*s_g_s_f, wt_q_Uf, b_t78 + (t - 1)*s_t78)
+        else:
+            t = t0
+            rows = batch*(t1 - t0 + 1)
+            product(rows, d_m, d_n, b_g_s_f + (t - 1)*s_g_s_f, wt_q_Uf, b_t78 + (t - 1)*s_t78)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                rows = active[t - 1]
+                product(rows, d_m, d_n, b_g_s_g + (t - 1)*s_g_s_g, wt_q_Ug, b_t79 + (t - 1)*s_t79)
+        else:
+            t = t0
+            rows = batch*(t1 - t0 + 1)
+            product(rows, d_m, d_n, b_g_s_g + (t - 1)*s_g_s_g, wt_q_Ug, b_t79 + (t - 1)*s_t79)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                rows = active[t - 1]
+                product(rows, d_m, d_n, b_g_s_o + (t - 1)*s_g_s_o, wt_q_Uo, b_t80 + (t - 1)*s_t80)
+        else:
+            t = t0
+            rows = batch*(t1 - t0 + 1)
+            product(rows, d_m, d_n, b_g_s_o + (t - 1)*s_g_s_o, wt_q_Uo, b_t80 + (t - 1)*s_t80)
         for t in range(t0, t1 + 1):
             rows = active[t - 1]
-            product(rows, d_m, d_n, b_g_s_i + (t - 1)*s_g_s_i, d_n, 1, b_q_Ui, d_m, b_t77 + (t - 1)*s_t77)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows, d_m, d_n, b_g_s_i + (t - 1)*s_g_s_i, d_n, 1, b_q_Ui, d_m, b_t77 + (t - 1)*s_t77)
-    if ragged:
+            for r in range(rows):
+                for i0 in range(d_m):
+                    v0 = b_t77[(t - 1)*s_t77 + r*d_m + (i0)]
+                    v1 = b_t78[(t - 1)*s_t78 + r*d_m + (i0)]
+                    v2 = b_t79[(t - 1)*s_t79 + r*d_m + (i0)]
+                    v3 = b_t80[(t - 1)*s_t80 + r*d_m + (i0)]
+                    v4 = v0 + v1 + v2 + v3
+                    b_g_x_bar[(t - 1)*s_g_x_bar + r*d_m + (i0)] = v4
         for t in range(t0, t1 + 1):
             rows = active[t - 1]
-            product(rows, d_m, d_n, b_g_s_f + (t - 1)*s_g_s_f, d_n, 1, b_q_Uf, d_m, b_t78 + (t - 1)*s_t78)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows, d_m, d_n, b_g_s_f + (t - 1)*s_g_s_f, d_n, 1, b_q_Uf, d_m, b_t78 + (t - 1)*s_t78)
-    if ragged:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            product(rows, d_m, d_n, b_g_s_g + (t - 1)*s_g_s_g, d_n, 1, b_q_Ug, d_m, b_t79 + (t - 1)*s_t79)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows, d_m, d_n, b_g_s_g + (t - 1)*s_g_s_g, d_n, 1, b_q_Ug, d_m, b_t79 + (t - 1)*s_t79)
-    if ragged:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            product(rows, d_m, d_n, b_g_s_o + (t - 1)*s_g_s_o, d_n, 1, b_q_Uo, d_m, b_t80 + (t - 1)*s_t80)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows, d_m, d_n, b_g_s_o + (t - 1)*s_g_s_o, d_n, 1, b_q_Uo, d_m, b_t80 + (t - 1)*s_t80)
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_m):
-                v0 = b_t77[(t - 1)*s_t77 + r*d_m + (i0)]
-                v1 = b_t78[(t - 1)*s_t78 + r*d_m + (i0)]
-                v2 = b_t79[(t - 1)*s_t79 + r*d_m + (i0)]
-                v3 = b_t80[(t - 1)*s_t80 + r*d_m + (i0)]
-                v4 = v0 + v1 + v2 + v3
-                b_g_x_bar[(t - 1)*s_g_x_bar + r*d_m + (i0)] = v4
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_k):
-                v0 = b_q_y[(t - 1)*s_q_y + r*d_k + (i0)]
-                v1 = b_q_d[(t - 1)*s_q_d + r*d_k + (i0)]
-                v2 = -v1
-                v3 = v0 + v2
-                v4 = -v3
-                b_g_d_bar[(t - 1)*s_g_d_bar + r*d_k + (i0)] = v4
+            for r in range(rows):
+                for i0 in range(d_k):
+                    v0 = b_q_y[(t - 1)*s_q_y + r*d_k + (i0)]
+                    v1 = b_q_d[(t - 1)*s_q_d + r*d_k + (i0)]
+                    v2 = -v1
+                    v3 = v0 + v2
+                    v4 = -v3
+                    b_g_d_bar[(t - 1)*s_g_d_bar + r*d_k + (i0)] = v4
+    free(wt_q_Ui)
+    free(wt_q_Uf)
+    free(wt_q_Ug)
+    free(wt_q_Uo)
+    return failed
 
-cdef void segment_67(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_67(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -882,28 +882,35 @@ cdef void segment_67(char** p, const long long* s, const long long* d, long long
     cdef long long s_p_y_bar = s[90]
     cdef array b_t123 = <array> p[125]
     cdef long long s_t123 = s[125]
-    cdef real v0
+    cdef real v0, v1
+    cdef real* wt_q_V
     cdef long long i0
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_k):
-                v0 = b_p_y_seed[(t - 1)*s_p_y_seed + r*d_k + (i0)]
-                b_p_y_bar[(t - 1)*s_p_y_bar + r*d_k + (i0)] = v0
-    if ragged:
+    wt_q_V = packed(d_n, d_k, b_q_V, d_n, 1)
+    failed = wt_q_V == NULL
+    if not failed:
         for t in range(t0, t1 + 1):
             rows = active[t - 1]
-            product(rows, d_n, d_k, b_p_y_bar + (t - 1)*s_p_y_bar, d_k, 1, b_q_V, d_n, b_t123 + (t - 1)*s_t123)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows, d_n, d_k, b_p_y_bar + (t - 1)*s_p_y_bar, d_k, 1, b_q_V, d_n, b_t123 + (t - 1)*s_t123)
+            for r in range(rows):
+                for i0 in range(d_k):
+                    v0 = b_p_y_seed[(t - 1)*s_p_y_seed + r*d_k + (i0)]
+                    b_p_y_bar[(t - 1)*s_p_y_bar + r*d_k + (i0)] = v0
+        if ragged:
+            for t in range(t0, t1 + 1):
+                rows = active[t - 1]
+                product(rows, d_n, d_k, b_p_y_bar + (t - 1)*s_p_y_bar, wt_q_V, b_t123 + (t - 1)*s_t123)
+        else:
+            t = t0
+            rows = batch*(t1 - t0 + 1)
+            product(rows, d_n, d_k, b_p_y_bar + (t - 1)*s_p_y_bar, wt_q_V, b_t123 + (t - 1)*s_t123)
+    free(wt_q_V)
+    return failed
 
-cdef void segment_69(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_69(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -922,12 +929,14 @@ cdef void segment_69(char** p, const long long* s, const long long* d, long long
         t = lengths[r] + 1
         for i0 in range(d_n):
             b_p_c_back[(t - 1)*s_p_c_back + r*d_n + (i0)] = <real>0.0
+    return failed
 
-cdef void segment_71(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_71(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -991,121 +1000,95 @@ cdef void segment_71(char** p, const long long* s, const long long* d, long long
     cdef long long s_t122 = s[124]
     cdef array b_t123 = <array> p[125]
     cdef long long s_t123 = s[125]
-    cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9, v10
+    cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9, v10, v11, v12, v13, v14, v15, v16, v17, v18, v19, v20, v21, v22, v23, v24, v25, v26, v27, v28, v29, v30, v31, v32, v33, v34, v35, v36, v37, v38, v39, v40, v41, v42, v43, v44, v45, v46, v47, v48, v49, v50, v51, v52, v53, v54
+    cdef real* wt_q_Wi
+    cdef real* wt_q_Wf
+    cdef real* wt_q_Wg
+    cdef real* wt_q_Wo
     cdef long long i0
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_t123[(t - 1)*s_t123 + r*d_n + (i0)]
-                v1 = b_p_h_seed[(t - 1)*s_p_h_seed + r*d_n + (i0)]
-                v2 = b_p_h_back[(t - 1 + 1)*s_p_h_back + r*d_n + (i0)]
-                v3 = v0 + v1 + v2
-                b_p_h_bar[(t - 1)*s_p_h_bar + r*d_n + (i0)] = v3
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_p_c_seed[(t - 1)*s_p_c_seed + r*d_n + (i0)]
-                v1 = b_q_c[(t - 1)*s_q_c + r*d_n + (i0)]
-                v2 = f_tanh(v1)
-                v3 = v2*v2
-                v4 = -v3
-                v5 = <real>1.0 + v4
-                v6 = b_q_o[(t - 1)*s_q_o + r*d_n + (i0)]
-                v7 = b_p_h_bar[(t - 1)*s_p_h_bar + r*d_n + (i0)]
-                v8 = v5*v6*v7
-                v9 = b_p_c_back[(t - 1 + 1)*s_p_c_back + r*d_n + (i0)]
-                v10 = v0 + v8 + v9
-                b_p_c_bar[(t - 1)*s_p_c_bar + r*d_n + (i0)] = v10
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_p_i_seed[(t - 1)*s_p_i_seed + r*d_n + (i0)]
-                v1 = b_q_g[(t - 1)*s_q_g + r*d_n + (i0)]
-                v2 = b_p_c_bar[(t - 1)*s_p_c_bar + r*d_n + (i0)]
-                v3 = v1*v2
-                v4 = v0 + v3
-                b_p_i_bar[(t - 1)*s_p_i_bar + r*d_n + (i0)] = v4
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_q_i[(t - 1)*s_q_i + r*d_n + (i0)]
-                v1 = -v0
-                v2 = <real>1.0 + v1
-                v3 = b_p_i_bar[(t - 1)*s_p_i_bar + r*d_n + (i0)]
-                v4 = v0*v2*v3
-                b_p_s_i[(t - 1)*s_p_s_i + r*d_n + (i0)] = v4
-        product(rows, d_n, d_n, b_p_s_i + (t - 1)*s_p_s_i, d_n, 1, b_q_Wi, d_n, b_t119 + (t - 1)*s_t119)
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_p_f_seed[(t - 1)*s_p_f_seed + r*d_n + (i0)]
-                v1 = b_q_c[(t - 1 - 1)*s_q_c + r*d_n + (i0)]
-                v2 = b_p_c_bar[(t - 1)*s_p_c_bar + r*d_n + (i0)]
-                v3 = v1*v2
-                v4 = v0 + v3
-                b_p_f_bar[(t - 1)*s_p_f_bar + r*d_n + (i0)] = v4
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_q_f[(t - 1)*s_q_f + r*d_n + (i0)]
-                v1 = -v0
-                v2 = <real>1.0 + v1
-                v3 = b_p_f_bar[(t - 1)*s_p_f_bar + r*d_n + (i0)]
-                v4 = v0*v2*v3
-                b_p_s_f[(t - 1)*s_p_s_f + r*d_n + (i0)] = v4
-        product(rows, d_n, d_n, b_p_s_f + (t - 1)*s_p_s_f, d_n, 1, b_q_Wf, d_n, b_t120 + (t - 1)*s_t120)
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_p_g_seed[(t - 1)*s_p_g_seed + r*d_n + (i0)]
-                v1 = b_q_i[(t - 1)*s_q_i + r*d_n + (i0)]
-                v2 = b_p_c_bar[(t - 1)*s_p_c_bar + r*d_n + (i0)]
-                v3 = v1*v2
-                v4 = v0 + v3
-                b_p_g_bar[(t - 1)*s_p_g_bar + r*d_n + (i0)] = v4
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_q_g[(t - 1)*s_q_g + r*d_n + (i0)]
-                v1 = v0*v0
-                v2 = -v1
-                v3 = <real>1.0 + v2
-                v4 = b_p_g_bar[(t - 1)*s_p_g_bar + r*d_n + (i0)]
-                v5 = v3*v4
-                b_p_s_g[(t - 1)*s_p_s_g + r*d_n + (i0)] = v5
-        product(rows, d_n, d_n, b_p_s_g + (t - 1)*s_p_s_g, d_n, 1, b_q_Wg, d_n, b_t121 + (t - 1)*s_t121)
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_p_o_seed[(t - 1)*s_p_o_seed + r*d_n + (i0)]
-                v1 = b_q_c[(t - 1)*s_q_c + r*d_n + (i0)]
-                v2 = f_tanh(v1)
-                v3 = b_p_h_bar[(t - 1)*s_p_h_bar + r*d_n + (i0)]
-                v4 = v2*v3
-                v5 = v0 + v4
-                b_p_o_bar[(t - 1)*s_p_o_bar + r*d_n + (i0)] = v5
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_q_o[(t - 1)*s_q_o + r*d_n + (i0)]
-                v1 = -v0
-                v2 = <real>1.0 + v1
-                v3 = b_p_o_bar[(t - 1)*s_p_o_bar + r*d_n + (i0)]
-                v4 = v0*v2*v3
-                b_p_s_o[(t - 1)*s_p_s_o + r*d_n + (i0)] = v4
-        product(rows, d_n, d_n, b_p_s_o + (t - 1)*s_p_s_o, d_n, 1, b_q_Wo, d_n, b_t122 + (t - 1)*s_t122)
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_t119[(t - 1)*s_t119 + r*d_n + (i0)]
-                v1 = b_t120[(t - 1)*s_t120 + r*d_n + (i0)]
-                v2 = b_t121[(t - 1)*s_t121 + r*d_n + (i0)]
-                v3 = b_t122[(t - 1)*s_t122 + r*d_n + (i0)]
-                v4 = v0 + v1 + v2 + v3
-                b_p_h_back[(t - 1)*s_p_h_back + r*d_n + (i0)] = v4
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_q_f[(t - 1)*s_q_f + r*d_n + (i0)]
-                v1 = b_p_c_bar[(t - 1)*s_p_c_bar + r*d_n + (i0)]
-                v2 = v0*v1
-                b_p_c_back[(t - 1)*s_p_c_back + r*d_n + (i0)] = v2
+    wt_q_Wi = packed(d_n, d_n, b_q_Wi, d_n, 1)
+    wt_q_Wf = packed(d_n, d_n, b_q_Wf, d_n, 1)
+    wt_q_Wg = packed(d_n, d_n, b_q_Wg, d_n, 1)
+    wt_q_Wo = packed(d_n, d_n, b_q_Wo, d_n, 1)
+    failed = wt_q_Wi == NULL or wt_q_Wf == NULL or wt_q_Wg == NULL or wt_q_Wo == NULL
+    if not failed:
+        for t in range(t1, t0 - 1, -1):
+            rows = active[t - 1]
+            for r in range(rows):
+                for i0 in range(d_n):
+                    v0 = b_t123[(t - 1)*s_t123 + r*d_n + (i0)]
+                    v1 = b_p_h_seed[(t - 1)*s_p_h_seed + r*d_n + (i0)]
+                    v2 = b_p_h_back[(t - 1 + 1)*s_p_h_back + r*d_n + (i0)]
+                    v3 = v0 + v1 + v2
+                    v5 = b_p_c_seed[(t - 1)*s_p_c_seed + r*d_n + (i0)]
+                    v6 = b_q_c[(t - 1)*s_q_c + r*d_n + (i0)]
+                    v7 = f_tanh(v6)
+                    v8 = v7*v7
+                    v9 = -v8
+                    v10 = <real>1.0 + v9
+                    v11 = b_q_o[(t - 1)*s_q_o + r*d_n + (i0)]
+                    v12 = v10*v11*v3
+                    v13 = b_p_c_back[(t - 1 + 1)*s_p_c_back + r*d_n + (i0)]
+                    v14 = v5 + v12 + v13
+                    v16 = b_p_i_seed[(t - 1)*s_p_i_seed + r*d_n + (i0)]
+                    v17 = b_q_g[(t - 1)*s_q_g + r*d_n + (i0)]
+                    v18 = v17*v14
+                    v19 = v16 + v18
+                    v21 = b_q_i[(t - 1)*s_q_i + r*d_n + (i0)]
+                    v22 = -v21
+                    v23 = <real>1.0 + v22
+                    v24 = v21*v23*v19
+                    b_p_s_i[(t - 1)*s_p_s_i + r*d_n + (i0)] = v24
+                    v26 = b_p_f_seed[(t - 1)*s_p_f_seed + r*d_n + (i0)]
+                    v27 = b_q_c[(t - 1 - 1)*s_q_c + r*d_n + (i0)]
+                    v28 = v27*v14
+                    v29 = v26 + v28
+                    v31 = b_q_f[(t - 1)*s_q_f + r*d_n + (i0)]
+                    v32 = -v31
+                    v33 = <real>1.0 + v32
+                    v34 = v31*v33*v29
+                    b_p_s_f[(t - 1)*s_p_s_f + r*d_n + (i0)] = v34
+                    v36 = b_p_g_seed[(t - 1)*s_p_g_seed + r*d_n + (i0)]
+                    v37 = v21*v14
+                    v38 = v36 + v37
+                    v40 = v17*v17
+                    v41 = -v40
+                    v42 = <real>1.0 + v41
+                    v43 = v42*v38
+                    b_p_s_g[(t - 1)*s_p_s_g + r*d_n + (i0)] = v43
+                    v45 = b_p_o_seed[(t - 1)*s_p_o_seed + r*d_n + (i0)]
+                    v46 = v7*v3
+                    v47 = v45 + v46
+                    v49 = -v11
+                    v50 = <real>1.0 + v49
+                    v51 = v11*v50*v47
+                    b_p_s_o[(t - 1)*s_p_s_o + r*d_n + (i0)] = v51
+                    v53 = v31*v14
+                    b_p_c_back[(t - 1)*s_p_c_back + r*d_n + (i0)] = v53
+            product(rows, d_n, d_n, b_p_s_i + (t - 1)*s_p_s_i, wt_q_Wi, b_t119 + (t - 1)*s_t119)
+            product(rows, d_n, d_n, b_p_s_f + (t - 1)*s_p_s_f, wt_q_Wf, b_t120 + (t - 1)*s_t120)
+            product(rows, d_n, d_n, b_p_s_g + (t - 1)*s_p_s_g, wt_q_Wg, b_t121 + (t - 1)*s_t121)
+            product(rows, d_n, d_n, b_p_s_o + (t - 1)*s_p_s_o, wt_q_Wo, b_t122 + (t - 1)*s_t122)
+            for r in range(rows):
+                for i0 in range(d_n):
+                    v0 = b_t119[(t - 1)*s_t119 + r*d_n + (i0)]
+                    v1 = b_t120[(t - 1)*s_t120 + r*d_n + (i0)]
+                    v2 = b_t121[(t - 1)*s_t121 + r*d_n + (i0)]
+                    v3 = b_t122[(t - 1)*s_t122 + r*d_n + (i0)]
+                    v4 = v0 + v1 + v2 + v3
+                    b_p_h_back[(t - 1)*s_p_h_back + r*d_n + (i0)] = v4
+    free(wt_q_Wi)
+    free(wt_q_Wf)
+    free(wt_q_Wg)
+    free(wt_q_Wo)
+    return failed
 
-cdef void segment_87(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_87(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -1140,9 +1123,9 @@ cdef void segment_87(char** p, const long long* s, const long long* d, long long
     cdef real v0
     cdef long long i0
     t = t0
-    product(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_i + (t - 1)*s_p_s_i, 1, d_n, b_q_h + (t - 1 - 1)*s_q_h, d_n, b_p_Wi_bar)
+    failed = outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_i + (t - 1)*s_p_s_i, b_q_h + (t - 1 - 1)*s_q_h, b_p_Wi_bar) or failed
     t = t0
-    product(d_n, d_m, batch*(t1 - t0 + 1), b_p_s_i + (t - 1)*s_p_s_i, 1, d_n, b_q_x + (t - 1)*s_q_x, d_m, b_p_Ui_bar)
+    failed = outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_p_s_i + (t - 1)*s_p_s_i, b_q_x + (t - 1)*s_q_x, b_p_Ui_bar) or failed
     for r in range(d_n):
         b_p_bi_bar[r] = 0
     for t in range(t0, t1 + 1):
@@ -1152,9 +1135,9 @@ cdef void segment_87(char** p, const long long* s, const long long* d, long long
                 v0 = b_p_s_i[(t - 1)*s_p_s_i + r*d_n + (i0)]
                 b_p_bi_bar[(i0)] = b_p_bi_bar[(i0)] + v0
     t = t0
-    product(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_f + (t - 1)*s_p_s_f, 1, d_n, b_q_h + (t - 1 - 1)*s_q_h, d_n, b_p_Wf_bar)
+    failed = outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_f + (t - 1)*s_p_s_f, b_q_h + (t - 1 - 1)*s_q_h, b_p_Wf_bar) or failed
     t = t0
-    product(d_n, d_m, batch*(t1 - t0 + 1), b_p_s_f + (t - 1)*s_p_s_f, 1, d_n, b_q_x + (t - 1)*s_q_x, d_m, b_p_Uf_bar)
+    failed = outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_p_s_f + (t - 1)*s_p_s_f, b_q_x + (t - 1)*s_q_x, b_p_Uf_bar) or failed
     for r in range(d_n):
         b_p_bf_bar[r] = 0
     for t in range(t0, t1 + 1):
@@ -1164,9 +1147,9 @@ cdef void segment_87(char** p, const long long* s, const long long* d, long long
                 v0 = b_p_s_f[(t - 1)*s_p_s_f + r*d_n + (i0)]
                 b_p_bf_bar[(i0)] = b_p_bf_bar[(i0)] + v0
     t = t0
-    product(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_g + (t - 1)*s_p_s_g, 1, d_n, b_q_h + (t - 1 - 1)*s_q_h, d_n, b_p_Wg_bar)
+    failed = outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_g + (t - 1)*s_p_s_g, b_q_h + (t - 1 - 1)*s_q_h, b_p_Wg_bar) or failed
     t = t0
-    product(d_n, d_m, batch*(t1 - t0 + 1), b_p_s_g + (t - 1)*s_p_s_g, 1, d_n, b_q_x + (t - 1)*s_q_x, d_m, b_p_Ug_bar)
+    failed = outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_p_s_g + (t - 1)*s_p_s_g, b_q_x + (t - 1)*s_q_x, b_p_Ug_bar) or failed
     for r in range(d_n):
         b_p_bg_bar[r] = 0
     for t in range(t0, t1 + 1):
@@ -1176,9 +1159,9 @@ cdef void segment_87(char** p, const long long* s, const long long* d, long long
                 v0 = b_p_s_g[(t - 1)*s_p_s_g + r*d_n + (i0)]
                 b_p_bg_bar[(i0)] = b_p_bg_bar[(i0)] + v0
     t = t0
-    product(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_o + (t - 1)*s_p_s_o, 1, d_n, b_q_h + (t - 1 - 1)*s_q_h, d_n, b_p_Wo_bar)
+    failed = outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_o + (t - 1)*s_p_s_o, b_q_h + (t - 1 - 1)*s_q_h, b_p_Wo_bar) or failed
     t = t0
-    product(d_n, d_m, batch*(t1 - t0 + 1), b_p_s_o + (t - 1)*s_p_s_o, 1, d_n, b_q_x + (t - 1)*s_q_x, d_m, b_p_Uo_bar)
+    failed = outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_p_s_o + (t - 1)*s_p_s_o, b_q_x + (t - 1)*s_q_x, b_p_Uo_bar) or failed
     for r in range(d_n):
         b_p_bo_bar[r] = 0
     for t in range(t0, t1 + 1):
@@ -1188,7 +1171,7 @@ cdef void segment_87(char** p, const long long* s, const long long* d, long long
                 v0 = b_p_s_o[(t - 1)*s_p_s_o + r*d_n + (i0)]
                 b_p_bo_bar[(i0)] = b_p_bo_bar[(i0)] + v0
     t = t0
-    product(d_k, d_n, batch*(t1 - t0 + 1), b_p_y_bar + (t - 1)*s_p_y_bar, 1, d_k, b_q_h + (t - 1)*s_q_h, d_n, b_p_V_bar)
+    failed = outer_sum(d_k, d_n, batch*(t1 - t0 + 1), b_p_y_bar + (t - 1)*s_p_y_bar, b_q_h + (t - 1)*s_q_h, b_p_V_bar) or failed
     for r in range(d_k):
         b_p_by_bar[r] = 0
     for t in range(t0, t1 + 1):
@@ -1197,12 +1180,14 @@ cdef void segment_87(char** p, const long long* s, const long long* d, long long
             for i0 in range(d_k):
                 v0 = b_p_y_bar[(t - 1)*s_p_y_bar + r*d_k + (i0)]
                 b_p_by_bar[(i0)] = b_p_by_bar[(i0)] + v0
+    return failed
 
-cdef void segment_101(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_101(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -1220,12 +1205,14 @@ cdef void segment_101(char** p, const long long* s, const long long* d, long lon
     for r in range(batch):
         for c in range(d_n):
             b_p_h_init_bar[r*d_n + c] = b_p_h_back[(1 - 1)*s_p_h_back + r*d_n + c]
+    return failed
 
-cdef void segment_103(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_103(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -1253,55 +1240,70 @@ cdef void segment_103(char** p, const long long* s, const long long* d, long lon
     cdef long long s_t126 = s[128]
     cdef array b_t127 = <array> p[129]
     cdef long long s_t127 = s[129]
-    cdef real v0, v1, v2, v3, v4
+    cdef real v0, v1, v2, v3, v4, v5
+    cdef real* wt_q_Ui
+    cdef real* wt_q_Uf
+    cdef real* wt_q_Ug
+    cdef real* wt_q_Uo
     cdef long long i0
-    if ragged:
+    wt_q_Ui = packed(d_m, d_n, b_q_Ui, d_m, 1)
+    wt_q_Uf = packed(d_m, d_n, b_q_Uf, d_m, 1)
+    wt_q_Ug = packed(d_m, d_n, b_q_Ug, d_m, 1)
+    wt_q_Uo = packed(d_m, d_n, b_q_Uo, d_m, 1)
+    failed = wt_q_Ui == NULL or wt_q_Uf == NULL or wt_q_Ug == NULL or wt_q_Uo == NULL
+    if not failed:
+        if ragged:
+            for t in range(t0, t1 + 1):
+                rows = active[t - 1]
+                product(rows, d_m, d_n, b_p_s_i + (t - 1)*s_p_s_i, wt_q_Ui, b_t124 + (t - 1)*s_t124)
+        else:
+            t = t0
+            rows = batch*(t1 - t0 + 1)
+            product(rows, d_m, d_n, b_p_s_i + (t - 1)*s_p_s_i, wt_q_Ui, b_t124 + (t - 1)*s_t124)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                rows = active[t - 1]
+                product(rows, d_m, d_n, b_p_s_f + (t - 1)*s_p_s_f, wt_q_Uf, b_t125 + (t - 1)*s_t125)
+        else:
+            t = t0
+            rows = batch*(t1 - t0 + 1)
+            product(rows, d_m, d_n, b_p_s_f + (t - 1)*s_p_s_f, wt_q_Uf, b_t125 + (t - 1)*s_t125)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                rows = active[t - 1]
+                product(rows, d_m, d_n, b_p_s_g + (t - 1)*s_p_s_g, wt_q_Ug, b_t126 + (t - 1)*s_t126)
+        else:
+            t = t0
+            rows = batch*(t1 - t0 + 1)
+            product(rows, d_m, d_n, b_p_s_g + (t - 1)*s_p_s_g, wt_q_Ug, b_t126 + (t - 1)*s_t126)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                rows = active[t - 1]
+                product(rows, d_m, d_n, b_p_s_o + (t - 1)*s_p_s_o, wt_q_Uo, b_t127 + (t - 1)*s_t127)
+        else:
+            t = t0
+            rows = batch*(t1 - t0 + 1)
+            product(rows, d_m, d_n, b_p_s_o + (t - 1)*s_p_s_o, wt_q_Uo, b_t127 + (t - 1)*s_t127)
         for t in range(t0, t1 + 1):
             rows = active[t - 1]
-            product(rows, d_m, d_n, b_p_s_i + (t - 1)*s_p_s_i, d_n, 1, b_q_Ui, d_m, b_t124 + (t - 1)*s_t124)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows, d_m, d_n, b_p_s_i + (t - 1)*s_p_s_i, d_n, 1, b_q_Ui, d_m, b_t124 + (t - 1)*s_t124)
-    if ragged:
+            for r in range(rows):
+                for i0 in range(d_m):
+                    v0 = b_t124[(t - 1)*s_t124 + r*d_m + (i0)]
+                    v1 = b_t125[(t - 1)*s_t125 + r*d_m + (i0)]
+                    v2 = b_t126[(t - 1)*s_t126 + r*d_m + (i0)]
+                    v3 = b_t127[(t - 1)*s_t127 + r*d_m + (i0)]
+                    v4 = v0 + v1 + v2 + v3
+                    b_p_x_bar[(t - 1)*s_p_x_bar + r*d_m + (i0)] = v4
         for t in range(t0, t1 + 1):
             rows = active[t - 1]
-            product(rows, d_m, d_n, b_p_s_f + (t - 1)*s_p_s_f, d_n, 1, b_q_Uf, d_m, b_t125 + (t - 1)*s_t125)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows, d_m, d_n, b_p_s_f + (t - 1)*s_p_s_f, d_n, 1, b_q_Uf, d_m, b_t125 + (t - 1)*s_t125)
-    if ragged:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            product(rows, d_m, d_n, b_p_s_g + (t - 1)*s_p_s_g, d_n, 1, b_q_Ug, d_m, b_t126 + (t - 1)*s_t126)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows, d_m, d_n, b_p_s_g + (t - 1)*s_p_s_g, d_n, 1, b_q_Ug, d_m, b_t126 + (t - 1)*s_t126)
-    if ragged:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            product(rows, d_m, d_n, b_p_s_o + (t - 1)*s_p_s_o, d_n, 1, b_q_Uo, d_m, b_t127 + (t - 1)*s_t127)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows, d_m, d_n, b_p_s_o + (t - 1)*s_p_s_o, d_n, 1, b_q_Uo, d_m, b_t127 + (t - 1)*s_t127)
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_m):
-                v0 = b_t124[(t - 1)*s_t124 + r*d_m + (i0)]
-                v1 = b_t125[(t - 1)*s_t125 + r*d_m + (i0)]
-                v2 = b_t126[(t - 1)*s_t126 + r*d_m + (i0)]
-                v3 = b_t127[(t - 1)*s_t127 + r*d_m + (i0)]
-                v4 = v0 + v1 + v2 + v3
-                b_p_x_bar[(t - 1)*s_p_x_bar + r*d_m + (i0)] = v4
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_k):
-                b_p_d_bar[(t - 1)*s_p_d_bar + r*d_k + (i0)] = <real>0.0
+            for r in range(rows):
+                for i0 in range(d_k):
+                    b_p_d_bar[(t - 1)*s_p_d_bar + r*d_k + (i0)] = <real>0.0
+    free(wt_q_Ui)
+    free(wt_q_Uf)
+    free(wt_q_Ug)
+    free(wt_q_Uo)
+    return failed
 
 
 def run(int number, size_t pointers, size_t strides, size_t sizes, long long t0, long long t1):
@@ -1309,36 +1311,39 @@ def run(int number, size_t pointers, size_t strides, size_t sizes, long long t0,
     cdef char** p = <char**> pointers
     cdef const long long* s = <const long long*> strides
     cdef const long long* d = <const long long*> sizes
+    cdef bint failed = False
     with nogil:
         if number == 0:
-            segment_0(p, s, d, t0, t1)
+            failed = segment_0(p, s, d, t0, t1)
         elif number == 2:
-            segment_2(p, s, d, t0, t1)
+            failed = segment_2(p, s, d, t0, t1)
         elif number == 6:
-            segment_6(p, s, d, t0, t1)
+            failed = segment_6(p, s, d, t0, t1)
         elif number == 20:
-            segment_20(p, s, d, t0, t1)
+            failed = segment_20(p, s, d, t0, t1)
         elif number == 25:
-            segment_25(p, s, d, t0, t1)
+            failed = segment_25(p, s, d, t0, t1)
         elif number == 27:
-            segment_27(p, s, d, t0, t1)
+            failed = segment_27(p, s, d, t0, t1)
         elif number == 29:
-            segment_29(p, s, d, t0, t1)
+            failed = segment_29(p, s, d, t0, t1)
         elif number == 45:
-            segment_45(p, s, d, t0, t1)
+            failed = segment_45(p, s, d, t0, t1)
         elif number == 59:
-            segment_59(p, s, d, t0, t1)
+            failed = segment_59(p, s, d, t0, t1)
         elif number == 61:
-            segment_61(p, s, d, t0, t1)
+            failed = segment_61(p, s, d, t0, t1)
         elif number == 67:
-            segment_67(p, s, d, t0, t1)
+            failed = segment_67(p, s, d, t0, t1)
         elif number == 69:
-            segment_69(p, s, d, t0, t1)
+            failed = segment_69(p, s, d, t0, t1)
         elif number == 71:
-            segment_71(p, s, d, t0, t1)
+            failed = segment_71(p, s, d, t0, t1)
         elif number == 87:
-            segment_87(p, s, d, t0, t1)
+            failed = segment_87(p, s, d, t0, t1)
         elif number == 101:
-            segment_101(p, s, d, t0, t1)
+            failed = segment_101(p, s, d, t0, t1)
         elif number == 103:
-            segment_103(p, s, d, t0, t1)
+            failed = segment_103(p, s, d, t0, t1)
+    if failed:
+        raise MemoryError("no room to lay out the matrices of a product")

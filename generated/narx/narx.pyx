@@ -73,73 +73,87 @@ cdef extern from *:
     #define WIDTH 16
     #endif
     typedef double scalar;
-    typedef scalar lanes __attribute__((vector_size(WIDTH)));
-    typedef scalar unaligned __attribute__((vector_size(WIDTH), aligned(sizeof(scalar)), may_alias));
-    enum { LANES = WIDTH/sizeof(scalar) };
+    typedef scalar lanes __attribute__((vector_size(WIDTH), aligned(sizeof(scalar)), may_alias));
+    enum { LANES = WIDTH/sizeof(scalar), PANEL = 2*LANES, ROWS = 8, DEPTH = 256 };
     typedef long long size;
 
-    #define UNROLL _Pragma("GCC unroll 8")
-    #define EACH(R, V) UNROLL for (int r = 0; r < R; r++) UNROLL for (int v = 0; v < V; v++)
-    /* y[p, j] = sum over k of a[p*ap + k*ak] b[k*ldb + j], for R rows and V vectors of j at once, k in order */
-    #define TILE(R, V) static void tile_##R##_##V(size K, const scalar *a, size ap, size ak, const scalar *b, size ldb, scalar *y, size ldy) { \
-        lanes sum[R][V]; \
-        EACH(R, V) sum[r][v] = (lanes){0}; \
-        for (size k = 0; k < K; k++, a += ak, b += ldb) { \
-            lanes row[V]; \
-            UNROLL for (int v = 0; v < V; v++) row[v] = *(const unaligned *)(b + v*LANES); \
-            EACH(R, V) sum[r][v] += row[v]*a[r*ap]; \
+    /* y[r, :] (+)= sum over k of a[r*ar + k*ak] panel[k, :] for R rows and one panel of two vectors, k in order */
+    typedef void (*Tile)(size, const scalar *, size, size, const scalar *, scalar *, size, int);
+    #define EACH(R) _Pragma("GCC unroll 8") for (int r = 0; r < R; r++)
+    #define TILE(R) static void tile_##R(size K, const scalar *a, size ar, size ak, const scalar *b, scalar *y, size ldy, int add) { \
+        lanes left[R], right[R]; \
+        EACH(R) { left[r] = right[r] = (lanes){0}; } \
+        if (add) EACH(R) { left[r] = *(lanes *)(y + r*ldy); right[r] = *(lanes *)(y + r*ldy + LANES); } \
+        for (size k = 0; k < K; k++, a += ak, b += PANEL) { \
+            lanes first = *(const lanes *)b, second = *(const lanes *)(b + LANES); \
+            EACH(R) { left[r] += first*a[r*ar]; right[r] += second*a[r*ar]; } \
         } \
-        EACH(R, V) *(unaligned *)(y + r*ldy + v*LANES) = sum[r][v]; \
+        EACH(R) { *(lanes *)(y + r*ldy) = left[r]; *(lanes *)(y + r*ldy + LANES) = right[r]; } \
     }
-    TILE(1, 1) TILE(1, 2)
-    TILE(2, 1) TILE(2, 2)
-    TILE(3, 1) TILE(3, 2)
-    TILE(4, 1) TILE(4, 2)
-    TILE(5, 1) TILE(5, 2)
-    TILE(6, 1) TILE(6, 2)
-    TILE(7, 1) TILE(7, 2)
-    TILE(8, 1) TILE(8, 2)
-    typedef void (*Tile)(size, const scalar *, size, size, const scalar *, size, scalar *, size);
-    static const Tile narrow[] = {0, tile_1_1, tile_2_1, tile_3_1, tile_4_1, tile_5_1, tile_6_1, tile_7_1, tile_8_1};
-    static const Tile wide[] = {0, tile_1_2, tile_2_2, tile_3_2, tile_4_2, tile_5_2, tile_6_2, tile_7_2, tile_8_2};
+    TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6) TILE(7) TILE(8)
+    static const Tile tiles[] = {0, tile_1, tile_2, tile_3, tile_4, tile_5, tile_6, tile_7, tile_8};
 
-    /* y (P, J) = a b; the last vector of a row overlaps the one before it, so that no tail is computed in another way */
-    static void product(size P, size J, size K, const scalar *a, size ap, size ak, const scalar *b, size ldb, scalar *y) {
-        if (J < LANES) {
-            for (size p = 0; p < P; p++) for (size j = 0; j < J; j++) {
-                scalar sum = 0;
-                for (size k = 0; k < K; k++) sum = __builtin_fma(a[p*ap + k*ak], b[k*ldb + j], sum);
-                y[p*J + j] = sum;
-            }
-            return;
-        }
-        for (size j = 0, done = 0; done < J; j = done) {
-            size left = J - j;
-            const Tile *tiles = left >= 2*LANES ? wide : narrow;
-            if (left < LANES) j = J - LANES;
-            done = left >= 2*LANES ? j + 2*LANES : j + LANES;
-            for (size p = 0, rows; p < P; p += rows) {
-                rows = P - p > 8 && P - p < 16 ? (P - p + 1)/2 : P - p < 8 ? P - p : 8;
-                tiles[rows](K, a + p*ap, ap, ak, b + j, ldb, y + p*J + j, J);
-            }
-        }
+    /* out[q][k][lane] = b[k*bk + (q*width + lane)*bj], zero beyond J */
+    static void pack(scalar *out, size width, size J, size K, const scalar *b, size bk, size bj) {
+        for (size j = 0; j < J; j += width) for (size k = 0; k < K; k++) for (size l = 0; l < width; l++)
+            *out++ = j + l < J ? b[k*bk + (j + l)*bj] : 0;
     }
 
-    static scalar *transposed(const scalar *a, size n, size m) {
-        scalar *out = malloc((size_t)(n*m > 0 ? n*m : 1)*sizeof(scalar));
-        if (out) for (size i = 0; i < n; i++) for (size j = 0; j < m; j++) out[j*n + i] = a[i*m + j];
+    static scalar *packed(size J, size K, const scalar *b, size bk, size bj) {
+        scalar *out = malloc((size_t)((J + PANEL)*(K + 1))*sizeof(scalar));
+        if (out) pack(out, PANEL, J, K, b, bk, bj);
         return out;
     }
+
+    /* one tile at the edge of y, through room of full width */
+    static void edge(size rows, size K, const scalar *a, size ar, size ak, const scalar *b, scalar *y, size ldy, size columns, int add) {
+        scalar room[ROWS*PANEL] = {0};
+        if (add) for (size r = 0; r < rows; r++) memcpy(room + r*PANEL, y + r*ldy, (size_t)columns*sizeof(scalar));
+        tiles[rows](K, a, ar, ak, b, room, PANEL, add);
+        for (size r = 0; r < rows; r++) memcpy(y + r*ldy, room + r*PANEL, (size_t)columns*sizeof(scalar));
+    }
+
+    /* y (P, J) = x b for packed b (K, J): every row in the same way, whichever rows stand beside it */
+    static void product(size P, size J, size K, const scalar *x, const scalar *b, scalar *y) {
+        for (size j = 0; j < J; j += PANEL, b += K*PANEL) for (size p = 0, rows; p < P; p += rows) {
+            rows = P - p > ROWS && P - p < 2*ROWS ? (P - p + 1)/2 : P - p < ROWS ? P - p : ROWS;
+            if (J - j >= PANEL) tiles[rows](K, x + p*K, K, 1, b, y + p*J + j, J, 0);
+            else edge(rows, K, x + p*K, K, 1, b, y + p*J + j, J, J - j, 0);
+        }
+    }
+
+    /* y (P, J) = sum over k of a[k, :] b[k, :]', in blocks of k that fit the cache; says whether memory failed */
+    static int outer_sum(size P, size J, size K, const scalar *a, const scalar *b, scalar *y) {
+        scalar *left = malloc((size_t)((P + ROWS)*DEPTH)*sizeof(scalar)), *right = malloc((size_t)((J + PANEL)*DEPTH)*sizeof(scalar));
+        memset(y, 0, (size_t)(P*J)*sizeof(scalar));
+        int failed = !left || !right;
+        for (size k = 0, depth; !failed && k < K; k += depth) {
+            depth = K - k < DEPTH ? K - k : DEPTH;
+            pack(left, ROWS, P, depth, a + k*P, P, 1);
+            pack(right, PANEL, J, depth, b + k*J, J, 1);
+            for (size j = 0; j < J; j += PANEL) for (size p = 0; p < P; p += ROWS) {
+                const scalar *l = left + p*depth, *r = right + j*depth;
+                size rows = P - p < ROWS ? P - p : ROWS;
+                if (J - j >= PANEL) tiles[rows](depth, l, 1, ROWS, r, y + p*J + j, J, 1);
+                else edge(rows, depth, l, 1, ROWS, r, y + p*J + j, J, J - j, 1);
+            }
+        }
+        free(left);
+        free(right);
+        return failed;
+    }
     """
-    void product(long long, long long, long long, const real*, long long, long long, const real*, long long, real*) nogil
-    real* transposed(const real*, long long, long long) nogil
+    real* packed(long long, long long, const real*, long long, long long) nogil
+    void product(long long, long long, long long, const real*, const real*, real*) nogil
+    bint outer_sum(long long, long long, long long, const real*, const real*, real*) nogil
     void free(void*) nogil
 
-cdef void segment_0(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_0(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -167,12 +181,14 @@ cdef void segment_0(char** p, const long long* s, const long long* d, long long 
         for i0 in range(d_k):
             v0 = b_a18[r*d_k + (i0)]
             b_q_y[(t - 1)*s_q_y + r*d_k + (i0)] = v0
+    return failed
 
-cdef void segment_3(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_3(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -190,42 +206,46 @@ cdef void segment_3(char** p, const long long* s, const long long* d, long long 
     cdef real* w_q_B0
     cdef real* w_q_B1
     cdef real* w_q_B2
-    w_q_B0 = transposed(b_q_B0, d_n, d_m)
-    w_q_B1 = transposed(b_q_B1, d_n, d_m)
-    w_q_B2 = transposed(b_q_B2, d_n, d_m)
-    if ragged:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, d_m, 1, w_q_B0, d_n, b_t22 + (t - 1)*s_t22)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, d_m, 1, w_q_B0, d_n, b_t22 + (t - 1)*s_t22)
-    if ragged:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            product(rows, d_n, d_m, b_q_x + (t - 1 - 1)*s_q_x, d_m, 1, w_q_B1, d_n, b_t23 + (t - 1)*s_t23)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows, d_n, d_m, b_q_x + (t - 1 - 1)*s_q_x, d_m, 1, w_q_B1, d_n, b_t23 + (t - 1)*s_t23)
-    if ragged:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            product(rows, d_n, d_m, b_q_x + (t - 1 - 2)*s_q_x, d_m, 1, w_q_B2, d_n, b_t24 + (t - 1)*s_t24)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows, d_n, d_m, b_q_x + (t - 1 - 2)*s_q_x, d_m, 1, w_q_B2, d_n, b_t24 + (t - 1)*s_t24)
+    w_q_B0 = packed(d_n, d_m, b_q_B0, 1, d_m)
+    w_q_B1 = packed(d_n, d_m, b_q_B1, 1, d_m)
+    w_q_B2 = packed(d_n, d_m, b_q_B2, 1, d_m)
+    failed = w_q_B0 == NULL or w_q_B1 == NULL or w_q_B2 == NULL
+    if not failed:
+        if ragged:
+            for t in range(t0, t1 + 1):
+                rows = active[t - 1]
+                product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, w_q_B0, b_t22 + (t - 1)*s_t22)
+        else:
+            t = t0
+            rows = batch*(t1 - t0 + 1)
+            product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, w_q_B0, b_t22 + (t - 1)*s_t22)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                rows = active[t - 1]
+                product(rows, d_n, d_m, b_q_x + (t - 1 - 1)*s_q_x, w_q_B1, b_t23 + (t - 1)*s_t23)
+        else:
+            t = t0
+            rows = batch*(t1 - t0 + 1)
+            product(rows, d_n, d_m, b_q_x + (t - 1 - 1)*s_q_x, w_q_B1, b_t23 + (t - 1)*s_t23)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                rows = active[t - 1]
+                product(rows, d_n, d_m, b_q_x + (t - 1 - 2)*s_q_x, w_q_B2, b_t24 + (t - 1)*s_t24)
+        else:
+            t = t0
+            rows = batch*(t1 - t0 + 1)
+            product(rows, d_n, d_m, b_q_x + (t - 1 - 2)*s_q_x, w_q_B2, b_t24 + (t - 1)*s_t24)
     free(w_q_B0)
     free(w_q_B1)
     free(w_q_B2)
+    return failed
 
-cdef void segment_6(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_6(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -255,54 +275,54 @@ cdef void segment_6(char** p, const long long* s, const long long* d, long long 
     cdef long long s_t24 = s[26]
     cdef array b_t25 = <array> p[27]
     cdef long long s_t25 = s[27]
-    cdef real v0, v1, v2, v3, v4, v5, v6, v7
+    cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9, v10
     cdef real* w_q_A1
     cdef real* w_q_A2
     cdef real* w_q_A3
     cdef real* w_q_V
     cdef long long i0
-    w_q_A1 = transposed(b_q_A1, d_n, d_k)
-    w_q_A2 = transposed(b_q_A2, d_n, d_k)
-    w_q_A3 = transposed(b_q_A3, d_n, d_k)
-    w_q_V = transposed(b_q_V, d_k, d_n)
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        product(rows, d_n, d_k, b_q_y + (t - 1 - 1)*s_q_y, d_k, 1, w_q_A1, d_n, b_t19 + (t - 1)*s_t19)
-        product(rows, d_n, d_k, b_q_y + (t - 1 - 2)*s_q_y, d_k, 1, w_q_A2, d_n, b_t20 + (t - 1)*s_t20)
-        product(rows, d_n, d_k, b_q_y + (t - 1 - 3)*s_q_y, d_k, 1, w_q_A3, d_n, b_t21 + (t - 1)*s_t21)
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_t19[(t - 1)*s_t19 + r*d_n + (i0)]
-                v1 = b_t20[(t - 1)*s_t20 + r*d_n + (i0)]
-                v2 = b_t21[(t - 1)*s_t21 + r*d_n + (i0)]
-                v3 = b_t22[(t - 1)*s_t22 + r*d_n + (i0)]
-                v4 = b_t23[(t - 1)*s_t23 + r*d_n + (i0)]
-                v5 = b_t24[(t - 1)*s_t24 + r*d_n + (i0)]
-                v6 = b_q_b[(i0)]
-                v7 = v0 + v1 + v2 + v3 + v4 + v5 + v6
-                b_q_z[(t - 1)*s_q_z + r*d_n + (i0)] = v7
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_q_z[(t - 1)*s_q_z + r*d_n + (i0)]
-                v1 = f_tanh(v0)
-                b_q_h[(t - 1)*s_q_h + r*d_n + (i0)] = v1
-        product(rows, d_k, d_n, b_q_h + (t - 1)*s_q_h, d_n, 1, w_q_V, d_k, b_t25 + (t - 1)*s_t25)
-        for r in range(rows):
-            for i0 in range(d_k):
-                v0 = b_t25[(t - 1)*s_t25 + r*d_k + (i0)]
-                v1 = b_q_c[(i0)]
-                v2 = v0 + v1
-                b_q_y[(t - 1)*s_q_y + r*d_k + (i0)] = v2
+    w_q_A1 = packed(d_n, d_k, b_q_A1, 1, d_k)
+    w_q_A2 = packed(d_n, d_k, b_q_A2, 1, d_k)
+    w_q_A3 = packed(d_n, d_k, b_q_A3, 1, d_k)
+    w_q_V = packed(d_k, d_n, b_q_V, 1, d_n)
+    failed = w_q_A1 == NULL or w_q_A2 == NULL or w_q_A3 == NULL or w_q_V == NULL
+    if not failed:
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1]
+            product(rows, d_n, d_k, b_q_y + (t - 1 - 1)*s_q_y, w_q_A1, b_t19 + (t - 1)*s_t19)
+            product(rows, d_n, d_k, b_q_y + (t - 1 - 2)*s_q_y, w_q_A2, b_t20 + (t - 1)*s_t20)
+            product(rows, d_n, d_k, b_q_y + (t - 1 - 3)*s_q_y, w_q_A3, b_t21 + (t - 1)*s_t21)
+            for r in range(rows):
+                for i0 in range(d_n):
+                    v0 = b_t19[(t - 1)*s_t19 + r*d_n + (i0)]
+                    v1 = b_t20[(t - 1)*s_t20 + r*d_n + (i0)]
+                    v2 = b_t21[(t - 1)*s_t21 + r*d_n + (i0)]
+                    v3 = b_t22[(t - 1)*s_t22 + r*d_n + (i0)]
+                    v4 = b_t23[(t - 1)*s_t23 + r*d_n + (i0)]
+                    v5 = b_t24[(t - 1)*s_t24 + r*d_n + (i0)]
+                    v6 = b_q_b[(i0)]
+                    v7 = v0 + v1 + v2 + v3 + v4 + v5 + v6
+                    v9 = f_tanh(v7)
+                    b_q_h[(t - 1)*s_q_h + r*d_n + (i0)] = v9
+            product(rows, d_k, d_n, b_q_h + (t - 1)*s_q_h, w_q_V, b_t25 + (t - 1)*s_t25)
+            for r in range(rows):
+                for i0 in range(d_k):
+                    v0 = b_t25[(t - 1)*s_t25 + r*d_k + (i0)]
+                    v1 = b_q_c[(i0)]
+                    v2 = v0 + v1
+                    b_q_y[(t - 1)*s_q_y + r*d_k + (i0)] = v2
     free(w_q_A1)
     free(w_q_A2)
     free(w_q_A3)
     free(w_q_V)
+    return failed
 
-cdef void segment_13(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_13(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -342,12 +362,14 @@ cdef void segment_13(char** p, const long long* s, const long long* d, long long
         for r in range(rows):
             v0 = b_q_e[(t - 1)*s_q_e + r]
             b_q_E[0] = b_q_E[0] + v0
+    return failed
 
-cdef void segment_16(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_16(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -384,12 +406,14 @@ cdef void segment_16(char** p, const long long* s, const long long* d, long long
         t = lengths[r] + 3
         for i0 in range(d_k):
             b_g_y_back3[(t - 1)*s_g_y_back3 + r*d_k + (i0)] = <real>0.0
+    return failed
 
-cdef void segment_22(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_22(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -415,39 +439,55 @@ cdef void segment_22(char** p, const long long* s, const long long* d, long long
     cdef long long s_g_h_bar = s[33]
     cdef array b_g_s = <array> p[34]
     cdef long long s_g_s = s[34]
-    cdef real v0, v1, v2, v3, v4, v5, v6
+    cdef real v0, v1, v2, v3, v4, v5, v6, v7
+    cdef real* wt_q_V
+    cdef real* wt_q_A1
+    cdef real* wt_q_A2
+    cdef real* wt_q_A3
     cdef long long i0
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_k):
-                v0 = b_q_y[(t - 1)*s_q_y + r*d_k + (i0)]
-                v1 = b_q_d[(t - 1)*s_q_d + r*d_k + (i0)]
-                v2 = -v1
-                v3 = b_g_y_back[(t - 1 + 1)*s_g_y_back + r*d_k + (i0)]
-                v4 = b_g_y_back2[(t - 1 + 2)*s_g_y_back2 + r*d_k + (i0)]
-                v5 = b_g_y_back3[(t - 1 + 3)*s_g_y_back3 + r*d_k + (i0)]
-                v6 = v0 + v2 + v3 + v4 + v5
-                b_g_y_bar[(t - 1)*s_g_y_bar + r*d_k + (i0)] = v6
-        product(rows, d_n, d_k, b_g_y_bar + (t - 1)*s_g_y_bar, d_k, 1, b_q_V, d_n, b_g_h_bar + (t - 1)*s_g_h_bar)
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_q_h[(t - 1)*s_q_h + r*d_n + (i0)]
-                v1 = v0*v0
-                v2 = -v1
-                v3 = <real>1.0 + v2
-                v4 = b_g_h_bar[(t - 1)*s_g_h_bar + r*d_n + (i0)]
-                v5 = v3*v4
-                b_g_s[(t - 1)*s_g_s + r*d_n + (i0)] = v5
-        product(rows, d_k, d_n, b_g_s + (t - 1)*s_g_s, d_n, 1, b_q_A1, d_k, b_g_y_back + (t - 1)*s_g_y_back)
-        product(rows, d_k, d_n, b_g_s + (t - 1)*s_g_s, d_n, 1, b_q_A2, d_k, b_g_y_back2 + (t - 1)*s_g_y_back2)
-        product(rows, d_k, d_n, b_g_s + (t - 1)*s_g_s, d_n, 1, b_q_A3, d_k, b_g_y_back3 + (t - 1)*s_g_y_back3)
+    wt_q_V = packed(d_n, d_k, b_q_V, d_n, 1)
+    wt_q_A1 = packed(d_k, d_n, b_q_A1, d_k, 1)
+    wt_q_A2 = packed(d_k, d_n, b_q_A2, d_k, 1)
+    wt_q_A3 = packed(d_k, d_n, b_q_A3, d_k, 1)
+    failed = wt_q_V == NULL or wt_q_A1 == NULL or wt_q_A2 == NULL or wt_q_A3 == NULL
+    if not failed:
+        for t in range(t1, t0 - 1, -1):
+            rows = active[t - 1]
+            for r in range(rows):
+                for i0 in range(d_k):
+                    v0 = b_q_y[(t - 1)*s_q_y + r*d_k + (i0)]
+                    v1 = b_q_d[(t - 1)*s_q_d + r*d_k + (i0)]
+                    v2 = -v1
+                    v3 = b_g_y_back[(t - 1 + 1)*s_g_y_back + r*d_k + (i0)]
+                    v4 = b_g_y_back2[(t - 1 + 2)*s_g_y_back2 + r*d_k + (i0)]
+                    v5 = b_g_y_back3[(t - 1 + 3)*s_g_y_back3 + r*d_k + (i0)]
+                    v6 = v0 + v2 + v3 + v4 + v5
+                    b_g_y_bar[(t - 1)*s_g_y_bar + r*d_k + (i0)] = v6
+            product(rows, d_n, d_k, b_g_y_bar + (t - 1)*s_g_y_bar, wt_q_V, b_g_h_bar + (t - 1)*s_g_h_bar)
+            for r in range(rows):
+                for i0 in range(d_n):
+                    v0 = b_q_h[(t - 1)*s_q_h + r*d_n + (i0)]
+                    v1 = v0*v0
+                    v2 = -v1
+                    v3 = <real>1.0 + v2
+                    v4 = b_g_h_bar[(t - 1)*s_g_h_bar + r*d_n + (i0)]
+                    v5 = v3*v4
+                    b_g_s[(t - 1)*s_g_s + r*d_n + (i0)] = v5
+            product(rows, d_k, d_n, b_g_s + (t - 1)*s_g_s, wt_q_A1, b_g_y_back + (t - 1)*s_g_y_back)
+            product(rows, d_k, d_n, b_g_s + (t - 1)*s_g_s, wt_q_A2, b_g_y_back2 + (t - 1)*s_g_y_back2)
+            product(rows, d_k, d_n, b_g_s + (t - 1)*s_g_s, wt_q_A3, b_g_y_back3 + (t - 1)*s_g_y_back3)
+    free(wt_q_V)
+    free(wt_q_A1)
+    free(wt_q_A2)
+    free(wt_q_A3)
+    return failed
 
-cdef void segment_28(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_28(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -473,17 +513,17 @@ cdef void segment_28(char** p, const long long* s, const long long* d, long long
     cdef real v0
     cdef long long i0
     t = t0
-    product(d_n, d_k, batch*(t1 - t0 + 1), b_g_s + (t - 1)*s_g_s, 1, d_n, b_q_y + (t - 1 - 1)*s_q_y, d_k, b_g_A1_bar)
+    failed = outer_sum(d_n, d_k, batch*(t1 - t0 + 1), b_g_s + (t - 1)*s_g_s, b_q_y + (t - 1 - 1)*s_q_y, b_g_A1_bar) or failed
     t = t0
-    product(d_n, d_k, batch*(t1 - t0 + 1), b_g_s + (t - 1)*s_g_s, 1, d_n, b_q_y + (t - 1 - 2)*s_q_y, d_k, b_g_A2_bar)
+    failed = outer_sum(d_n, d_k, batch*(t1 - t0 + 1), b_g_s + (t - 1)*s_g_s, b_q_y + (t - 1 - 2)*s_q_y, b_g_A2_bar) or failed
     t = t0
-    product(d_n, d_k, batch*(t1 - t0 + 1), b_g_s + (t - 1)*s_g_s, 1, d_n, b_q_y + (t - 1 - 3)*s_q_y, d_k, b_g_A3_bar)
+    failed = outer_sum(d_n, d_k, batch*(t1 - t0 + 1), b_g_s + (t - 1)*s_g_s, b_q_y + (t - 1 - 3)*s_q_y, b_g_A3_bar) or failed
     t = t0
-    product(d_n, d_m, batch*(t1 - t0 + 1), b_g_s + (t - 1)*s_g_s, 1, d_n, b_q_x + (t - 1)*s_q_x, d_m, b_g_B0_bar)
+    failed = outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_g_s + (t - 1)*s_g_s, b_q_x + (t - 1)*s_q_x, b_g_B0_bar) or failed
     t = t0
-    product(d_n, d_m, batch*(t1 - t0 + 1), b_g_s + (t - 1)*s_g_s, 1, d_n, b_q_x + (t - 1 - 1)*s_q_x, d_m, b_g_B1_bar)
+    failed = outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_g_s + (t - 1)*s_g_s, b_q_x + (t - 1 - 1)*s_q_x, b_g_B1_bar) or failed
     t = t0
-    product(d_n, d_m, batch*(t1 - t0 + 1), b_g_s + (t - 1)*s_g_s, 1, d_n, b_q_x + (t - 1 - 2)*s_q_x, d_m, b_g_B2_bar)
+    failed = outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_g_s + (t - 1)*s_g_s, b_q_x + (t - 1 - 2)*s_q_x, b_g_B2_bar) or failed
     for r in range(d_n):
         b_g_b_bar[r] = 0
     for t in range(t0, t1 + 1):
@@ -493,7 +533,7 @@ cdef void segment_28(char** p, const long long* s, const long long* d, long long
                 v0 = b_g_s[(t - 1)*s_g_s + r*d_n + (i0)]
                 b_g_b_bar[(i0)] = b_g_b_bar[(i0)] + v0
     t = t0
-    product(d_k, d_n, batch*(t1 - t0 + 1), b_g_y_bar + (t - 1)*s_g_y_bar, 1, d_k, b_q_h + (t - 1)*s_q_h, d_n, b_g_V_bar)
+    failed = outer_sum(d_k, d_n, batch*(t1 - t0 + 1), b_g_y_bar + (t - 1)*s_g_y_bar, b_q_h + (t - 1)*s_q_h, b_g_V_bar) or failed
     for r in range(d_k):
         b_g_c_bar[r] = 0
     for t in range(t0, t1 + 1):
@@ -502,12 +542,14 @@ cdef void segment_28(char** p, const long long* s, const long long* d, long long
             for i0 in range(d_k):
                 v0 = b_g_y_bar[(t - 1)*s_g_y_bar + r*d_k + (i0)]
                 b_g_c_bar[(i0)] = b_g_c_bar[(i0)] + v0
+    return failed
 
-cdef void segment_37(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_37(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -525,7 +567,7 @@ cdef void segment_37(char** p, const long long* s, const long long* d, long long
     cdef array b_t51 = <array> p[53]
     cdef array b_t52 = <array> p[54]
     cdef array b_t53 = <array> p[55]
-    cdef real v0, v1, v2, v3
+    cdef real v0, v1, v2, v3, v4
     cdef long long i0
     rows = batch
     t = t0
@@ -560,12 +602,14 @@ cdef void segment_37(char** p, const long long* s, const long long* d, long long
     for r in range(batch):
         for c in range(d_k):
             b_g_y_init3_bar[r*d_k + c] = b_g_y_back3[(1 - 1)*s_g_y_back3 + r*d_k + c]
+    return failed
 
-cdef void segment_45(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_45(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -574,20 +618,27 @@ cdef void segment_45(char** p, const long long* s, const long long* d, long long
     cdef long long s_g_s = s[34]
     cdef array b_g_x_back = <array> p[47]
     cdef long long s_g_x_back = s[47]
-    if ragged:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            product(rows, d_m, d_n, b_g_s + (t - 1)*s_g_s, d_n, 1, b_q_B1, d_m, b_g_x_back + (t - 1)*s_g_x_back)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows, d_m, d_n, b_g_s + (t - 1)*s_g_s, d_n, 1, b_q_B1, d_m, b_g_x_back + (t - 1)*s_g_x_back)
+    cdef real* wt_q_B1
+    wt_q_B1 = packed(d_m, d_n, b_q_B1, d_m, 1)
+    failed = wt_q_B1 == NULL
+    if not failed:
+        if ragged:
+            for t in range(t0, t1 + 1):
+                rows = active[t - 1]
+                product(rows, d_m, d_n, b_g_s + (t - 1)*s_g_s, wt_q_B1, b_g_x_back + (t - 1)*s_g_x_back)
+        else:
+            t = t0
+            rows = batch*(t1 - t0 + 1)
+            product(rows, d_m, d_n, b_g_s + (t - 1)*s_g_s, wt_q_B1, b_g_x_back + (t - 1)*s_g_x_back)
+    free(wt_q_B1)
+    return failed
 
-cdef void segment_46(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_46(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -600,12 +651,14 @@ cdef void segment_46(char** p, const long long* s, const long long* d, long long
         t = lengths[r] + 1
         for i0 in range(d_m):
             b_g_x_back[(t - 1)*s_g_x_back + r*d_m + (i0)] = <real>0.0
+    return failed
 
-cdef void segment_47(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_47(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -614,20 +667,27 @@ cdef void segment_47(char** p, const long long* s, const long long* d, long long
     cdef long long s_g_s = s[34]
     cdef array b_g_x_back2 = <array> p[48]
     cdef long long s_g_x_back2 = s[48]
-    if ragged:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            product(rows, d_m, d_n, b_g_s + (t - 1)*s_g_s, d_n, 1, b_q_B2, d_m, b_g_x_back2 + (t - 1)*s_g_x_back2)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows, d_m, d_n, b_g_s + (t - 1)*s_g_s, d_n, 1, b_q_B2, d_m, b_g_x_back2 + (t - 1)*s_g_x_back2)
+    cdef real* wt_q_B2
+    wt_q_B2 = packed(d_m, d_n, b_q_B2, d_m, 1)
+    failed = wt_q_B2 == NULL
+    if not failed:
+        if ragged:
+            for t in range(t0, t1 + 1):
+                rows = active[t - 1]
+                product(rows, d_m, d_n, b_g_s + (t - 1)*s_g_s, wt_q_B2, b_g_x_back2 + (t - 1)*s_g_x_back2)
+        else:
+            t = t0
+            rows = batch*(t1 - t0 + 1)
+            product(rows, d_m, d_n, b_g_s + (t - 1)*s_g_s, wt_q_B2, b_g_x_back2 + (t - 1)*s_g_x_back2)
+    free(wt_q_B2)
+    return failed
 
-cdef void segment_48(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_48(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -644,12 +704,14 @@ cdef void segment_48(char** p, const long long* s, const long long* d, long long
         t = lengths[r] + 2
         for i0 in range(d_m):
             b_g_x_back2[(t - 1)*s_g_x_back2 + r*d_m + (i0)] = <real>0.0
+    return failed
 
-cdef void segment_50(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_50(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -670,41 +732,48 @@ cdef void segment_50(char** p, const long long* s, const long long* d, long long
     cdef long long s_g_d_bar = s[50]
     cdef array b_t54 = <array> p[56]
     cdef long long s_t54 = s[56]
-    cdef real v0, v1, v2, v3, v4
+    cdef real v0, v1, v2, v3, v4, v5
+    cdef real* wt_q_B0
     cdef long long i0
-    if ragged:
+    wt_q_B0 = packed(d_m, d_n, b_q_B0, d_m, 1)
+    failed = wt_q_B0 == NULL
+    if not failed:
+        if ragged:
+            for t in range(t0, t1 + 1):
+                rows = active[t - 1]
+                product(rows, d_m, d_n, b_g_s + (t - 1)*s_g_s, wt_q_B0, b_t54 + (t - 1)*s_t54)
+        else:
+            t = t0
+            rows = batch*(t1 - t0 + 1)
+            product(rows, d_m, d_n, b_g_s + (t - 1)*s_g_s, wt_q_B0, b_t54 + (t - 1)*s_t54)
         for t in range(t0, t1 + 1):
             rows = active[t - 1]
-            product(rows, d_m, d_n, b_g_s + (t - 1)*s_g_s, d_n, 1, b_q_B0, d_m, b_t54 + (t - 1)*s_t54)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows, d_m, d_n, b_g_s + (t - 1)*s_g_s, d_n, 1, b_q_B0, d_m, b_t54 + (t - 1)*s_t54)
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_m):
-                v0 = b_t54[(t - 1)*s_t54 + r*d_m + (i0)]
-                v1 = b_g_x_back[(t - 1 + 1)*s_g_x_back + r*d_m + (i0)]
-                v2 = b_g_x_back2[(t - 1 + 2)*s_g_x_back2 + r*d_m + (i0)]
-                v3 = v0 + v1 + v2
-                b_g_x_bar[(t - 1)*s_g_x_bar + r*d_m + (i0)] = v3
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_k):
-                v0 = b_q_y[(t - 1)*s_q_y + r*d_k + (i0)]
-                v1 = b_q_d[(t - 1)*s_q_d + r*d_k + (i0)]
-                v2 = -v1
-                v3 = v0 + v2
-                v4 = -v3
-                b_g_d_bar[(t - 1)*s_g_d_bar + r*d_k + (i0)] = v4
+            for r in range(rows):
+                for i0 in range(d_m):
+                    v0 = b_t54[(t - 1)*s_t54 + r*d_m + (i0)]
+                    v1 = b_g_x_back[(t - 1 + 1)*s_g_x_back + r*d_m + (i0)]
+                    v2 = b_g_x_back2[(t - 1 + 2)*s_g_x_back2 + r*d_m + (i0)]
+                    v3 = v0 + v1 + v2
+                    b_g_x_bar[(t - 1)*s_g_x_bar + r*d_m + (i0)] = v3
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1]
+            for r in range(rows):
+                for i0 in range(d_k):
+                    v0 = b_q_y[(t - 1)*s_q_y + r*d_k + (i0)]
+                    v1 = b_q_d[(t - 1)*s_q_d + r*d_k + (i0)]
+                    v2 = -v1
+                    v3 = v0 + v2
+                    v4 = -v3
+                    b_g_d_bar[(t - 1)*s_g_d_bar + r*d_k + (i0)] = v4
+    free(wt_q_B0)
+    return failed
 
-cdef void segment_53(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_53(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -741,12 +810,14 @@ cdef void segment_53(char** p, const long long* s, const long long* d, long long
         t = lengths[r] + 3
         for i0 in range(d_k):
             b_p_y_back3[(t - 1)*s_p_y_back3 + r*d_k + (i0)] = <real>0.0
+    return failed
 
-cdef void segment_59(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_59(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -774,43 +845,55 @@ cdef void segment_59(char** p, const long long* s, const long long* d, long long
     cdef long long s_p_s = s[64]
     cdef array b_t79 = <array> p[81]
     cdef long long s_t79 = s[81]
-    cdef real v0, v1, v2, v3, v4, v5
+    cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9
+    cdef real* wt_q_V
+    cdef real* wt_q_A1
+    cdef real* wt_q_A2
+    cdef real* wt_q_A3
     cdef long long i0
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_k):
-                v0 = b_p_y_seed[(t - 1)*s_p_y_seed + r*d_k + (i0)]
-                v1 = b_p_y_back[(t - 1 + 1)*s_p_y_back + r*d_k + (i0)]
-                v2 = b_p_y_back2[(t - 1 + 2)*s_p_y_back2 + r*d_k + (i0)]
-                v3 = b_p_y_back3[(t - 1 + 3)*s_p_y_back3 + r*d_k + (i0)]
-                v4 = v0 + v1 + v2 + v3
-                b_p_y_bar[(t - 1)*s_p_y_bar + r*d_k + (i0)] = v4
-        product(rows, d_n, d_k, b_p_y_bar + (t - 1)*s_p_y_bar, d_k, 1, b_q_V, d_n, b_t79 + (t - 1)*s_t79)
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_p_h_seed[(t - 1)*s_p_h_seed + r*d_n + (i0)]
-                v1 = b_t79[(t - 1)*s_t79 + r*d_n + (i0)]
-                v2 = v0 + v1
-                b_p_h_bar[(t - 1)*s_p_h_bar + r*d_n + (i0)] = v2
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_q_h[(t - 1)*s_q_h + r*d_n + (i0)]
-                v1 = v0*v0
-                v2 = -v1
-                v3 = <real>1.0 + v2
-                v4 = b_p_h_bar[(t - 1)*s_p_h_bar + r*d_n + (i0)]
-                v5 = v3*v4
-                b_p_s[(t - 1)*s_p_s + r*d_n + (i0)] = v5
-        product(rows, d_k, d_n, b_p_s + (t - 1)*s_p_s, d_n, 1, b_q_A1, d_k, b_p_y_back + (t - 1)*s_p_y_back)
-        product(rows, d_k, d_n, b_p_s + (t - 1)*s_p_s, d_n, 1, b_q_A2, d_k, b_p_y_back2 + (t - 1)*s_p_y_back2)
-        product(rows, d_k, d_n, b_p_s + (t - 1)*s_p_s, d_n, 1, b_q_A3, d_k, b_p_y_back3 + (t - 1)*s_p_y_back3)
+    wt_q_V = packed(d_n, d_k, b_q_V, d_n, 1)
+    wt_q_A1 = packed(d_k, d_n, b_q_A1, d_k, 1)
+    wt_q_A2 = packed(d_k, d_n, b_q_A2, d_k, 1)
+    wt_q_A3 = packed(d_k, d_n, b_q_A3, d_k, 1)
+    failed = wt_q_V == NULL or wt_q_A1 == NULL or wt_q_A2 == NULL or wt_q_A3 == NULL
+    if not failed:
+        for t in range(t1, t0 - 1, -1):
+            rows = active[t - 1]
+            for r in range(rows):
+                for i0 in range(d_k):
+                    v0 = b_p_y_seed[(t - 1)*s_p_y_seed + r*d_k + (i0)]
+                    v1 = b_p_y_back[(t - 1 + 1)*s_p_y_back + r*d_k + (i0)]
+                    v2 = b_p_y_back2[(t - 1 + 2)*s_p_y_back2 + r*d_k + (i0)]
+                    v3 = b_p_y_back3[(t - 1 + 3)*s_p_y_back3 + r*d_k + (i0)]
+                    v4 = v0 + v1 + v2 + v3
+                    b_p_y_bar[(t - 1)*s_p_y_bar + r*d_k + (i0)] = v4
+            product(rows, d_n, d_k, b_p_y_bar + (t - 1)*s_p_y_bar, wt_q_V, b_t79 + (t - 1)*s_t79)
+            for r in range(rows):
+                for i0 in range(d_n):
+                    v0 = b_p_h_seed[(t - 1)*s_p_h_seed + r*d_n + (i0)]
+                    v1 = b_t79[(t - 1)*s_t79 + r*d_n + (i0)]
+                    v2 = v0 + v1
+                    v4 = b_q_h[(t - 1)*s_q_h + r*d_n + (i0)]
+                    v5 = v4*v4
+                    v6 = -v5
+                    v7 = <real>1.0 + v6
+                    v8 = v7*v2
+                    b_p_s[(t - 1)*s_p_s + r*d_n + (i0)] = v8
+            product(rows, d_k, d_n, b_p_s + (t - 1)*s_p_s, wt_q_A1, b_p_y_back + (t - 1)*s_p_y_back)
+            product(rows, d_k, d_n, b_p_s + (t - 1)*s_p_s, wt_q_A2, b_p_y_back2 + (t - 1)*s_p_y_back2)
+            product(rows, d_k, d_n, b_p_s + (t - 1)*s_p_s, wt_q_A3, b_p_y_back3 + (t - 1)*s_p_y_back3)
+    free(wt_q_V)
+    free(wt_q_A1)
+    free(wt_q_A2)
+    free(wt_q_A3)
+    return failed
 
-cdef void segment_66(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_66(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -836,17 +919,17 @@ cdef void segment_66(char** p, const long long* s, const long long* d, long long
     cdef real v0
     cdef long long i0
     t = t0
-    product(d_n, d_k, batch*(t1 - t0 + 1), b_p_s + (t - 1)*s_p_s, 1, d_n, b_q_y + (t - 1 - 1)*s_q_y, d_k, b_p_A1_bar)
+    failed = outer_sum(d_n, d_k, batch*(t1 - t0 + 1), b_p_s + (t - 1)*s_p_s, b_q_y + (t - 1 - 1)*s_q_y, b_p_A1_bar) or failed
     t = t0
-    product(d_n, d_k, batch*(t1 - t0 + 1), b_p_s + (t - 1)*s_p_s, 1, d_n, b_q_y + (t - 1 - 2)*s_q_y, d_k, b_p_A2_bar)
+    failed = outer_sum(d_n, d_k, batch*(t1 - t0 + 1), b_p_s + (t - 1)*s_p_s, b_q_y + (t - 1 - 2)*s_q_y, b_p_A2_bar) or failed
     t = t0
-    product(d_n, d_k, batch*(t1 - t0 + 1), b_p_s + (t - 1)*s_p_s, 1, d_n, b_q_y + (t - 1 - 3)*s_q_y, d_k, b_p_A3_bar)
+    failed = outer_sum(d_n, d_k, batch*(t1 - t0 + 1), b_p_s + (t - 1)*s_p_s, b_q_y + (t - 1 - 3)*s_q_y, b_p_A3_bar) or failed
     t = t0
-    product(d_n, d_m, batch*(t1 - t0 + 1), b_p_s + (t - 1)*s_p_s, 1, d_n, b_q_x + (t - 1)*s_q_x, d_m, b_p_B0_bar)
+    failed = outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_p_s + (t - 1)*s_p_s, b_q_x + (t - 1)*s_q_x, b_p_B0_bar) or failed
     t = t0
-    product(d_n, d_m, batch*(t1 - t0 + 1), b_p_s + (t - 1)*s_p_s, 1, d_n, b_q_x + (t - 1 - 1)*s_q_x, d_m, b_p_B1_bar)
+    failed = outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_p_s + (t - 1)*s_p_s, b_q_x + (t - 1 - 1)*s_q_x, b_p_B1_bar) or failed
     t = t0
-    product(d_n, d_m, batch*(t1 - t0 + 1), b_p_s + (t - 1)*s_p_s, 1, d_n, b_q_x + (t - 1 - 2)*s_q_x, d_m, b_p_B2_bar)
+    failed = outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_p_s + (t - 1)*s_p_s, b_q_x + (t - 1 - 2)*s_q_x, b_p_B2_bar) or failed
     for r in range(d_n):
         b_p_b_bar[r] = 0
     for t in range(t0, t1 + 1):
@@ -856,7 +939,7 @@ cdef void segment_66(char** p, const long long* s, const long long* d, long long
                 v0 = b_p_s[(t - 1)*s_p_s + r*d_n + (i0)]
                 b_p_b_bar[(i0)] = b_p_b_bar[(i0)] + v0
     t = t0
-    product(d_k, d_n, batch*(t1 - t0 + 1), b_p_y_bar + (t - 1)*s_p_y_bar, 1, d_k, b_q_h + (t - 1)*s_q_h, d_n, b_p_V_bar)
+    failed = outer_sum(d_k, d_n, batch*(t1 - t0 + 1), b_p_y_bar + (t - 1)*s_p_y_bar, b_q_h + (t - 1)*s_q_h, b_p_V_bar) or failed
     for r in range(d_k):
         b_p_c_bar[r] = 0
     for t in range(t0, t1 + 1):
@@ -865,12 +948,14 @@ cdef void segment_66(char** p, const long long* s, const long long* d, long long
             for i0 in range(d_k):
                 v0 = b_p_y_bar[(t - 1)*s_p_y_bar + r*d_k + (i0)]
                 b_p_c_bar[(i0)] = b_p_c_bar[(i0)] + v0
+    return failed
 
-cdef void segment_75(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_75(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -888,7 +973,7 @@ cdef void segment_75(char** p, const long long* s, const long long* d, long long
     cdef array b_t82 = <array> p[84]
     cdef array b_t83 = <array> p[85]
     cdef array b_t84 = <array> p[86]
-    cdef real v0, v1, v2, v3
+    cdef real v0, v1, v2, v3, v4
     cdef long long i0
     rows = batch
     t = t0
@@ -923,12 +1008,14 @@ cdef void segment_75(char** p, const long long* s, const long long* d, long long
     for r in range(batch):
         for c in range(d_k):
             b_p_y_init3_bar[r*d_k + c] = b_p_y_back3[(1 - 1)*s_p_y_back3 + r*d_k + c]
+    return failed
 
-cdef void segment_83(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_83(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -937,20 +1024,27 @@ cdef void segment_83(char** p, const long long* s, const long long* d, long long
     cdef long long s_p_s = s[64]
     cdef array b_p_x_back = <array> p[77]
     cdef long long s_p_x_back = s[77]
-    if ragged:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            product(rows, d_m, d_n, b_p_s + (t - 1)*s_p_s, d_n, 1, b_q_B1, d_m, b_p_x_back + (t - 1)*s_p_x_back)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows, d_m, d_n, b_p_s + (t - 1)*s_p_s, d_n, 1, b_q_B1, d_m, b_p_x_back + (t - 1)*s_p_x_back)
+    cdef real* wt_q_B1
+    wt_q_B1 = packed(d_m, d_n, b_q_B1, d_m, 1)
+    failed = wt_q_B1 == NULL
+    if not failed:
+        if ragged:
+            for t in range(t0, t1 + 1):
+                rows = active[t - 1]
+                product(rows, d_m, d_n, b_p_s + (t - 1)*s_p_s, wt_q_B1, b_p_x_back + (t - 1)*s_p_x_back)
+        else:
+            t = t0
+            rows = batch*(t1 - t0 + 1)
+            product(rows, d_m, d_n, b_p_s + (t - 1)*s_p_s, wt_q_B1, b_p_x_back + (t - 1)*s_p_x_back)
+    free(wt_q_B1)
+    return failed
 
-cdef void segment_84(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_84(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -963,12 +1057,14 @@ cdef void segment_84(char** p, const long long* s, const long long* d, long long
         t = lengths[r] + 1
         for i0 in range(d_m):
             b_p_x_back[(t - 1)*s_p_x_back + r*d_m + (i0)] = <real>0.0
+    return failed
 
-cdef void segment_85(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_85(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -977,20 +1073,27 @@ cdef void segment_85(char** p, const long long* s, const long long* d, long long
     cdef long long s_p_s = s[64]
     cdef array b_p_x_back2 = <array> p[78]
     cdef long long s_p_x_back2 = s[78]
-    if ragged:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            product(rows, d_m, d_n, b_p_s + (t - 1)*s_p_s, d_n, 1, b_q_B2, d_m, b_p_x_back2 + (t - 1)*s_p_x_back2)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows, d_m, d_n, b_p_s + (t - 1)*s_p_s, d_n, 1, b_q_B2, d_m, b_p_x_back2 + (t - 1)*s_p_x_back2)
+    cdef real* wt_q_B2
+    wt_q_B2 = packed(d_m, d_n, b_q_B2, d_m, 1)
+    failed = wt_q_B2 == NULL
+    if not failed:
+        if ragged:
+            for t in range(t0, t1 + 1):
+                rows = active[t - 1]
+                product(rows, d_m, d_n, b_p_s + (t - 1)*s_p_s, wt_q_B2, b_p_x_back2 + (t - 1)*s_p_x_back2)
+        else:
+            t = t0
+            rows = batch*(t1 - t0 + 1)
+            product(rows, d_m, d_n, b_p_s + (t - 1)*s_p_s, wt_q_B2, b_p_x_back2 + (t - 1)*s_p_x_back2)
+    free(wt_q_B2)
+    return failed
 
-cdef void segment_86(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_86(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -1007,12 +1110,14 @@ cdef void segment_86(char** p, const long long* s, const long long* d, long long
         t = lengths[r] + 2
         for i0 in range(d_m):
             b_p_x_back2[(t - 1)*s_p_x_back2 + r*d_m + (i0)] = <real>0.0
+    return failed
 
-cdef void segment_88(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_88(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_k = d[3]
     cdef long long d_m = d[4]
     cdef long long d_n = d[5]
@@ -1029,30 +1134,36 @@ cdef void segment_88(char** p, const long long* s, const long long* d, long long
     cdef long long s_p_d_bar = s[80]
     cdef array b_t85 = <array> p[87]
     cdef long long s_t85 = s[87]
-    cdef real v0, v1, v2, v3
+    cdef real v0, v1, v2, v3, v4
+    cdef real* wt_q_B0
     cdef long long i0
-    if ragged:
+    wt_q_B0 = packed(d_m, d_n, b_q_B0, d_m, 1)
+    failed = wt_q_B0 == NULL
+    if not failed:
+        if ragged:
+            for t in range(t0, t1 + 1):
+                rows = active[t - 1]
+                product(rows, d_m, d_n, b_p_s + (t - 1)*s_p_s, wt_q_B0, b_t85 + (t - 1)*s_t85)
+        else:
+            t = t0
+            rows = batch*(t1 - t0 + 1)
+            product(rows, d_m, d_n, b_p_s + (t - 1)*s_p_s, wt_q_B0, b_t85 + (t - 1)*s_t85)
         for t in range(t0, t1 + 1):
             rows = active[t - 1]
-            product(rows, d_m, d_n, b_p_s + (t - 1)*s_p_s, d_n, 1, b_q_B0, d_m, b_t85 + (t - 1)*s_t85)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows, d_m, d_n, b_p_s + (t - 1)*s_p_s, d_n, 1, b_q_B0, d_m, b_t85 + (t - 1)*s_t85)
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_m):
-                v0 = b_t85[(t - 1)*s_t85 + r*d_m + (i0)]
-                v1 = b_p_x_back[(t - 1 + 1)*s_p_x_back + r*d_m + (i0)]
-                v2 = b_p_x_back2[(t - 1 + 2)*s_p_x_back2 + r*d_m + (i0)]
-                v3 = v0 + v1 + v2
-                b_p_x_bar[(t - 1)*s_p_x_bar + r*d_m + (i0)] = v3
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_k):
-                b_p_d_bar[(t - 1)*s_p_d_bar + r*d_k + (i0)] = <real>0.0
+            for r in range(rows):
+                for i0 in range(d_m):
+                    v0 = b_t85[(t - 1)*s_t85 + r*d_m + (i0)]
+                    v1 = b_p_x_back[(t - 1 + 1)*s_p_x_back + r*d_m + (i0)]
+                    v2 = b_p_x_back2[(t - 1 + 2)*s_p_x_back2 + r*d_m + (i0)]
+                    v3 = v0 + v1 + v2
+                    b_p_x_bar[(t - 1)*s_p_x_bar + r*d_m + (i0)] = v3
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1]
+            for r in range(rows):
+                for i0 in range(d_k):
+                    b_p_d_bar[(t - 1)*s_p_d_bar + r*d_k + (i0)] = <real>0.0
+    free(wt_q_B0)
+    return failed
 
 
 def run(int number, size_t pointers, size_t strides, size_t sizes, long long t0, long long t1):
@@ -1060,48 +1171,51 @@ def run(int number, size_t pointers, size_t strides, size_t sizes, long long t0,
     cdef char** p = <char**> pointers
     cdef const long long* s = <const long long*> strides
     cdef const long long* d = <const long long*> sizes
+    cdef bint failed = False
     with nogil:
         if number == 0:
-            segment_0(p, s, d, t0, t1)
+            failed = segment_0(p, s, d, t0, t1)
         elif number == 3:
-            segment_3(p, s, d, t0, t1)
+            failed = segment_3(p, s, d, t0, t1)
         elif number == 6:
-            segment_6(p, s, d, t0, t1)
+            failed = segment_6(p, s, d, t0, t1)
         elif number == 13:
-            segment_13(p, s, d, t0, t1)
+            failed = segment_13(p, s, d, t0, t1)
         elif number == 16:
-            segment_16(p, s, d, t0, t1)
+            failed = segment_16(p, s, d, t0, t1)
         elif number == 22:
-            segment_22(p, s, d, t0, t1)
+            failed = segment_22(p, s, d, t0, t1)
         elif number == 28:
-            segment_28(p, s, d, t0, t1)
+            failed = segment_28(p, s, d, t0, t1)
         elif number == 37:
-            segment_37(p, s, d, t0, t1)
+            failed = segment_37(p, s, d, t0, t1)
         elif number == 45:
-            segment_45(p, s, d, t0, t1)
+            failed = segment_45(p, s, d, t0, t1)
         elif number == 46:
-            segment_46(p, s, d, t0, t1)
+            failed = segment_46(p, s, d, t0, t1)
         elif number == 47:
-            segment_47(p, s, d, t0, t1)
+            failed = segment_47(p, s, d, t0, t1)
         elif number == 48:
-            segment_48(p, s, d, t0, t1)
+            failed = segment_48(p, s, d, t0, t1)
         elif number == 50:
-            segment_50(p, s, d, t0, t1)
+            failed = segment_50(p, s, d, t0, t1)
         elif number == 53:
-            segment_53(p, s, d, t0, t1)
+            failed = segment_53(p, s, d, t0, t1)
         elif number == 59:
-            segment_59(p, s, d, t0, t1)
+            failed = segment_59(p, s, d, t0, t1)
         elif number == 66:
-            segment_66(p, s, d, t0, t1)
+            failed = segment_66(p, s, d, t0, t1)
         elif number == 75:
-            segment_75(p, s, d, t0, t1)
+            failed = segment_75(p, s, d, t0, t1)
         elif number == 83:
-            segment_83(p, s, d, t0, t1)
+            failed = segment_83(p, s, d, t0, t1)
         elif number == 84:
-            segment_84(p, s, d, t0, t1)
+            failed = segment_84(p, s, d, t0, t1)
         elif number == 85:
-            segment_85(p, s, d, t0, t1)
+            failed = segment_85(p, s, d, t0, t1)
         elif number == 86:
-            segment_86(p, s, d, t0, t1)
+            failed = segment_86(p, s, d, t0, t1)
         elif number == 88:
-            segment_88(p, s, d, t0, t1)
+            failed = segment_88(p, s, d, t0, t1)
+    if failed:
+        raise MemoryError("no room to lay out the matrices of a product")

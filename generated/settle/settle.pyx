@@ -73,90 +73,108 @@ cdef extern from *:
     #define WIDTH 16
     #endif
     typedef double scalar;
-    typedef scalar lanes __attribute__((vector_size(WIDTH)));
-    typedef scalar unaligned __attribute__((vector_size(WIDTH), aligned(sizeof(scalar)), may_alias));
-    enum { LANES = WIDTH/sizeof(scalar) };
+    typedef scalar lanes __attribute__((vector_size(WIDTH), aligned(sizeof(scalar)), may_alias));
+    enum { LANES = WIDTH/sizeof(scalar), PANEL = 2*LANES, ROWS = 8, DEPTH = 256 };
     typedef long long size;
 
-    #define UNROLL _Pragma("GCC unroll 8")
-    #define EACH(R, V) UNROLL for (int r = 0; r < R; r++) UNROLL for (int v = 0; v < V; v++)
-    /* y[p, j] = sum over k of a[p*ap + k*ak] b[k*ldb + j], for R rows and V vectors of j at once, k in order */
-    #define TILE(R, V) static void tile_##R##_##V(size K, const scalar *a, size ap, size ak, const scalar *b, size ldb, scalar *y, size ldy) { \
-        lanes sum[R][V]; \
-        EACH(R, V) sum[r][v] = (lanes){0}; \
-        for (size k = 0; k < K; k++, a += ak, b += ldb) { \
-            lanes row[V]; \
-            UNROLL for (int v = 0; v < V; v++) row[v] = *(const unaligned *)(b + v*LANES); \
-            EACH(R, V) sum[r][v] += row[v]*a[r*ap]; \
+    /* y[r, :] (+)= sum over k of a[r*ar + k*ak] panel[k, :] for R rows and one panel of two vectors, k in order */
+    typedef void (*Tile)(size, const scalar *, size, size, const scalar *, scalar *, size, int);
+    #define EACH(R) _Pragma("GCC unroll 8") for (int r = 0; r < R; r++)
+    #define TILE(R) static void tile_##R(size K, const scalar *a, size ar, size ak, const scalar *b, scalar *y, size ldy, int add) { \
+        lanes left[R], right[R]; \
+        EACH(R) { left[r] = right[r] = (lanes){0}; } \
+        if (add) EACH(R) { left[r] = *(lanes *)(y + r*ldy); right[r] = *(lanes *)(y + r*ldy + LANES); } \
+        for (size k = 0; k < K; k++, a += ak, b += PANEL) { \
+            lanes first = *(const lanes *)b, second = *(const lanes *)(b + LANES); \
+            EACH(R) { left[r] += first*a[r*ar]; right[r] += second*a[r*ar]; } \
         } \
-        EACH(R, V) *(unaligned *)(y + r*ldy + v*LANES) = sum[r][v]; \
+        EACH(R) { *(lanes *)(y + r*ldy) = left[r]; *(lanes *)(y + r*ldy + LANES) = right[r]; } \
     }
-    TILE(1, 1) TILE(1, 2)
-    TILE(2, 1) TILE(2, 2)
-    TILE(3, 1) TILE(3, 2)
-    TILE(4, 1) TILE(4, 2)
-    TILE(5, 1) TILE(5, 2)
-    TILE(6, 1) TILE(6, 2)
-    TILE(7, 1) TILE(7, 2)
-    TILE(8, 1) TILE(8, 2)
-    typedef void (*Tile)(size, const scalar *, size, size, const scalar *, size, scalar *, size);
-    static const Tile narrow[] = {0, tile_1_1, tile_2_1, tile_3_1, tile_4_1, tile_5_1, tile_6_1, tile_7_1, tile_8_1};
-    static const Tile wide[] = {0, tile_1_2, tile_2_2, tile_3_2, tile_4_2, tile_5_2, tile_6_2, tile_7_2, tile_8_2};
+    TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6) TILE(7) TILE(8)
+    static const Tile tiles[] = {0, tile_1, tile_2, tile_3, tile_4, tile_5, tile_6, tile_7, tile_8};
 
-    /* y (P, J) = a b; the last vector of a row overlaps the one before it, so that no tail is computed in another way */
-    static void product(size P, size J, size K, const scalar *a, size ap, size ak, const scalar *b, size ldb, scalar *y) {
-        if (J < LANES) {
-            for (size p = 0; p < P; p++) for (size j = 0; j < J; j++) {
-                scalar sum = 0;
-                for (size k = 0; k < K; k++) sum = __builtin_fma(a[p*ap + k*ak], b[k*ldb + j], sum);
-                y[p*J + j] = sum;
-            }
-            return;
-        }
-        for (size j = 0, done = 0; done < J; j = done) {
-            size left = J - j;
-            const Tile *tiles = left >= 2*LANES ? wide : narrow;
-            if (left < LANES) j = J - LANES;
-            done = left >= 2*LANES ? j + 2*LANES : j + LANES;
-            for (size p = 0, rows; p < P; p += rows) {
-                rows = P - p > 8 && P - p < 16 ? (P - p + 1)/2 : P - p < 8 ? P - p : 8;
-                tiles[rows](K, a + p*ap, ap, ak, b + j, ldb, y + p*J + j, J);
-            }
-        }
+    /* out[q][k][lane] = b[k*bk + (q*width + lane)*bj], zero beyond J */
+    static void pack(scalar *out, size width, size J, size K, const scalar *b, size bk, size bj) {
+        for (size j = 0; j < J; j += width) for (size k = 0; k < K; k++) for (size l = 0; l < width; l++)
+            *out++ = j + l < J ? b[k*bk + (j + l)*bj] : 0;
     }
 
-    static scalar *transposed(const scalar *a, size n, size m) {
-        scalar *out = malloc((size_t)(n*m > 0 ? n*m : 1)*sizeof(scalar));
-        if (out) for (size i = 0; i < n; i++) for (size j = 0; j < m; j++) out[j*n + i] = a[i*m + j];
+    static scalar *packed(size J, size K, const scalar *b, size bk, size bj) {
+        scalar *out = malloc((size_t)((J + PANEL)*(K + 1))*sizeof(scalar));
+        if (out) pack(out, PANEL, J, K, b, bk, bj);
         return out;
     }
+
+    /* one tile at the edge of y, through room of full width */
+    static void edge(size rows, size K, const scalar *a, size ar, size ak, const scalar *b, scalar *y, size ldy, size columns, int add) {
+        scalar room[ROWS*PANEL] = {0};
+        if (add) for (size r = 0; r < rows; r++) memcpy(room + r*PANEL, y + r*ldy, (size_t)columns*sizeof(scalar));
+        tiles[rows](K, a, ar, ak, b, room, PANEL, add);
+        for (size r = 0; r < rows; r++) memcpy(y + r*ldy, room + r*PANEL, (size_t)columns*sizeof(scalar));
+    }
+
+    /* y (P, J) = x b for packed b (K, J): every row in the same way, whichever rows stand beside it */
+    static void product(size P, size J, size K, const scalar *x, const scalar *b, scalar *y) {
+        for (size j = 0; j < J; j += PANEL, b += K*PANEL) for (size p = 0, rows; p < P; p += rows) {
+            rows = P - p > ROWS && P - p < 2*ROWS ? (P - p + 1)/2 : P - p < ROWS ? P - p : ROWS;
+            if (J - j >= PANEL) tiles[rows](K, x + p*K, K, 1, b, y + p*J + j, J, 0);
+            else edge(rows, K, x + p*K, K, 1, b, y + p*J + j, J, J - j, 0);
+        }
+    }
+
+    /* y (P, J) = sum over k of a[k, :] b[k, :]', in blocks of k that fit the cache; says whether memory failed */
+    static int outer_sum(size P, size J, size K, const scalar *a, const scalar *b, scalar *y) {
+        scalar *left = malloc((size_t)((P + ROWS)*DEPTH)*sizeof(scalar)), *right = malloc((size_t)((J + PANEL)*DEPTH)*sizeof(scalar));
+        memset(y, 0, (size_t)(P*J)*sizeof(scalar));
+        int failed = !left || !right;
+        for (size k = 0, depth; !failed && k < K; k += depth) {
+            depth = K - k < DEPTH ? K - k : DEPTH;
+            pack(left, ROWS, P, depth, a + k*P, P, 1);
+            pack(right, PANEL, J, depth, b + k*J, J, 1);
+            for (size j = 0; j < J; j += PANEL) for (size p = 0; p < P; p += ROWS) {
+                const scalar *l = left + p*depth, *r = right + j*depth;
+                size rows = P - p < ROWS ? P - p : ROWS;
+                if (J - j >= PANEL) tiles[rows](depth, l, 1, ROWS, r, y + p*J + j, J, 1);
+                else edge(rows, depth, l, 1, ROWS, r, y + p*J + j, J, J - j, 1);
+            }
+        }
+        free(left);
+        free(right);
+        return failed;
+    }
     """
-    void product(long long, long long, long long, const real*, long long, long long, const real*, long long, real*) nogil
-    real* transposed(const real*, long long, long long) nogil
+    real* packed(long long, long long, const real*, long long, long long) nogil
+    void product(long long, long long, long long, const real*, const real*, real*) nogil
+    bint outer_sum(long long, long long, long long, const real*, const real*, real*) nogil
     void free(void*) nogil
 
-cdef void segment_0(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_0(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_m = d[3]
     cdef long long d_n = d[4]
     cdef array b_q_u = <array> p[2]
     cdef array b_q_U = <array> p[7]
     cdef array b_t9 = <array> p[11]
     cdef real* w_q_U
-    w_q_U = transposed(b_q_U, d_n, d_m)
-    rows = batch
-    t = t0
-    product(rows, d_n, d_m, b_q_u, d_m, 1, w_q_U, d_n, b_t9)
+    w_q_U = packed(d_n, d_m, b_q_U, 1, d_m)
+    failed = w_q_U == NULL
+    if not failed:
+        rows = batch
+        t = t0
+        product(rows, d_n, d_m, b_q_u, w_q_U, b_t9)
     free(w_q_U)
+    return failed
 
-cdef void segment_1(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_1(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_m = d[3]
     cdef long long d_n = d[4]
     cdef array b_q_z = <array> p[4]
@@ -166,32 +184,33 @@ cdef void segment_1(char** p, const long long* s, const long long* d, long long 
     cdef array b_t8 = <array> p[10]
     cdef array b_t9 = <array> p[11]
     cdef array b_next_q_x = <array> p[31]
-    cdef real v0, v1, v2, v3
+    cdef real v0, v1, v2, v3, v4, v5, v6
     cdef real* w_q_W
     cdef long long i0
-    w_q_W = transposed(b_q_W, d_n, d_n)
-    rows = batch
-    t = t0
-    product(rows, d_n, d_n, b_q_x, d_n, 1, w_q_W, d_n, b_t8)
-    for r in range(rows):
-        for i0 in range(d_n):
-            v0 = b_t8[r*d_n + (i0)]
-            v1 = b_q_b[(i0)]
-            v2 = b_t9[r*d_n + (i0)]
-            v3 = v0 + v1 + v2
-            b_q_z[r*d_n + (i0)] = v3
-    for r in range(rows):
-        for i0 in range(d_n):
-            v0 = b_q_z[r*d_n + (i0)]
-            v1 = f_tanh(v0)
-            b_next_q_x[r*d_n + (i0)] = v1
+    w_q_W = packed(d_n, d_n, b_q_W, 1, d_n)
+    failed = w_q_W == NULL
+    if not failed:
+        rows = batch
+        t = t0
+        product(rows, d_n, d_n, b_q_x, w_q_W, b_t8)
+        for r in range(rows):
+            for i0 in range(d_n):
+                v0 = b_t8[r*d_n + (i0)]
+                v1 = b_q_b[(i0)]
+                v2 = b_t9[r*d_n + (i0)]
+                v3 = v0 + v1 + v2
+                b_q_z[r*d_n + (i0)] = v3
+                v5 = f_tanh(v3)
+                b_next_q_x[r*d_n + (i0)] = v5
     free(w_q_W)
+    return failed
 
-cdef void segment_2(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_2(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_m = d[3]
     cdef long long d_n = d[4]
     cdef array b_q_d = <array> p[3]
@@ -221,12 +240,14 @@ cdef void segment_2(char** p, const long long* s, const long long* d, long long 
     v0 = b_t10[0]
     v1 = v0/<real>2.0
     b_q_E[0] = v1
+    return failed
 
-cdef void segment_5(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_5(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_m = d[3]
     cdef long long d_n = d[4]
     cdef array b_q_d = <array> p[3]
@@ -236,34 +257,37 @@ cdef void segment_5(char** p, const long long* s, const long long* d, long long 
     cdef array b_g_s = <array> p[15]
     cdef array b_t19 = <array> p[21]
     cdef array b_next_g_s = <array> p[32]
-    cdef real v0, v1, v2, v3, v4, v5
+    cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9, v10
+    cdef real* wt_q_W
     cdef long long i0
-    rows = batch
-    t = t0
-    product(rows, d_n, d_n, b_g_s, d_n, 1, b_q_W, d_n, b_t19)
-    for r in range(rows):
-        for i0 in range(d_n):
-            v0 = b_q_x[r*d_n + (i0)]
-            v1 = b_q_d[r*d_n + (i0)]
-            v2 = -v1
-            v3 = b_t19[r*d_n + (i0)]
-            v4 = v0 + v2 + v3
-            b_g_x_bar[r*d_n + (i0)] = v4
-    for r in range(rows):
-        for i0 in range(d_n):
-            v0 = b_q_x[r*d_n + (i0)]
-            v1 = v0*v0
-            v2 = -v1
-            v3 = <real>1.0 + v2
-            v4 = b_g_x_bar[r*d_n + (i0)]
-            v5 = v3*v4
-            b_next_g_s[r*d_n + (i0)] = v5
+    wt_q_W = packed(d_n, d_n, b_q_W, d_n, 1)
+    failed = wt_q_W == NULL
+    if not failed:
+        rows = batch
+        t = t0
+        product(rows, d_n, d_n, b_g_s, wt_q_W, b_t19)
+        for r in range(rows):
+            for i0 in range(d_n):
+                v0 = b_q_x[r*d_n + (i0)]
+                v1 = b_q_d[r*d_n + (i0)]
+                v2 = -v1
+                v3 = b_t19[r*d_n + (i0)]
+                v4 = v0 + v2 + v3
+                b_g_x_bar[r*d_n + (i0)] = v4
+                v6 = v0*v0
+                v7 = -v6
+                v8 = <real>1.0 + v7
+                v9 = v8*v4
+                b_next_g_s[r*d_n + (i0)] = v9
+    free(wt_q_W)
+    return failed
 
-cdef void segment_6(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_6(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_m = d[3]
     cdef long long d_n = d[4]
     cdef array b_q_u = <array> p[2]
@@ -276,35 +300,42 @@ cdef void segment_6(char** p, const long long* s, const long long* d, long long 
     cdef array b_g_b_bar = <array> p[18]
     cdef array b_g_u_bar = <array> p[19]
     cdef array b_g_d_bar = <array> p[20]
-    cdef real v0, v1, v2, v3, v4
+    cdef real v0, v1, v2, v3, v4, v5
+    cdef real* wt_q_U
     cdef long long i0
-    rows = batch
-    t = t0
-    t = t0
-    product(d_n, d_n, rows, b_g_s, 1, d_n, b_q_x, d_n, b_g_W_bar)
-    t = t0
-    product(d_n, d_m, rows, b_g_s, 1, d_n, b_q_u, d_m, b_g_U_bar)
-    for r in range(d_n):
-        b_g_b_bar[r] = 0
-    for r in range(rows):
-        for i0 in range(d_n):
-            v0 = b_g_s[r*d_n + (i0)]
-            b_g_b_bar[(i0)] = b_g_b_bar[(i0)] + v0
-    product(rows, d_m, d_n, b_g_s, d_n, 1, b_q_U, d_m, b_g_u_bar)
-    for r in range(rows):
-        for i0 in range(d_n):
-            v0 = b_q_x[r*d_n + (i0)]
-            v1 = b_q_d[r*d_n + (i0)]
-            v2 = -v1
-            v3 = v0 + v2
-            v4 = -v3
-            b_g_d_bar[r*d_n + (i0)] = v4
+    wt_q_U = packed(d_m, d_n, b_q_U, d_m, 1)
+    failed = wt_q_U == NULL
+    if not failed:
+        rows = batch
+        t = t0
+        t = t0
+        failed = outer_sum(d_n, d_n, rows, b_g_s, b_q_x, b_g_W_bar) or failed
+        t = t0
+        failed = outer_sum(d_n, d_m, rows, b_g_s, b_q_u, b_g_U_bar) or failed
+        for r in range(d_n):
+            b_g_b_bar[r] = 0
+        for r in range(rows):
+            for i0 in range(d_n):
+                v0 = b_g_s[r*d_n + (i0)]
+                b_g_b_bar[(i0)] = b_g_b_bar[(i0)] + v0
+        product(rows, d_m, d_n, b_g_s, wt_q_U, b_g_u_bar)
+        for r in range(rows):
+            for i0 in range(d_n):
+                v0 = b_q_x[r*d_n + (i0)]
+                v1 = b_q_d[r*d_n + (i0)]
+                v2 = -v1
+                v3 = v0 + v2
+                v4 = -v3
+                b_g_d_bar[r*d_n + (i0)] = v4
+    free(wt_q_U)
+    return failed
 
-cdef void segment_11(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_11(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_m = d[3]
     cdef long long d_n = d[4]
     cdef array b_q_x = <array> p[5]
@@ -314,32 +345,36 @@ cdef void segment_11(char** p, const long long* s, const long long* d, long long
     cdef array b_p_s = <array> p[24]
     cdef array b_t28 = <array> p[30]
     cdef array b_next_p_s = <array> p[33]
-    cdef real v0, v1, v2, v3, v4, v5
+    cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9
+    cdef real* wt_q_W
     cdef long long i0
-    rows = batch
-    t = t0
-    product(rows, d_n, d_n, b_p_s, d_n, 1, b_q_W, d_n, b_t28)
-    for r in range(rows):
-        for i0 in range(d_n):
-            v0 = b_p_x_seed[r*d_n + (i0)]
-            v1 = b_t28[r*d_n + (i0)]
-            v2 = v0 + v1
-            b_p_x_bar[r*d_n + (i0)] = v2
-    for r in range(rows):
-        for i0 in range(d_n):
-            v0 = b_q_x[r*d_n + (i0)]
-            v1 = v0*v0
-            v2 = -v1
-            v3 = <real>1.0 + v2
-            v4 = b_p_x_bar[r*d_n + (i0)]
-            v5 = v3*v4
-            b_next_p_s[r*d_n + (i0)] = v5
+    wt_q_W = packed(d_n, d_n, b_q_W, d_n, 1)
+    failed = wt_q_W == NULL
+    if not failed:
+        rows = batch
+        t = t0
+        product(rows, d_n, d_n, b_p_s, wt_q_W, b_t28)
+        for r in range(rows):
+            for i0 in range(d_n):
+                v0 = b_p_x_seed[r*d_n + (i0)]
+                v1 = b_t28[r*d_n + (i0)]
+                v2 = v0 + v1
+                b_p_x_bar[r*d_n + (i0)] = v2
+                v4 = b_q_x[r*d_n + (i0)]
+                v5 = v4*v4
+                v6 = -v5
+                v7 = <real>1.0 + v6
+                v8 = v7*v2
+                b_next_p_s[r*d_n + (i0)] = v8
+    free(wt_q_W)
+    return failed
 
-cdef void segment_12(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
+cdef bint segment_12(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
     cdef const long long* active = <const long long*> p[0]
     cdef const long long* lengths = <const long long*> p[1]
     cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
     cdef real acc = 0
+    cdef bint failed = False
     cdef long long d_m = d[3]
     cdef long long d_n = d[4]
     cdef array b_q_u = <array> p[2]
@@ -352,23 +387,29 @@ cdef void segment_12(char** p, const long long* s, const long long* d, long long
     cdef array b_p_u_bar = <array> p[28]
     cdef array b_p_d_bar = <array> p[29]
     cdef real v0
+    cdef real* wt_q_U
     cdef long long i0
-    rows = batch
-    t = t0
-    t = t0
-    product(d_n, d_n, rows, b_p_s, 1, d_n, b_q_x, d_n, b_p_W_bar)
-    t = t0
-    product(d_n, d_m, rows, b_p_s, 1, d_n, b_q_u, d_m, b_p_U_bar)
-    for r in range(d_n):
-        b_p_b_bar[r] = 0
-    for r in range(rows):
-        for i0 in range(d_n):
-            v0 = b_p_s[r*d_n + (i0)]
-            b_p_b_bar[(i0)] = b_p_b_bar[(i0)] + v0
-    product(rows, d_m, d_n, b_p_s, d_n, 1, b_q_U, d_m, b_p_u_bar)
-    for r in range(rows):
-        for i0 in range(d_n):
-            b_p_d_bar[r*d_n + (i0)] = <real>0.0
+    wt_q_U = packed(d_m, d_n, b_q_U, d_m, 1)
+    failed = wt_q_U == NULL
+    if not failed:
+        rows = batch
+        t = t0
+        t = t0
+        failed = outer_sum(d_n, d_n, rows, b_p_s, b_q_x, b_p_W_bar) or failed
+        t = t0
+        failed = outer_sum(d_n, d_m, rows, b_p_s, b_q_u, b_p_U_bar) or failed
+        for r in range(d_n):
+            b_p_b_bar[r] = 0
+        for r in range(rows):
+            for i0 in range(d_n):
+                v0 = b_p_s[r*d_n + (i0)]
+                b_p_b_bar[(i0)] = b_p_b_bar[(i0)] + v0
+        product(rows, d_m, d_n, b_p_s, wt_q_U, b_p_u_bar)
+        for r in range(rows):
+            for i0 in range(d_n):
+                b_p_d_bar[r*d_n + (i0)] = <real>0.0
+    free(wt_q_U)
+    return failed
 
 
 def run(int number, size_t pointers, size_t strides, size_t sizes, long long t0, long long t1):
@@ -376,18 +417,21 @@ def run(int number, size_t pointers, size_t strides, size_t sizes, long long t0,
     cdef char** p = <char**> pointers
     cdef const long long* s = <const long long*> strides
     cdef const long long* d = <const long long*> sizes
+    cdef bint failed = False
     with nogil:
         if number == 0:
-            segment_0(p, s, d, t0, t1)
+            failed = segment_0(p, s, d, t0, t1)
         elif number == 1:
-            segment_1(p, s, d, t0, t1)
+            failed = segment_1(p, s, d, t0, t1)
         elif number == 2:
-            segment_2(p, s, d, t0, t1)
+            failed = segment_2(p, s, d, t0, t1)
         elif number == 5:
-            segment_5(p, s, d, t0, t1)
+            failed = segment_5(p, s, d, t0, t1)
         elif number == 6:
-            segment_6(p, s, d, t0, t1)
+            failed = segment_6(p, s, d, t0, t1)
         elif number == 11:
-            segment_11(p, s, d, t0, t1)
+            failed = segment_11(p, s, d, t0, t1)
         elif number == 12:
-            segment_12(p, s, d, t0, t1)
+            failed = segment_12(p, s, d, t0, t1)
+    if failed:
+        raise MemoryError("no room to lay out the matrices of a product")
