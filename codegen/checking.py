@@ -23,7 +23,7 @@ from codegen.program import Buffer, Program, size_value
 from codegen.traversal import solves
 from derive.language import load, parse
 from derive.recurrence import Recurrence
-from derive.tangent import tangent
+from derive.tangents import tangent
 
 POSITIVE_AFTER = 10  # draws near a kink, or without a finite value, before only positive values are drawn
 SIZES = (4, 2, 5, 6, 8, 9, 10, 11)  # neither the steps nor the batch by default

@@ -16,7 +16,7 @@ _HOMES = {
     "Derivation": "derivation",
     "gradient": "adjoint",
     "pullback": "adjoint",
-    "tangent": "tangent",
+    "tangent": "tangents",
     "prove": "proof",
     "stock_names": "files",
     **dict.fromkeys(("t", "T", "steps", "sum_over", "within"), "operators"),

@@ -6,11 +6,11 @@ Attached here, since the records' classes stand below everything that reads them
 from __future__ import annotations
 
 from derive.derivation import Derivation
+from derive.exposition import steps
 from derive.present.html import to_html
 from derive.present.latex import repr_latex, to_latex
 from derive.present.text import to_text
 from derive.recurrence import Recurrence
-from derive.steps import steps
 from derive.writing import write
 
 

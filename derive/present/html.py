@@ -19,12 +19,12 @@ import jinja2
 from markupsafe import Markup
 
 from derive.derivation import Derivation
+from derive.exposition import SECTIONS, Step, steps
 from derive.present.latex import LatexPrinter, formula
 from derive.present.printer import names_of
 from derive.present.references import REFERENCES, cited
 from derive.present.text import TextPrinter, plain
 from derive.sections.boxes import Box
-from derive.steps import SECTIONS, Step, steps
 
 _HERE = Path(__file__).parent
 _KATEX = _HERE / "katex"

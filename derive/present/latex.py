@@ -14,6 +14,7 @@ from pathlib import Path
 import jinja2
 
 from derive.derivation import Derivation
+from derive.exposition import SECTIONS, Step, steps
 from derive.present.escape import escape
 from derive.present.printer import Printer, filled, juxtaposed, names_of, width
 from derive.present.references import REFERENCES, cited
@@ -37,7 +38,6 @@ from derive.sections.boxes import (
     Unfolding,
     walk_boxes,
 )  # fmt: skip
-from derive.steps import SECTIONS, Step, steps
 
 COLUMNS = 78  # of the text form, about what fits beside an equation number
 MAIN = ("equation", "objective", "adjoint system", "boundary condition", "gradient")

@@ -9,9 +9,9 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from functools import singledispatchmethod
 
+from derive.exposition import Step
 from derive.present.names import Look, looks
 from derive.sections.boxes import Big, Box, Call, Circled, Fence, Glyph, Listing, Name, Row, Script, Terms, walk_boxes
-from derive.steps import Step
 
 MINUS = "−"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from derive.steps import Step
+from derive.exposition import Step
 
 
 @dataclass(frozen=True, slots=True)

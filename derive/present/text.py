@@ -6,6 +6,7 @@ import textwrap
 from functools import singledispatchmethod
 
 from derive.derivation import Derivation
+from derive.exposition import SECTIONS, Step, steps
 from derive.nodes import ATOM, PRODUCT
 from derive.present.printer import Printer, filled, juxtaposed, names_of, width
 from derive.present.references import REFERENCES, cited
@@ -28,7 +29,6 @@ from derive.sections.boxes import (
     Unfolding,
 )  # fmt: skip
 from derive.sections.boxes import fenced as bracketed
-from derive.steps import SECTIONS, Step, steps
 
 _RAISED = {"2": "²", "3": "³", "4": "⁴", "5": "⁵", "6": "⁶", "7": "⁷", "8": "⁸", "9": "⁹"}
 _SIGNS = {"<=": "≤", ">=": "≥", "!=": "≠", "==": "="}

@@ -93,3 +93,13 @@ def beyond(case, array, value=np.nan):
 
 def _timed(case, label):
     return label in case.recurrence.named and case.recurrence.named[label].kind == 2
+
+
+def everything(kernel, values, **options):
+    """Signals and gradients of one call."""
+    run = kernel.forward(values, **options)
+    return {"h": run["h"], "y": run["y"], "E": run.value, **run.backward()}
+
+
+def same(found, wanted):
+    return found.keys() == wanted.keys() and all(np.array_equal(found[name], wanted[name]) for name in wanted)

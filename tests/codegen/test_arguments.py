@@ -75,7 +75,9 @@ def test_some_with_a_batch_axis_and_some_without_are_refused(kernel, values):
     refused(kernel, {**values, "x": values["x"][:, 0]}, r"h\[0\] has a batch axis and x has none; give both one, or neither")
 
 
-@pytest.mark.parametrize("wrong", ["text", np.array([["a"]]), np.zeros((N, N), complex), np.zeros((N, N), bool), None, np.full((N, N), "1")])
+@pytest.mark.parametrize(
+    "wrong", ["text", np.array([["a"]]), np.zeros((N, N), complex), np.zeros((N, N), bool), None, np.full((N, N), "1")]
+)
 def test_a_wrong_dtype_is_named(kernel, values, wrong):
     refused(kernel, {**values, "W": wrong}, "^W ", TypeError)
 

@@ -1,21 +1,12 @@
-import contextlib
-import pickle
-import subprocess
-import sys
-import threading
-import time
-from dataclasses import replace
 
 import numpy as np
 import pytest
+from oracles import stock_layouts
 
-import codegen
-from codegen.cache import Cache
 from codegen.kernel import Kernel
 from codegen.lower import lower
 from derive.language import load
-from oracles import stock_layouts
-from tests.codegen.kernel_cases import ELMAN, interpreted, worst
+from tests.codegen.kernel_cases import everything, interpreted, same, worst
 
 PLAIN = {"n": 4, "m": 3, "k": 2}
 
@@ -27,16 +18,6 @@ def elman(compiled):
 
 def draw(**others):
     return stock_layouts.draw("elman", seed=2, **{"steps": 6, "batch": 3, "dims": PLAIN} | others)
-
-
-def everything(kernel, values, **options):
-    """Signals and gradients of one call."""
-    run = kernel.forward(values, **options)
-    return {"h": run["h"], "y": run["y"], "E": run.value, **run.backward()}
-
-
-def same(found, wanted):
-    return found.keys() == wanted.keys() and all(np.array_equal(found[name], wanted[name]) for name in wanted)
 
 
 # arrays of every kind
@@ -116,7 +97,9 @@ def test_results_are_the_callers_own(elman):
 # sizes at the edge
 
 
-@pytest.mark.parametrize(("steps", "batch", "dims"), [(0, 3, PLAIN), (6, 0, PLAIN), (0, 0, PLAIN), (1, 1, {"n": 1, "m": 1, "k": 1}), (2, 1, {"n": 17, "m": 1, "k": 9})])
+@pytest.mark.parametrize(("steps", "batch", "dims"), [
+    (0, 3, PLAIN), (6, 0, PLAIN), (0, 0, PLAIN), (1, 1, {"n": 1, "m": 1, "k": 1}), (2, 1, {"n": 17, "m": 1, "k": 9}),
+])  # fmt: skip
 def test_empty_and_smallest_sizes(elman, steps, batch, dims):
     values = stock_layouts.draw("elman", seed=1, steps=steps, batch=batch, dims=dims)
     found, wanted = everything(elman, values), everything(interpreted("elman"), values)
@@ -247,125 +230,6 @@ def test_without_an_objective_only_cotangents():
     with pytest.raises(ValueError, match="has no objective"):
         _ = run.value
     assert run.backward({"h": np.ones((2, 1, 1))})["W"].shape == (1, 1)
-
-
-# calls
-
-
-def test_repeated_calls_give_the_same_bits(compiled):
-    for name in ("elman", "lstm", "settle"):
-        values = stock_layouts.draw(name, seed=3)
-        kernel = compiled(name)
-        first = kernel.value_and_grad(values)
-        for _ in range(3):
-            again = kernel.value_and_grad(values)
-            assert again[0] == first[0] and same(again[1], first[1])
-
-
-def test_signals_are_the_same_whether_they_are_kept_or_not(elman):
-    values = draw()
-    run, (value, grads) = elman.forward(values), elman.value_and_grad(values)
-    assert run.value == value and same(run.backward(), grads)
-
-
-def test_two_threads_may_call_one_kernel_at_once(elman):
-    cases = [stock_layouts.draw("elman", seed=s, steps=40 + s, batch=4) for s in range(4)]
-    wanted = [elman.value_and_grad(values) for values in cases]
-    wrong = []
-
-    def work(which):
-        for _ in range(30):
-            value, grads = elman.value_and_grad(cases[which])
-            if value != wanted[which][0] or not same(grads, wanted[which][1]):
-                wrong.append(which)
-
-    threads = [threading.Thread(target=work, args=(which,)) for which in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not wrong
-
-
-class Timed:
-    """A compiled module that notes when each segment began and ended; `locked` keeps other Python code out meanwhile."""
-
-    def __init__(self, module, lock):
-        self.module, self.lock, self.spans = module, lock, []
-
-    def run(self, *arguments):
-        with self.lock:
-            began = time.perf_counter()
-            self.module.run(*arguments)
-            self.spans.append((began, time.perf_counter()))
-
-
-def beats_inside(kernel, values, tries, lock, shared):
-    """Whether another thread ever ran while a segment did."""
-    beats, done = [], threading.Event()
-
-    def beat():
-        while not done.is_set():
-            with shared:
-                beats.append(time.perf_counter())
-            time.sleep(0.0005)
-
-    thread = threading.Thread(target=beat)
-    thread.start()
-    timed = Timed(kernel.module, lock)
-    try:
-        for _ in range(tries):
-            replace(kernel, module=timed).forward(values)
-            if any(began < moment < ended for began, ended in timed.spans for moment in beats):
-                return True
-        return False
-    finally:
-        done.set()
-        thread.join()
-
-
-def test_other_threads_run_during_a_long_call(elman):
-    values = stock_layouts.draw("elman", seed=1, steps=600, batch=32, dims={"n": 64, "m": 8, "k": 4})
-    assert beats_inside(elman, values, 200, contextlib.nullcontext(), contextlib.nullcontext())
-    lock = threading.Lock()
-    assert not beats_inside(elman, values, 3, lock, lock)
-
-
-# pickling
-
-
-def test_an_interpreted_kernel_survives_pickling():
-    kernel = interpreted(ELMAN)
-    values = {"x": np.ones((3, 1, 2)), "W": np.eye(2), "U": np.eye(2), "b": np.ones(2)}
-    again = pickle.loads(pickle.dumps(kernel))
-    assert again.program == kernel.program and same(again.value_and_grad(values)[1], kernel.value_and_grad(values)[1])
-
-
-def test_a_compiled_kernel_is_pickled_by_its_source(elman, session_cache, monkeypatch):
-    packed, values = pickle.dumps(elman), draw()
-    assert b"softmax" in packed and len(packed) < 2000
-    monkeypatch.setenv("RETROGRAD_CACHE", str(session_cache))
-    again = pickle.loads(packed)
-    assert again.module is not None and repr(again) == repr(elman)
-    assert same(everything(again, values), everything(elman, values))
-
-
-def test_a_pickle_opens_in_a_process_of_its_own(elman, session_cache, tmp_path):
-    values = draw()
-    (tmp_path / "packed").write_bytes(pickle.dumps((elman, values)))
-    code = "import pickle, sys; k, v = pickle.load(open(sys.argv[1], 'rb')); print(k.value_and_grad(v)[0].hex(), 'sympy' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code, tmp_path / "packed"], capture_output=True, text=True,
-                          env={"PYTHONPATH": ".", "RETROGRAD_CACHE": str(session_cache), "PATH": "/usr/bin:/bin"})  # fmt: skip
-    assert done.stdout.split() == [float(elman.value_and_grad(values)[0]).hex(), "False"], done.stderr
-
-
-def test_options_are_part_of_a_pickle(session_cache, monkeypatch):
-    monkeypatch.setenv("RETROGRAD_CACHE", str(session_cache))
-    kernel = codegen.compile("elman", "float32", {"n": 4}, cache=Cache(session_cache))
-    again = pickle.loads(pickle.dumps(kernel))
-    assert (again.dtype, again.fixed) == ("float32", {"n": 4})
-    with pytest.raises(ValueError, match="n = 4, from what was fixed"):
-        again.forward(draw(dims={"n": 3, "m": 3, "k": 2}))
 
 
 def test_the_kernel_says_what_it_takes(elman):

@@ -48,7 +48,9 @@ def test_the_gradient_runs_backward_and_its_weights_are_one_sum():
 
 
 def test_directions_belong_to_the_component():
-    text = "x[t]: n\nf[t]: n = tanh(W @ f[t-1] + x[t])\ng[t]: n = tanh(W @ g[t+1] + x[t])\nE = minimize(sum(dot(f[t], g[t]) for t in steps))\n"
+    text = (
+        "x[t]: n\nf[t]: n = tanh(W @ f[t-1] + x[t])\ng[t]: n = tanh(W @ g[t+1] + x[t])\nE = minimize(sum(dot(f[t], g[t]) for t in steps))\n"
+    )
     made = program(text)
     assert (home(made, "q_f").order, home(made, "q_g").order) == ("forward", "backward")
     assert home(made, "g_f_bar", "gradient").order == "backward"
@@ -61,7 +63,8 @@ def test_reading_ahead_of_another_signal_is_no_loop():
 
 
 def test_two_layers_are_two_loops_with_a_sweep_between_them():
-    text = "x[t]: m\na[t]: n = tanh(W @ a[t-1] + U @ x[t])\nb[t]: k = tanh(V @ b[t-1] + P @ a[t])\nE = minimize(sum(norm2(b[t]) for t in steps))\n"
+    layers = "x[t]: m\na[t]: n = tanh(W @ a[t-1] + U @ x[t])\nb[t]: k = tanh(V @ b[t-1] + P @ a[t])\n"
+    text = layers + "E = minimize(sum(norm2(b[t]) for t in steps))\n"
     made = program(text)
     first, second = home(made, "q_a"), home(made, "q_b")
     assert first is not second and first.order == second.order == "forward"
@@ -163,7 +166,9 @@ def test_what_lives_within_a_step_has_one_steps_room():
 
 
 def test_one_steps_room_is_only_for_its_own_loop():
-    made = program("x[t]: n\nh[t]: n = tanh(W @ h[t-1] + x[t])\ny[t]: n = V @ h[t]\nE = minimize(sum(norm2(y[t] - x[t-1]) for t in steps))\n")
+    made = program(
+        "x[t]: n\nh[t]: n = tanh(W @ h[t-1] + x[t])\ny[t]: n = V @ h[t]\nE = minimize(sum(norm2(y[t] - x[t-1]) for t in steps))\n"
+    )
     assert not made.buffers["q_y"].loose and not made.buffers["q_h"].loose
 
 
@@ -188,16 +193,16 @@ def test_phases_say_what_they_write():
 def test_order_never_changes_with_the_order_of_equations():
     lines = ELMAN.strip().splitlines()
     turned = "\n".join([lines[0], lines[2], lines[1]]) + "\n"
-    assert [fillers(a) for a in program(turned).phases["forward"].actions] == [
-        fillers(a) for a in program(ELMAN).phases["forward"].actions
-    ]
+    assert [fillers(a) for a in program(turned).phases["forward"].actions] == [fillers(a) for a in program(ELMAN).phases["forward"].actions]
 
 
 # values outside the steps
 
 
 def test_a_value_after_the_last_step_may_follow_from_the_last_step():
-    text = "x[t]: n\nh[t]: n = tanh(h[t-1] + x[t])\nh[T+1] = 2*h[T]\ng[t]: n = h[t+1] - h[t]\nE = minimize(sum(norm2(g[t]) for t in steps))\n"
+    text = (
+        "x[t]: n\nh[t]: n = tanh(h[t-1] + x[t])\nh[T+1] = 2*h[T]\ng[t]: n = h[t+1] - h[t]\nE = minimize(sum(norm2(g[t]) for t in steps))\n"
+    )
     x = np.array([[[0.3]], [[-0.2]], [[0.9]]])
     run = interpreted(text).forward({"x": x})
     h = run["h"][:, 0, 0]

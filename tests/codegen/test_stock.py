@@ -4,10 +4,10 @@ import functools
 
 import numpy as np
 import pytest
+from oracles import jax_cells, numpy_cells, stock_layouts
 
 import derive
 from derive.writing import write
-from oracles import jax_cells, numpy_cells, stock_layouts
 from tests.codegen.kernel_cases import interpreted, worst
 
 NAMES = sorted(stock_layouts.LAYOUTS)
@@ -64,7 +64,9 @@ def test_float32_gradients_are_near_float64(compiled, name):
         assert value.dtype == np.float32 and all(grad.dtype == np.float32 for grad in grads.values())
         errors = {label: normwise(grads[label], wanted[label]) for label in grads}
         assert max(errors.values()) < 1e-4, errors
-        assert 0 < max(errors.values()) and normwise(1.001 * grads["V" if "V" in grads else "W"], wanted["V" if "V" in grads else "W"]) > 1e-4
+        assert (
+            0 < max(errors.values()) and normwise(1.001 * grads["V" if "V" in grads else "W"], wanted["V" if "V" in grads else "W"]) > 1e-4
+        )
 
 
 @pytest.mark.parametrize("name", ["elman", "settle", "trajectory", "narx"])

@@ -4,8 +4,25 @@ import pytest
 
 from codegen.lower import lower
 from codegen.program import (
-    Accumulate, Buffer, Const, Fill, InWindow, Load, Loop, Map, Op, OuterSum, Phase, PickStep, Product, Program, Read,
-    Reduce, Segment, Solve, size_value,
+    Accumulate,
+    Buffer,
+    Const,
+    Fill,
+    InWindow,
+    Load,
+    Loop,
+    Map,
+    Op,
+    OuterSum,
+    Phase,
+    PickStep,
+    Product,
+    Program,
+    Read,
+    Reduce,
+    Segment,
+    Solve,
+    size_value,
 )  # fmt: skip
 from codegen.traversal import elements, reads, solves
 from codegen.verify import ProgramError, verify
@@ -13,7 +30,7 @@ from derive.language import load
 from tests.codegen.kernel_cases import statements
 
 N, M = ((1, ("n",)),), ((1, ("m",)),)
-I, J = (0, ()), (1, ())
+FIRST, SECOND = (0, ()), (1, ())
 
 
 def buffers():
@@ -26,8 +43,8 @@ def buffers():
     )}  # fmt: skip
 
 
-FILL = Fill("h", False, 0, Load("h0", 0, (I,)))
-STEP = (Product("p", "W", False, Read("h", -1)), Map("h", Op("add", (Load("p", 0, (I,)), Load("x", 0, (I,))))))
+FILL = Fill("h", False, 0, Load("h0", 0, (FIRST,)))
+STEP = (Product("p", "W", False, Read("h", -1)), Map("h", Op("add", (Load("p", 0, (FIRST,)), Load("x", 0, (FIRST,))))))
 SUM = OuterSum("s", Read("h"), Read("h", -1))
 
 
@@ -63,7 +80,7 @@ def test_stock_programs_pass():
 
 
 def test_reading_what_nothing_writes_is_refused():
-    fails(1, *body(Map("h", Load("q", 0, (I,)))))
+    fails(1, *body(Map("h", Load("q", 0, (FIRST,)))))
 
 
 def test_reading_what_is_written_later_is_refused():
@@ -81,7 +98,7 @@ def test_a_sweep_does_not_read_its_own_past():
 
 
 def test_reading_a_buffer_that_does_not_exist_is_refused():
-    fails(1, *body(Map("h", Load("nowhere", 0, (I,)))))
+    fails(1, *body(Map("h", Load("nowhere", 0, (FIRST,)))))
 
 
 def test_handing_back_what_is_never_written_is_refused():
@@ -89,12 +106,12 @@ def test_handing_back_what_is_never_written_is_refused():
 
 
 def test_a_later_phase_reads_what_the_forward_phase_wrote_and_nothing_else():
-    verify(program(gradient=(Segment(3, "sweep", (Map("q", Load("h", 0, (I,))),)),)))
-    fails(1, gradient=(Segment(3, "sweep", (Map("q", Load("A", 0, (I, I))),)),))
+    verify(program(gradient=(Segment(3, "sweep", (Map("q", Load("h", 0, (FIRST,))),)),)))
+    fails(1, gradient=(Segment(3, "sweep", (Map("q", Load("A", 0, (FIRST, FIRST))),)),))
 
 
 def test_a_steady_state_in_a_loop_may_be_read_at_the_step_before():
-    inner = Segment(2, "step", (Map("next_h", Op("add", (Load("p", 0, (I,)), Load("h", 0, (I,))))),))
+    inner = Segment(2, "step", (Map("next_h", Op("add", (Load("p", 0, (FIRST,)), Load("h", 0, (FIRST,))))),))
     table = {**buffers(), "next_h": Buffer("next_h", "", "timed", (N,))}
     loop = Loop("forward", (Segment(1, "forward", STEP[:1]), Solve((("h", "next_h"),), ("h",), True, "step", inner)))
     verify(program(Segment(0, "once", (FILL,)), loop, table=table))
@@ -106,12 +123,12 @@ def test_a_steady_state_in_a_loop_may_be_read_at_the_step_before():
 
 def test_a_lag_beyond_the_room_is_refused():
     fails(2, *body(replace(STEP[0], operand=Read("h", -2)), STEP[1]))
-    fails(2, *body(STEP[0], Map("h", Load("x", -1, (I,)))))
+    fails(2, *body(STEP[0], Map("h", Load("x", -1, (FIRST,)))))
 
 
 def test_an_index_without_the_buffers_axes_is_refused():
     fails(2, *body(STEP[0], Map("h", Load("p", 0, ()))))
-    fails(2, *body(STEP[0], Map("h", Load("W", 0, (I,)))))
+    fails(2, *body(STEP[0], Map("h", Load("W", 0, (FIRST,)))))
 
 
 def test_a_value_outside_the_steps_needs_room():
@@ -123,7 +140,7 @@ def test_a_value_outside_the_steps_needs_room():
 
 
 def test_writing_twice_is_refused():
-    fails(3, *body(*STEP, Map("p", Load("x", 0, (I,)))))
+    fails(3, *body(*STEP, Map("p", Load("x", 0, (FIRST,)))))
     fails(3, Segment(0, "once", (FILL, FILL)), Segment(1, "forward", STEP))
 
 
@@ -133,7 +150,7 @@ def test_a_sum_over_rows_is_shared():
 
 
 def test_a_sum_over_steps_is_not_timed():
-    fails(3, *body(*STEP), Segment(2, "sweep", (Accumulate("q", Load("h", 0, (I,)), (0, None)),)))
+    fails(3, *body(*STEP), Segment(2, "sweep", (Accumulate("q", Load("h", 0, (FIRST,)), (0, None)),)))
 
 
 def test_a_products_matrix_is_shared():
@@ -156,14 +173,14 @@ def test_a_fixed_step_is_a_sequences():
 def test_a_loose_buffer_is_not_read_at_another_step():
     table = {**buffers(), "p": replace(buffers()["p"], loose=True, before=1)}
     verify(program(table=table))
-    fails(5, *body(STEP[0], Map("h", Load("p", -1, (I,)))), table=table)
+    fails(5, *body(STEP[0], Map("h", Load("p", -1, (FIRST,)))), table=table)
 
 
 # 6. what a segment may rearrange, and what a sum goes over
 
 
 def test_a_matrix_made_in_the_same_segment_is_refused():
-    make = Map("A", Load("W", 0, (J, I)))
+    make = Map("A", Load("W", 0, (SECOND, FIRST)))
     product = Product("z", "A", False, Read("h0"))
     verify(program(Segment(0, "once", (make,)), Segment(1, "once", (product,))))
     fails(6, Segment(0, "once", (make, product)))
@@ -171,9 +188,9 @@ def test_a_matrix_made_in_the_same_segment_is_refused():
 
 def test_a_sum_over_rows_alone_reads_nothing_timed():
     table = {**buffers(), "s": replace(buffers()["s"], shape=(N,))}
-    verify(program(Segment(0, "once", (Accumulate("s", Load("h0", 0, (I,))),)), table=table))
-    verify(program(Segment(0, "sweep", (Accumulate("s", Load("x", 0, (I,)), (0, None)),)), table=table))
-    fails(6, Segment(0, "once", (Accumulate("s", Load("x", 0, (I,))),)), table=table)
+    verify(program(Segment(0, "once", (Accumulate("s", Load("h0", 0, (FIRST,))),)), table=table))
+    verify(program(Segment(0, "sweep", (Accumulate("s", Load("x", 0, (FIRST,)), (0, None)),)), table=table))
+    fails(6, Segment(0, "once", (Accumulate("s", Load("x", 0, (FIRST,))),)), table=table)
 
 
 # a real program, damaged by hand
@@ -207,12 +224,12 @@ def test_every_statement_says_what_it_reads():
     assert reads(SUM) == [Read("h"), Read("h", -1)]
     assert reads(STEP[0]) == [Read("W"), Read("h", -1)]
     assert reads(PickStep("z", "h", True, 0)) == [Read("h")]
-    assert reads(Reduce("z", "sum", Op("mul", (Load("x", 2, (I,)), Load("W", 0, (I, J)))), (N,))) == [Read("x", 2), Read("W")]
+    assert reads(Reduce("z", "sum", Op("mul", (Load("x", 2, (FIRST,)), Load("W", 0, (FIRST, SECOND)))), (N,))) == [Read("x", 2), Read("W")]
     assert reads(Map("h", Const(1))) == []
 
 
 def test_elements_walks_every_form():
-    tree = InWindow(0, -1, Op("add", (Const(1), Load("x", 0, (I,)))))
+    tree = InWindow(0, -1, Op("add", (Const(1), Load("x", 0, (FIRST,)))))
     assert [type(e).__name__ for e in elements(tree)] == ["InWindow", "Op", "Const", "Load"]
 
 

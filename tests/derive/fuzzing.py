@@ -11,7 +11,7 @@ from derive.adjoint import gradient
 from derive.language import parse
 from derive.recurrence import Recurrence
 from derive.reference import evaluate
-from derive.tangent import tangent
+from derive.tangents import tangent
 from derive.writing import write
 
 

@@ -28,3 +28,10 @@ def test_a_derivation_prints_itself_in_every_form() -> None:
     assert found.to_html().lstrip().lower().startswith("<!doctype html>")
     assert derive.parse(found.to_rec()).named.keys() >= {"W_bar"}
     assert [step.number for step in found.steps] == list(range(1, len(found.steps) + 1))
+
+
+def test_no_module_hides_a_public_name() -> None:
+    derive.gradient(derive.load("elman")).to_html()
+    derive.tangent(derive.load("elman"))
+    modules = [name for name in derive.__all__ if isinstance(getattr(derive, name), type(sys))]
+    assert modules == []

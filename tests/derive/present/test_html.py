@@ -18,6 +18,7 @@ import pytest
 import derive
 from derive.adjoint import gradient
 from derive.derivation import Derivation
+from derive.exposition import SECTIONS, steps
 from derive.language import load, parse
 from derive.present import html as module
 from derive.present.html import to_html
@@ -26,7 +27,6 @@ from derive.present.printer import names_of
 from derive.present.references import cited
 from derive.present.text import TextPrinter
 from derive.sections.boxes import Box
-from derive.steps import SECTIONS, steps
 
 ROOT = Path(__file__).resolve().parents[3]
 PRESENT = ROOT / "derive" / "present"

@@ -14,12 +14,12 @@ from derive.adjoint import gradient, pullback
 from derive.arithmetic import Mul
 from derive.arrays import Ones
 from derive.derivation import Derivation
+from derive.exposition import SECTIONS, Step, steps
 from derive.language import load, parse
 from derive.nodes import Number, Pick
 from derive.present.references import REFERENCES
 from derive.present.text import to_text
 from derive.recurrence import Equation
-from derive.steps import SECTIONS, Step, steps
 
 ROOT = Path(__file__).resolve().parents[2]
 STOCK = sorted(path.stem for path in (ROOT / "derive" / "zoo").glob("*.rec"))
