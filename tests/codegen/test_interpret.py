@@ -8,7 +8,7 @@ from oracles import stock_layouts
 
 from codegen.kernel import Kernel
 from codegen.lower import lower
-from codegen.program import Accumulate, Const, Op, Phase, Segment
+from codegen.program import Accumulate, Const, Op, Segment
 from derive.adjoint import gradient, pullback
 from tests.codegen.kernel_cases import beyond, given, interpreted, random_case, worst
 
@@ -84,7 +84,7 @@ def places(program):
 def swapped(program, phase, action, segment, old, new):
     made = replace(segment, statements=tuple(new if s is old else s for s in segment.statements))
     actions = tuple(made if a is action else a for a in program.phases[phase].actions)
-    return replace(program, phases={**program.phases, phase: Phase(phase, actions)})
+    return replace(program, phases={**program.phases, phase: replace(program.phases[phase], actions=actions)})
 
 
 def test_a_wrong_program_is_seen():
