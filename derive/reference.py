@@ -269,11 +269,11 @@ class _Reference:
         cuts = np.cumsum([int(np.prod(shape)) for shape in shapes])
 
         def step(u: np.ndarray) -> np.ndarray:
-            saved = dict(self.memo)
             parts = np.split(u, cuts[:-1])
             self.memo.update({(m, t, row): p.reshape(s) for m, p, s in zip(members, parts, shapes, strict=True)})
             new = [np.ravel(self._fresh(m, t, row)) for m in members]
-            self.memo = saved
+            for member in members:  # all else that was computed on the way does not depend on the trial
+                del self.memo[member, t, row]
             return np.concatenate(new)
 
         linear = is_linear([self.recurrence.equation[m].expr for m in members], members)

@@ -41,7 +41,7 @@ def test_signals_and_gradients_equal_the_literal_reference(seed):
     assert max(errors.values()) < 1e-10, errors
 
 
-@pytest.mark.parametrize("seed", range(0, 60, 3))
+@pytest.mark.parametrize("seed", range(0, 60, 5))
 def test_cotangents_equal_the_literal_reference(seed):
     case, program, result, _ = solved(seed)
     derivation, rng = pullback(case.recurrence), np.random.default_rng(seed)
@@ -89,7 +89,7 @@ def swapped(program, phase, action, segment, old, new):
 
 def test_a_wrong_program_is_seen():
     seen = 0
-    for seed in SEEDS:
+    for seed in range(0, 60, 2):
         case, program, result, grads = solved(seed)
         wrong = scaled(program)
         if wrong is not None and case.steps > 3 and abs(result["E"]) > 1e-3:
