@@ -91,13 +91,29 @@ class _Checking:
             analytic=is_analytic(self.recurrence),
             reference_gradient=lambda values: self._gradient(self.reference, values),
             kernel_value=self._kernel_value if self.dtype == "float64" else None,
-            path={label: label not in self.program.zero for label in self.program.results[phase]},
+            path=self._paths(list(self.program.results[phase])),
             kink_distance=self.kink_distance,
             saturation=self.saturation if self.probes.saturating else None,
             jvp=self.jvp,
             precision=1e-13 if settles else float(np.finfo(np.float64).eps),
             weaknesses=tuple(self._weaknesses()),
         )
+
+    def _paths(self, labels: list[str]) -> dict[str, bool]:
+        """Whether the objective depends on each label: as derived; in sequences too short for some lag, as the tangent says."""
+        paths = {label: label not in self.program.zero for label in labels}
+        if self.steps > 2 * self._longest_lag():
+            return paths
+        values = self.draw(np.random.default_rng(2))
+        self.draws = 0
+        for label in labels:
+            along = {other: np.zeros_like(values[other]) for other in labels}
+            along[label] = self.rng.standard_normal(np.shape(values[label]))
+            paths[label] = paths[label] and bool(self.jvp(values, along) != 0)
+        return paths
+
+    def _longest_lag(self) -> int:
+        return max((len(ghosts) for ghosts in self.recurrence.ghosts.values()), default=0)
 
     # -- values
 
@@ -204,7 +220,7 @@ class _Checking:
 
     def _weaknesses(self) -> list[str]:
         found = []
-        lag = max((len(ghosts) for ghosts in self.recurrence.ghosts.values()), default=0)
+        lag = self._longest_lag()
         if lag and self.steps <= 2 * lag:
             found.append(f"T = {self.steps} is not beyond twice the longest lag, {lag}: not every path through time is taken")
         groups: dict[int, list[str]] = {}

@@ -261,3 +261,12 @@ def test_a_kernel_whose_forward_pass_is_wrong_is_rejected():
     wrong = damaged(lower(recurrence), "forward", of(Map, lambda s: times(s, 101, 100), lambda s: s.out == "q_h"))
     report = by_interpreter(recurrence, wrong, steps=4, batch=2)
     assert not report.passed and any("kernel's objective" in failure for failure in report.failures)
+
+
+def test_a_lag_longer_than_the_sequence_leads_nowhere_and_is_said_to(compiled):
+    report = codegen.check("narx", kernel=compiled("narx"), steps=1, batch=2)
+    assert report.passed and "weak" in report.verdict, report.to_text()
+    status = {row.name: row.status for row in report.quantities}
+    assert status["B1"] == status["B2"] == "zero, proved" and status["B0"] == "passed"
+    long = codegen.check("narx", kernel=compiled("narx"), steps=7, batch=2)
+    assert {row.name: row.status for row in long.quantities}["B1"] == "passed"
