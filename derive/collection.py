@@ -148,6 +148,7 @@ class Collection:
             self.contributions.append(Contribution(reader, node, g, "chain", because))
             self._receive(node, g, context, self.place[reader])
         elif isinstance(node, temporal.TimeSum):
+            g = self._held(g, node, "sum_bar", f"a sum over time in {reader.source()}", self.place[reader])
             inner = g if node.window.full else temporal.Within(g, node.window)
             self._walk(node.args[0], inner, Kind.TIMED, reader, "a sum over steps reaches each of them")
         elif isinstance(node, temporal.Within):
@@ -191,13 +192,18 @@ class Collection:
                         self._keep(ghost, Where("==", Number(T), Number(steps), value, Number(0)), place)
         if leaf.outside:
             return
-        if any(isinstance(node, temporal.TimeSum) for node in walk(value)):
-            held = self._generate(f"{leaf.quantity.name}_pick_bar", "quantity", leaf, Kind.SEQUENCE, f"adjoint of {leaf.source()}")
-            self.emitted.append((place, [Equation(held, value)]))
-            value = held
+        value = self._held(value, leaf, f"{leaf.quantity.name}_pick_bar", leaf.source(), place)
         offset = leaf.offset
         window = Window(offset - 1, offset or None) if leaf.from_end else Window(offset - 1, offset)
         self._keep(leaf.quantity, temporal.Within(value, window), place)
+
+    def _held(self, value: Node, like: Node, stem: str, what: str, place: int) -> Node:
+        """A contribution about to enter a timed equation: a quantity of its own where it holds a sum over time."""
+        if not any(isinstance(node, temporal.TimeSum) for node in walk(value)):
+            return value
+        held = self._generate(stem, "quantity", like, Kind.SEQUENCE, f"adjoint of {what}")
+        self.emitted.append((place, [Equation(held, value)]))
+        return held
 
     # -- equations of the adjoints
 
