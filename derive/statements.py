@@ -158,9 +158,6 @@ class _Sorter:
                 note, "index inputs are not available yet", f"write {name}[t]: m and give it one-hot vectors"
             )
         dims = self._dims(note)
-        if len(dims) == 2:
-            hint = "keep its columns in vectors of their own, or its parts in one long vector with slices"
-            raise self.source.error(note, "matrix-valued signals are not available yet", hint)
         self._declare(self._fresh(name, target), "input" if value is None else "signal", dims, target, timed=True)
         if value is not None:
             self.found.definitions.append(Definition(name, value, target))

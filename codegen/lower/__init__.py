@@ -53,9 +53,6 @@ def check_concrete(recurrence: Recurrence) -> None:
             f"the objective {aim.name} is left abstract, and cannot be computed",
             f"write one in its place, such as {aim.name} = {aim.sense}({cost})",
         )
-    for quantity in recurrence.quantities:
-        if quantity.kind == Kind.TIMED and len(quantity.shape) > 1:
-            raise RecurrenceError(f"{quantity.name} is a matrix at every step", "matrix-valued signals are not available yet")
 
 
 class _Lowering:

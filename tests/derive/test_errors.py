@@ -88,8 +88,6 @@ MISTAKES = [
     ("h[t]: n = h[t-1]²", "1:17: ² is not ASCII", "²", "write **2"),
     ("x: n\u200b", "1:5: an invisible character, '\\u200b' (zero width space)", " ",
      "remove it, or write a plain space"),
-    ("A[t]: (n, k) = 2*A[t-1]", "1:7: matrix-valued signals are not available yet", "(n, k)",
-     "keep its columns in vectors of their own, or its parts in one long vector with slices"),
     ("c[t]: index[m]", "1:7: index inputs are not available yet", "index[m]",
      "write c[t]: m and give it one-hot vectors"),
     ("assert W == W.T", "1:1: constraints are not available yet", "assert W == W.T", "leave out the assert"),
