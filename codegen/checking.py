@@ -21,6 +21,7 @@ from codegen.lower import lower
 from codegen.probes import Probes, find_probes, is_analytic
 from codegen.program import Buffer, Program, size_value
 from codegen.traversal import solves
+from derive.holding import Held, hold
 from derive.language import load, parse
 from derive.recurrence import Recurrence
 from derive.tangents import tangent
@@ -88,11 +89,12 @@ class _Checking:
             gradient=self.gradient,
             draw=self.draw,
             free=tuple(self.program.results[phase]),
-            analytic=is_analytic(self.recurrence),
+            analytic=is_analytic(self.moving),
             reference_gradient=lambda values: self._gradient(self.reference, values),
             kernel_value=self._kernel_value if self.dtype == "float64" else None,
             path=self._paths(list(self.program.results[phase])),
             kink_distance=self.kink_distance,
+            held=self.measure if self.held else None,
             saturation=self.saturation if self.probes.saturating else None,
             jvp=self.jvp,
             precision=1e-13 if settles else float(np.finfo(np.float64).eps),
@@ -145,6 +147,35 @@ class _Checking:
         return Kernel(self.program, "float64")
 
     @cached_property
+    def held(self) -> Held | None:
+        """The recurrence as numeric differentiation may move it, where something in it stops the gradient."""
+        return hold(self.recurrence)
+
+    @property
+    def moving(self) -> Recurrence:
+        """What numeric differentiation differences."""
+        return self.held.recurrence if self.held else self.recurrence
+
+    @cached_property
+    def _moving_program(self) -> Program:
+        return lower(self.moving, derivatives=False) if self.held else self.program
+
+    def measure(self, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """What is held, at these values."""
+        assert self.held is not None
+        with np.errstate(all="ignore"):
+            run = self._measuring.forward(values, steps=self.steps, batch=self.batch)
+        return {name: run[name] for name in self.held.names}
+
+    @cached_property
+    def _measuring(self) -> Kernel:
+        return Kernel(lower(self.held.measured, derivatives=False), "float64")  # type: ignore[union-attr]
+
+    def _own(self, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The model's own arguments, without what is held."""
+        return {name: value for name, value in values.items() if not self.held or name not in self.held.names}
+
+    @cached_property
     def cotangents(self) -> dict[str, np.ndarray]:
         """Random cotangents for every signal, where there is no objective."""
         return {
@@ -154,11 +185,11 @@ class _Checking:
 
     def value(self, values: Mapping[str, np.ndarray]) -> complex:
         """The objective by the reference, for float64 or complex128 values."""
-        return self._value(self.reference, values)
+        return self._value(Kernel(self._moving_program, "float64"), values)
 
     def _value(self, kernel: Kernel, values: Mapping[str, np.ndarray]) -> complex:
         if any(np.iscomplexobj(value) for value in values.values()):
-            kernel = Kernel(self.program, "complex128")
+            kernel = Kernel(self._moving_program, "complex128")
         with np.errstate(all="ignore"):
             run = kernel.forward(values, steps=self.steps, batch=self.batch)
         if self.program.objective is not None:
@@ -166,14 +197,14 @@ class _Checking:
         return sum(np.sum(run[label] * seed) for label, seed in self.cotangents.items())  # type: ignore[return-value]
 
     def _kernel_value(self, values: Mapping[str, np.ndarray]) -> float:
-        return self._value(self.kernel, values)  # type: ignore[return-value]
+        return self._value(self.kernel, self._own(values))  # type: ignore[return-value]
 
     def gradient(self, values: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
         """The gradient under test."""
         return self._gradient(self.kernel, values)
 
     def _gradient(self, kernel: Kernel, values: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-        run = kernel.forward(values, steps=self.steps, batch=self.batch)
+        run = kernel.forward(self._own(values), steps=self.steps, batch=self.batch)
         return run.backward() if self.program.objective is not None else run.backward(self.cotangents)
 
     @cached_property
@@ -184,7 +215,7 @@ class _Checking:
     def jvp(self, values: Mapping[str, np.ndarray], direction: Mapping[str, np.ndarray]) -> float:
         """The derivative of the objective along a direction, by the tangent recurrence."""
         kernel, names = self._tangent
-        given = dict(values)
+        given = self._own(values)
         for label, move in direction.items():
             given[names[label].source()] = move  # type: ignore[attr-defined]
         run = kernel.forward(given, steps=self.steps, batch=self.batch)
@@ -209,12 +240,12 @@ class _Checking:
             return 0.0
         if not self.probes.kinks:
             return np.inf
-        run = self._probing.forward(values, steps=self.steps, batch=self.batch)
+        run = self._probing.forward(self._own(values), steps=self.steps, batch=self.batch)
         return min(float(np.min(np.abs(run[name]), initial=np.inf)) for name in self.probes.kinks)
 
     def saturation(self, values: Mapping[str, np.ndarray]) -> float:
         """The fraction of sigmoid-like units whose slope is all but zero."""
-        run = self._probing.forward(values, steps=self.steps, batch=self.batch)
+        run = self._probing.forward(self._own(values), steps=self.steps, batch=self.batch)
         dead = [np.abs(run[name]) > limit for name, limit in self.probes.saturating.items()]
         return float(np.mean(np.concatenate([np.ravel(part) for part in dead])))
 

@@ -84,8 +84,9 @@ def _product(gradient: Values, direction: Values) -> float:
 
 
 def _run_taylor(trial: Trial, dtype: str, rng: np.random.Generator) -> Taylor:
-    """On the kernel's own objective in float64; on the reference with float32, which resolves no remainder."""
-    kernel = trial.problem.kernel_value if dtype == "float64" else None
+    """On the kernel's own objective in float64; on the reference with float32, which resolves no remainder, and where values are held."""
+    own = dtype == "float64" and trial.problem.held is None
+    kernel = trial.problem.kernel_value if own else None
     direction = trial.direction(_moving(trial), rng)
     product = _product(trial.gradient, direction)
     return measure_taylor(kernel or trial.problem.value, trial.point, direction, product, trial.noise())

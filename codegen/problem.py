@@ -41,6 +41,7 @@ class Problem:
     saturation: Function | None = None      # fraction of sigmoid-like units that are saturated
     jvp: Callable[[Any, Any], float] | None = None      # (values, direction) -> derivative of the objective along it
     mask: Function | None = None        # names -> True where an entry may be perturbed; gradients elsewhere are 0
+    held: Function | None = None        # values -> further values, which stay as they are while the point is moved
     feasible: Function | None = None    # direction over all of `free` -> its projection onto what constraints allow
     precision: float = EPSILON          # relative accuracy of value and gradient; larger for iterated steady states
     weaknesses: tuple[str, ...] = ()    # what the user's own sizes hide, as in "T = 1: no gradient passes through time"
@@ -135,6 +136,8 @@ def _draw(problem: Problem, dtype: str, rng: np.random.Generator) -> tuple[dict[
     farthest = -np.inf
     for draws in range(1, MAX_DRAWS + 1):
         point = {name: _rounded(np.array(array), dtype) for name, array in problem.draw(rng).items()}
+        if problem.held is not None:
+            point |= problem.held(point)
         if problem.kink_distance is None:
             return point, draws, None
         distance = float(problem.kink_distance(point))

@@ -166,6 +166,14 @@ class Where(Elementwise):
         return f"where({a} {self.relation} {b}, {x}, {y})"
 
 
+class Surrogate(Elementwise):
+    """A value whose slope by an argument is chosen: `surrogate(value, slope, u)`. Nothing flows through the value or the slope."""
+
+    def text(self) -> str:
+        """`surrogate(where(u > 0, 1, 0), 1/(1 + abs(u))**2, u)`."""
+        return f"surrogate({', '.join(arg.source() for arg in self.operands)})"
+
+
 class MatMul(Node):
     """Matrix times vector or matrix."""
 

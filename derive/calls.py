@@ -9,7 +9,7 @@ from typing import Protocol
 import sympy as sp
 
 from derive import arrays, temporal
-from derive.arithmetic import Abstract, Apply, Transpose, Where
+from derive.arithmetic import Abstract, Apply, Surrogate, Transpose, Where
 from derive.functions import FUNCTIONS
 from derive.indexing import Indexing
 from derive.limits import Source
@@ -148,6 +148,8 @@ CALLS: dict[str, Callable[[Reader, ast.Call], Node]] = {
     "diag": _plain(arrays.Diag, 1),
     "transpose": _plain(Transpose, 1),
     "each": _plain(temporal.Each, 1),
+    "stop_gradient": _plain(temporal.StopGradient, 1),
+    "surrogate": _plain(Surrogate, 3),
     "dot": _plain(arrays.Dot, 2),
     "outer": _plain(arrays.Outer, 2),
     "cross_entropy": _plain(arrays.CrossEntropy, 2),
@@ -160,4 +162,4 @@ CALLS: dict[str, Callable[[Reader, ast.Call], Node]] = {
     "pad": _pad,
     "slope": _slope,
 }
-INSIDE_LAMBDAS = frozenset([*FUNCTIONS, "where", "slope"])
+INSIDE_LAMBDAS = frozenset([*FUNCTIONS, "where", "slope", "stop_gradient", "surrogate"])

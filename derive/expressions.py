@@ -33,11 +33,12 @@ class Expressions:
         quantities: Mapping[str, Quantity],
         functions: frozenset[str],
         lambdas: Mapping[str, ast.Lambda],
+        slopes: Mapping[str, ast.Lambda],
         indexing: Indexing,
         declared: Declared,
     ) -> None:
         self.source, self.quantities, self.functions, self.lambdas = source, quantities, functions, lambdas
-        self.indexing, self.declared, self.inlining = indexing, declared, Inlining(source, lambdas)
+        self.indexing, self.declared, self.inlining = indexing, declared, Inlining(source, lambdas, slopes)
         self.objective = ""
         self.used: set[str] = set()
         self._place, self._timed, self._summing = "", False, False

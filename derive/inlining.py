@@ -6,6 +6,7 @@ import ast
 from collections.abc import Callable, Mapping
 
 from derive import temporal
+from derive.arithmetic import Surrogate
 from derive.limits import MAX_NESTING, MAX_NODES, Source
 from derive.nodes import Node
 
@@ -17,8 +18,8 @@ class Inlining:
     very large expression: sizes are counted as written out, and refused above the limit.
     """
 
-    def __init__(self, source: Source, lambdas: Mapping[str, ast.Lambda]) -> None:
-        self.source, self.lambdas = source, lambdas
+    def __init__(self, source: Source, lambdas: Mapping[str, ast.Lambda], slopes: Mapping[str, ast.Lambda]) -> None:
+        self.source, self.lambdas, self.slopes = source, lambdas, slopes
         self._scopes: list[dict[str, Node]] = []
         self._active: list[str] = []
         self._measures: dict[int, tuple[Node, int, int]] = {}
@@ -41,16 +42,23 @@ class Inlining:
             raise self.source.error(
                 tree, f"more than {MAX_NESTING // 5} lambdas call each other", "write some of them out"
             )
-        names = [argument.arg for argument in self.lambdas[name].args.args]
-        self._scopes.append(dict(zip(names, (temporal.Argument(value) for value in values), strict=True)))
+        marked = [temporal.Argument(value) for value in values]
         self._active.append(name)
         try:
-            result = read(self.lambdas[name].body)
+            result = self._body(read, self.lambdas[name], marked)
+            if name in self.slopes:
+                result = Surrogate(result, self._body(read, self.slopes[name], marked), *marked)
         finally:
-            self._scopes.pop()
             self._active.pop()
         self._check(result, tree)
         return result
+
+    def _body(self, read: Callable[[ast.expr], Node], function: ast.Lambda, values: list[Node]) -> Node:
+        self._scopes.append(dict(zip((argument.arg for argument in function.args.args), values, strict=True)))
+        try:
+            return read(function.body)
+        finally:
+            self._scopes.pop()
 
     def bounded(self, node: Node, tree: ast.expr) -> Node:
         """The node, counted towards the size of the file as written out."""

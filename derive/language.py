@@ -54,7 +54,7 @@ class _Reader:
         self.indexing = Indexing(source, self.quantities, dims)
         functions = frozenset(statements.functions)
         self.expressions = Expressions(
-            source, self.quantities, functions, statements.lambdas, self.indexing, self.declared
+            source, self.quantities, functions, statements.lambdas, statements.slopes, self.indexing, self.declared
         )
         if statements.objective is not None:
             self.expressions.objective = statements.objective.name
@@ -106,7 +106,7 @@ class _Reader:
         statements, declared = self.statements, self.statements.declarations
         trees = [(d.name, d.expr) for d in statements.definitions if d.name in declared and d.index is None]
         readers: dict[str, list[str]] = defaultdict(list)
-        for name, tree in [*trees, *((name, body) for name, body in statements.lambdas.items())]:
+        for name, tree in [*trees, *statements.lambdas.items(), *statements.slopes.items()]:
             for read in {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}:
                 readers[read].append(name)
         wide = {name for name, d in declared.items() if d.timed or d.role == "sequence_input"}

@@ -7,12 +7,14 @@ changes nothing.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
-from derive.arithmetic import Abstract, Apply
+from derive.arithmetic import Abstract, Apply, Surrogate
 from derive.arrays import CrossEntropy, LayerNorm, LogSoftmax, LogSumExp, Softmax
 from derive.names import Names, taken_by
-from derive.nodes import At, Kind, Node, Number, Pick, Quantity, walk
+from derive.nodes import At, Kind, Node, Number, Pick, Quantity
+from derive.nodes import replace as replace_nodes
 from derive.recurrence import Equation, Recurrence
 from derive.temporal import Argument, TimeSum
 
@@ -27,15 +29,19 @@ def normalise(recurrence: Recurrence) -> Recurrence:
 
 def _arguments(recurrence: Recurrence) -> int:
     """How many pre-activations the normal form adds."""
-    found = {
-        arg
-        for e in recurrence.equations
-        for n in walk(e.expr)
-        if isinstance(n, NONLINEAR)
-        for arg in n.operands
-        if not isinstance(arg, READS)
-    }
-    return len(found)
+    found = {arg for e in recurrence.equations for arg in _nonlinear(e.expr)}
+    return len({arg for arg in found if not isinstance(arg, READS)})
+
+
+def _nonlinear(node: Node) -> Iterator[Node]:
+    """The arguments of nonlinear functions in an expression; of a surrogate, its own alone."""
+    if isinstance(node, NONLINEAR):
+        yield from (arg for arg in node.operands if not isinstance(arg, Argument))
+    inside = node.operands[2:] if isinstance(node, Surrogate) else node.operands
+    for arg in inside:
+        if isinstance(node, Surrogate) and not isinstance(arg, Argument):
+            yield arg
+        yield from _nonlinear(arg)
 
 
 class _Normaliser:
@@ -65,6 +71,11 @@ class _Normaliser:
             return node
         if isinstance(node, TimeSum):
             return self._cost(node, equation)
+        if isinstance(node, Surrogate):
+            mark = node.operands[2]
+            inner = mark.operands[0] if isinstance(mark, Argument) else mark
+            argument = self._name(self._visit(inner, equation, timed), equation, timed)
+            return Surrogate(*(replace_nodes(part, {mark: argument}) for part in node.operands[:2]), argument)
         parts = [self._visit(arg, equation, timed) if isinstance(arg, Node) else arg for arg in node.args]
         if isinstance(node, NONLINEAR):
             parts = [self._name(arg, equation, timed) if isinstance(arg, Node) else arg for arg in parts]

@@ -13,7 +13,7 @@ import sympy as sp
 
 from derive import arrays as A
 from derive import temporal
-from derive.arithmetic import Abstract, Add, Apply, Div, MatMul, Mul, Neg, Pow, Transpose, Where
+from derive.arithmetic import Abstract, Add, Apply, Div, MatMul, Mul, Neg, Pow, Surrogate, Transpose, Where
 from derive.errors import RecurrenceError
 from derive.linearity import is_linear
 from derive.nodes import At, Kind, Node, Number, Pick, Quantity, T
@@ -209,6 +209,8 @@ class _Reference:
                 return elementary(node.name, *np.broadcast_arrays(*v))
             case Where():
                 return np.where(COMPARE[node.relation](np.real(v[0]), np.real(v[1])), v[2], v[3])
+            case Surrogate():
+                return v[0]
             case MatMul():
                 return v[0] @ v[1]
             case Transpose():

@@ -16,8 +16,6 @@ from derive.suggestions import EXPRESSION_FORMS, declaration, near
 
 UNAVAILABLE = {
     "onehot": "give one-hot vectors as an input, x[t]: m",
-    "stop_gradient": "make what it holds an input or a constant",
-    "surrogate": "write a lambda, whose slope is its own derivative",
 }
 
 

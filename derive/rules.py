@@ -23,6 +23,7 @@ from derive.arithmetic import (
     Mul,
     Neg,
     Pow,
+    Surrogate,
     Transpose,
     Where,
     add,
@@ -115,6 +116,15 @@ def _apply_tangent(node: Node, d: Tangents) -> Node | None:
     slopes = zip(_apply_slopes(node), d, strict=True)
     terms = [scale(slope, part) for slope, part in slopes if part is not None and slope != Number(0)]
     return _filled(add(terms), node) if terms else None
+
+
+def _surrogate(node: Surrogate, g: Node) -> Sent:
+    _, slope, argument = node.operands
+    return [(argument, jacobians.fold(argument, jacobians.times(slope, g)))]
+
+
+def _surrogate_tangent(node: Surrogate, d: Tangents) -> Node | None:
+    return None if d[2] is None else _filled(scale(node.operands[1], d[2]), node)
 
 
 def _where(node: Where, g: Node) -> Sent:
@@ -216,6 +226,7 @@ RULES: dict[type, Rule] = {
     Apply: Rule(_apply, _apply_tangent, "the slope of the function, written through its output"),
     Abstract: Rule(_apply, _apply_tangent, "the slope of the abstract function"),
     Where: Rule(_where, _where_tangent, "the branch that was taken receives the adjoint"),
+    Surrogate: Rule(_surrogate, _surrogate_tangent, "the slope that was chosen, in place of the value's own"),
     MatMul: Rule(_matmul, _bilinear_tangent, "a product sends the transposed matrix times the adjoint; its matrix, an outer product"),
     Transpose: _map_linear(lambda node, g: transpose(g), "the transpose of the adjoint"),
     A.Outer: Rule(

@@ -126,6 +126,10 @@ class Values:
         """A stopped value is the value."""
         return x
 
+    def surrogate(self, value: Scalar, slope: Scalar, x: Scalar) -> Scalar:
+        """A value with a chosen slope is the value."""
+        return value
+
 
 @dataclass
 class Graph:
@@ -216,3 +220,7 @@ class Graph:
     def stop(self, x: Scalar) -> Scalar:
         """The value, without slope."""
         return self._node(self.resolved(x), [])
+
+    def surrogate(self, value: Scalar, slope: Scalar, x: Scalar) -> Scalar:
+        """The value, with the chosen slope by x alone."""
+        return self._node(self.resolved(value), [(sp.sympify(x), self.resolved(slope))])

@@ -57,13 +57,17 @@ class Aim:
 
 @dataclass(slots=True)
 class Statements:
-    """A file's statements by form; `places` says where each name was first given a meaning."""
+    """A file's statements by form; `places` says where each name was first given a meaning.
+
+    slopes: of those lambdas whose slope is the user's choice.
+    """
 
     title: str = ""
     declarations: dict[str, Declaration] = field(default_factory=dict)
     definitions: list[Definition] = field(default_factory=list)
     functions: dict[str, ast.expr] = field(default_factory=dict)
     lambdas: dict[str, ast.Lambda] = field(default_factory=dict)
+    slopes: dict[str, ast.Lambda] = field(default_factory=dict)
     objective: Aim | None = None
     places: dict[str, ast.expr] = field(default_factory=dict)
 
@@ -208,13 +212,11 @@ class _Sorter:
             )
         called = value.func.id if isinstance(value, ast.Call) and isinstance(value.func, ast.Name) else ""
         if isinstance(value, ast.Lambda):
-            self._lambda(self._fresh(target.id, target), value)
+            self.found.lambdas[target.id] = self._lambda(self._fresh(target.id, target), value)
         elif called in ("minimize", "maximize"):
             self._objective(target, value)  # type: ignore[arg-type]
         elif called == "surrogate":
-            raise self.source.error(
-                value, "surrogate is not available yet", "write a lambda, whose slope is its own derivative"
-            )
+            self._surrogate(self._fresh(target.id, target), value)  # type: ignore[arg-type]
         else:
             hint = f"write {target.id}: n = …, or {target.id}: scalar = …"
             raise self.source.error(target, f"{target.id} needs its shape", hint)
@@ -230,7 +232,14 @@ class _Sorter:
                 raise self.source.error(target, problem, "leave out one of the two")
         self.found.definitions.append(definition)
 
-    def _lambda(self, name: str, value: ast.Lambda) -> None:
+    def _surrogate(self, name: str, call: ast.Call) -> None:
+        hint = f"write {name} = surrogate(lambda u: where(u > 0, 1, 0), lambda u: 1/(1 + abs(u))**2)"
+        parts = [part for part in call.args if isinstance(part, ast.Lambda) and len(part.args.args) == 1]
+        if len(call.args) != 2 or len(parts) != 2 or call.keywords:
+            raise self.source.error(call, "surrogate takes two lambdas of one argument, the value and its slope", hint)
+        self.found.lambdas[name], self.found.slopes[name] = (self._lambda(name, part) for part in parts)
+
+    def _lambda(self, name: str, value: ast.Lambda) -> ast.Lambda:
         a = value.args
         names = [argument.arg for argument in a.args]
         if (
@@ -248,7 +257,7 @@ class _Sorter:
         for argument in a.args:
             if argument.arg in RESERVED:
                 raise self.source.error(argument, f"{argument.arg} is reserved", f"write {name} = lambda u: …")
-        self.found.lambdas[name] = value
+        return value
 
     def _objective(self, target: ast.Name, call: ast.Call) -> None:
         sense, known = call.func.id, self.found.objective  # type: ignore[attr-defined]

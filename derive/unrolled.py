@@ -13,7 +13,7 @@ import sympy as sp
 
 from derive import arrays as A
 from derive import temporal
-from derive.arithmetic import Abstract, Add, Apply, Div, MatMul, Mul, Neg, Pow, Transpose, Where
+from derive.arithmetic import Abstract, Add, Apply, Div, MatMul, Mul, Neg, Pow, Surrogate, Transpose, Where
 from derive.nodes import At, Kind, Node, Number, Pick, Quantity, T
 from derive.recurrence import Recurrence, Target
 from derive.scalars import Graph, Scalar, Values
@@ -174,6 +174,8 @@ class Unrolled:
                 return elementwise(lambda x: self.scalars.call(f"abstract {node.name}{chr(39) * node.order}", x), v[0])
             case Where():
                 return elementwise(lambda a, b, x, y: self._choose(node.relation, a - b, x, y), *v)
+            case Surrogate():
+                return elementwise(self.scalars.surrogate, *v)
             case MatMul():
                 return v[0] @ v[1]
             case Transpose():

@@ -26,7 +26,7 @@ from codegen.program import (
 )  # fmt: skip
 from derive import arrays as A
 from derive import temporal
-from derive.arithmetic import Abstract, Add, Apply, Div, Mul, Neg, Pow, Transpose, Where
+from derive.arithmetic import Abstract, Add, Apply, Div, Mul, Neg, Pow, Surrogate, Transpose, Where
 from derive.errors import RecurrenceError
 from derive.nodes import At, Node, Number, Quantity
 
@@ -82,8 +82,8 @@ class Elements:
                 )
             case temporal.Within():
                 return InWindow(*node.window.bounds, self.of(node.args[0], index))
-            case temporal.StopGradient():
-                return self.of(node.args[0], index)
+            case temporal.StopGradient() | Surrogate():
+                return self._operand(node.args[0], index)
         return self._array(node, index)
 
     def _operand(self, node: Node, index: Index) -> Element:

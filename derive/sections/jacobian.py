@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from derive import arrays as A
 from derive import temporal
-from derive.arithmetic import Abstract, Add, Apply, Div, MatMul, Mul, Neg
+from derive.arithmetic import Abstract, Add, Apply, Div, MatMul, Mul, Neg, Surrogate
 from derive.nodes import At, Node, Pick, Quantity
 from derive.recurrence import reads
 from derive.sections.boxes import (
@@ -55,6 +55,9 @@ def jacobian(notation: Notation, node: Node, leaf: Leaf) -> list[Product] | None
         case Apply() | Abstract() if len(node.operands) == 1 and len(node.shape) < 2:
             slope = Call(notation.applied(node, getattr(node, "order", 0) + 1), (notation.box(node.operands[0]),))
             return _before(diagonal(slope) if node.shape else slope, jacobian(notation, node.operands[0], leaf))
+        case Surrogate() if len(node.shape) < 2:
+            slope = notation.box(node.operands[1])
+            return _before(diagonal(slope) if node.shape else slope, jacobian(notation, node.operands[2], leaf))
         case A.Concat() if len(node.shape) == 1:
             return _stacked(notation, node, leaf)
         case A.Slice() if len(node.shape) == len(node.args[0].shape) == 1:

@@ -13,7 +13,7 @@ import sympy as sp
 
 from derive import arrays as A
 from derive import temporal
-from derive.arithmetic import Abstract, Add, Apply, Div, MatMul, Mul, Neg, Pow, Transpose, Where
+from derive.arithmetic import Abstract, Add, Apply, Div, MatMul, Mul, Neg, Pow, Surrogate, Transpose, Where
 from derive.errors import RecurrenceError
 from derive.functions import FUNCTIONS, ONE_OVER_ROOT_TWO, ONE_OVER_ROOT_TWO_PI, TWO_OVER_ROOT_PI
 from derive.nodes import ATOM, POWER, PRODUCT, At, Kind, Node, Number, Pick, Quantity, T, Window, decimal, position_text
@@ -210,6 +210,14 @@ class Notation:
     def _(self, node: Where) -> Box:
         left, right, then, otherwise = (self.box(arg) for arg in node.operands)
         return Choice(left, node.relation, right, then, otherwise)
+
+    @box.register
+    def _(self, node: Surrogate) -> Box:
+        return self.call(operator("surrogate"), *node.operands[:2])
+
+    @box.register
+    def _(self, node: temporal.StopGradient) -> Box:
+        return self.call(operator("stop"), *node.operands)
 
     @box.register
     def _(self, node: Transpose) -> Box:
