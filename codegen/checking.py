@@ -184,7 +184,9 @@ class _Checking:
         }  # fmt: skip
 
     def value(self, values: Mapping[str, np.ndarray]) -> complex:
-        """The objective by the reference, for float64 or complex128 values."""
+        """The objective by the reference, for float64 or complex128 values; what is held may have been the only reader of some."""
+        taken = {buffer.label for buffer in self._moving_program.buffers.values() if buffer.role == "argument"}
+        values = {label: value for label, value in values.items() if label in taken} if self.held else values
         return self._value(Kernel(self._moving_program, "float64"), values)
 
     def _value(self, kernel: Kernel, values: Mapping[str, np.ndarray]) -> complex:

@@ -14,7 +14,7 @@ from derive.adjoint import gradient, pullback
 from derive.arithmetic import Div
 from derive.derivation import Derivation
 from derive.errors import RecurrenceError
-from derive.nodes import Kind, Node, Number, Pick, T, walk
+from derive.nodes import Node, Number, Pick, T, walk
 from derive.normal import normalise
 from derive.recurrence import Recurrence, reads
 
