@@ -67,6 +67,12 @@ def choose_dims(program: Program, given: Mapping[str, int]) -> dict[str, int]:
     return {name: given[name] if name in given else next(free, 3) for name in program.dims}
 
 
+def _taken(program: Program, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The values that a program takes: what is held may have been the only reader of some."""
+    labels = {buffer.label for buffer in program.buffers.values() if buffer.role == "argument"}
+    return {label: value for label, value in values.items() if label in labels}
+
+
 @dataclass
 class _Checking:
     recurrence: Recurrence
@@ -184,9 +190,8 @@ class _Checking:
         }  # fmt: skip
 
     def value(self, values: Mapping[str, np.ndarray]) -> complex:
-        """The objective by the reference, for float64 or complex128 values; what is held may have been the only reader of some."""
-        taken = {buffer.label for buffer in self._moving_program.buffers.values() if buffer.role == "argument"}
-        values = {label: value for label, value in values.items() if label in taken} if self.held else values
+        """The objective by the reference, for float64 or complex128 values."""
+        values = _taken(self._moving_program, values) if self.held else values
         return self._value(Kernel(self._moving_program, "float64"), values)
 
     def _value(self, kernel: Kernel, values: Mapping[str, np.ndarray]) -> complex:
@@ -220,6 +225,7 @@ class _Checking:
         given = self._own(values)
         for label, move in direction.items():
             given[names[label].source()] = move  # type: ignore[attr-defined]
+        given = _taken(kernel.program, given) if self.held else given
         run = kernel.forward(given, steps=self.steps, batch=self.batch)
         if self.program.objective is not None:
             return run[names[self.program.objective].source()]  # type: ignore[attr-defined, return-value]
