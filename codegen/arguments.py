@@ -29,7 +29,7 @@ class Sizes:
 def text_of(buffer: Buffer) -> str:
     """The shape an argument must have, in its own names: `(T, B, m)`."""
     sizes = [" + ".join("*".join([*([str(c)] if c != 1 or not names else []), *names]) for c, names in size) for size in buffer.shape]
-    return "(" + ", ".join([*LEAD[buffer.kind], *sizes]) + ")"
+    return "(" + ", ".join([*LEAD[buffer.kind], *sizes]) + ")" + (" of whole numbers" if buffer.below is not None else "")
 
 
 class Arguments:
@@ -55,7 +55,10 @@ class Arguments:
                 near = difflib.get_close_matches(label, known, 1)
                 hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(sorted(known))}"
                 raise ValueError(f"{self.program.name} takes no argument {label!r}; {hint}")
-        arrays = {label: self._array(label, values[label]) for label in values if label != "lengths"}
+        arrays = {
+            label: self._integers(label, values[label]) if known[label].below is not None else self._array(label, values[label])
+            for label in values if label != "lengths"
+        }  # fmt: skip
         self._require_all(arrays)
         single = self._is_single(arrays, known)
         if single:
@@ -77,6 +80,13 @@ class Arguments:
         if array.dtype.kind not in ("iuf" if kind == "f" else "iufcO"):
             raise TypeError(f"{label} has dtype {array.dtype}; this kernel takes {np.dtype(self.dtype).name}")
         return array.astype(self.dtype)
+
+    @staticmethod
+    def _integers(label: str, value: object) -> np.ndarray:
+        array = np.asarray(value)
+        if array.dtype.kind not in "iu":
+            raise TypeError(f"{label} has dtype {array.dtype}; it takes whole numbers from 0, and -1 for none")
+        return array.astype(np.int64)
 
     def _require_all(self, arrays: Mapping[str, np.ndarray]) -> None:
         for label, buffer in self.buffers.items():
@@ -176,6 +186,11 @@ class Arguments:
             if array.shape[len(LEAD[buffer.kind]) :] != want:
                 values = ", ".join(f"{name} = {size}" for name, size in dims.items())
                 raise ValueError(f"{label} has shape {array.shape}; it must be {text_of(buffer)} with {values}")
+            if buffer.below is not None and array.size:
+                size, low, high = size_value(buffer.below, dims), int(array.min()), int(array.max())
+                if low < -1 or high >= size:
+                    wrong = low if low < -1 else high
+                    raise ValueError(f"{label} holds {wrong}; it takes whole numbers from 0 to {size - 1}, and -1 for none")
             if buffer.kind == "shared" and array.dtype != object and not np.isfinite(np.sum(np.abs(array))):
                 bad = np.argwhere(~np.isfinite(array))
                 if bad.size or array.ndim == 0:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from codegen.drawing import draw_values
 from codegen.driver import compile as compile_kernel
 from codegen.gradcheck import Problem, Report
 from codegen.gradcheck import check as check_problem
@@ -126,24 +127,15 @@ class _Checking:
     # -- values
 
     def draw(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
-        """Random values for every argument, of unit size for inputs and of a size that neither dies nor explodes for weights."""
+        """Random values for every argument."""
         self.draws += 1
-        values = {}
-        for buffer in self.program.buffers.values():
-            if buffer.role == "argument" and buffer.label and buffer.name not in self.program.cotangents.values():
-                drawn = self._scale(buffer) * rng.standard_normal(self._shape(buffer))
-                default = self.program.defaults.get(buffer.label)
-                drawn = np.asarray(default) if default is not None else drawn
-                values[buffer.label] = np.abs(drawn) + 0.05 if self.draws > POSITIVE_AFTER and default is None else drawn
-        return values
+        seeds = self.program.cotangents.values()
+        labels = {b.label: b for b in self.program.buffers.values() if b.role == "argument" and b.label and b.name not in seeds}
+        return draw_values(self.program, labels, self.dims, self.steps, self.batch, rng, self.draws > POSITIVE_AFTER)
 
     def _shape(self, buffer: Buffer) -> tuple[int, ...]:
         lead = {"shared": (), "sequence": (self.batch,), "timed": (self.steps, self.batch)}[buffer.kind]
         return (*lead, *(size_value(size, self.dims) for size in buffer.shape))
-
-    def _scale(self, buffer: Buffer) -> float:
-        shape = tuple(size_value(size, self.dims) for size in buffer.shape)
-        return 0.6 / np.sqrt(shape[-1]) if buffer.kind == "shared" and len(shape) == 2 else 0.6
 
     # -- the reference, and what is under test
 

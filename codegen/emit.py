@@ -11,7 +11,7 @@ from pathlib import Path
 
 import jinja2
 
-from codegen.printer import Printer, address, product_text, size_text
+from codegen.printer import Printer, product_text, size_text
 from codegen.program import (
     Accumulate,
     Buffer,
@@ -71,8 +71,7 @@ class _Segment:
         self.fixed = fixed
         self.program, self.order, self.segment = program, order, segment
         self.buffers: Mapping[str, Buffer] = program.buffers
-        self.values = self.windows = 0
-        self.axes = 0
+        self.values = self.windows = self.integers = self.axes = 0
 
     def describe(self) -> dict[str, object]:
         """What the template places."""
@@ -84,13 +83,17 @@ class _Segment:
         return {
             "number": self.segment.number,
             "dims": [(name, str(self.fixed.get(name, f"d[{place + 3}]"))) for place, name in enumerate(self.program.dims)],
-            "buffers": [(self.order.index(name) + 2, name, self.buffers[name].kind == "timed") for name in used],
+            "buffers": [(self.order.index(name) + 2, name, b.kind == "timed", b.below is not None) for name, b in self._named(used)],
             "values": [f"v{n}" for n in range(self.values)],
             "windows": [f"w{n}" for n in range(self.windows)],
+            "integers": [f"g{n}" for n in range(self.integers)],
             "axes": [f"i{n}" for n in range(self.axes)],
             "packed": [_packed_name(*matrix) for matrix in packed],
             "lines": body,
         }
+
+    def _named(self, names: Sequence[str]) -> list[tuple[str, Buffer]]:
+        return [(name, self.buffers[name]) for name in names]
 
     def _body(self) -> list[str]:
         order = self.segment.order
@@ -161,21 +164,24 @@ class _Segment:
     def _plain(self, out: Buffer, start: int = 0) -> Index:
         return tuple((start + place, ()) for place in range(len(out.shape)))
 
-    def _loops(self, sizes: Sequence[object], inner: list[str], row_lines: Sequence[str] = (), rows: bool = True) -> list[str]:
+    def _loops(
+        self, sizes: Sequence[object], inner: list[str], row_lines: Sequence[str] = (), rows: bool = True, without: int | None = None
+    ) -> list[str]:
         """Loops over rows and axes around lines."""
         self.axes = max(self.axes, len(sizes))
         lines = inner
-        for place in reversed(range(len(sizes))):
+        for place in (place for place in reversed(range(len(sizes))) if place != without):
             lines = [f"for i{place} in range({size_text(sizes[place])}):", *(INDENT + line for line in lines)]  # type: ignore[arg-type]
         lines = [*row_lines, *lines]
         return ["for r in range(rows):", *(INDENT + line for line in lines)] if rows else lines
 
     def _finish(self, printer: Printer) -> None:
         self.values, self.windows = max(self.values, len(printer.known)), max(self.windows, len(printer.windows))
+        self.integers = max(self.integers, len(printer.integers))
 
-    def _store(self, out: Buffer) -> str:
-
-        return f"b_{out.name}[{address(out, 0, self._plain(out))}]"
+    def _store(self, out: Buffer, printer: Printer, place: tuple[int, Load] | None = None) -> str:
+        index = [(place[1] if place and axis == place[0] else axis, ()) for axis in range(len(out.shape))]
+        return f"b_{out.name}[{printer.address(out, 0, tuple(index))}]"
 
     def _maps(self, group: Sequence[Map]) -> list[str]:
         """Maps that share a loop: what one computes the next takes from its variable; what nothing else reads is not stored."""
@@ -184,7 +190,7 @@ class _Segment:
             out = self.buffers[statement.out]
             value = printer.value(statement.element)
             if not self._is_passing(out, group):
-                printer.lines.append(f"{self._store(out)} = {value}")
+                printer.lines.append(f"{self._store(out, printer)} = {value}")
             printer.known[Load(out.name, 0, self._plain(out))] = value
         self._finish(printer)
         first = self.buffers[group[0].out]
@@ -209,7 +215,7 @@ class _Segment:
         for place in reversed(range(len(statement.axes))):
             lines = [f"for i{first + place} in range({size_text(statement.axes[place])}):", *(INDENT + line for line in lines)]
         self.axes = max(self.axes, first + len(statement.axes))
-        inner = [f"acc = {start}", *lines, f"{self._store(out)} = acc"]
+        inner = [f"acc = {start}", *lines, f"{self._store(out, printer)} = acc"]
         return self._loops(out.shape, inner, printer.row_lines, rows=out.kind != "shared")
 
     def _zero(self, statement: Statement) -> list[str]:
@@ -224,10 +230,14 @@ class _Segment:
         element = (
             statement.element if once or statement.window in ((None, None), (0, None)) else InWindow(*statement.window, statement.element)
         )
-        value = printer.value(element)
+        value, chosen = printer.value(element), statement.place
+        place = self._store(out, printer, chosen)
         self._finish(printer)
-        place = self._store(out)
-        return self._loops(out.shape, [*printer.lines, f"{place} = {place} + {value}"], printer.row_lines)
+        lines = [*printer.lines, f"{place} = {place} + {value}"]
+        if chosen is None:
+            return self._loops(out.shape, lines, printer.row_lines)
+        inner = self._loops(out.shape, lines, rows=False, without=chosen[0])
+        return self._loops((), [f"if {printer.integer(chosen[1])} >= 0:", *(INDENT + line for line in inner)], printer.row_lines)
 
     def _pointer(self, read: Read) -> str:
         buffer = self.buffers[read.buffer]
@@ -274,5 +284,5 @@ class _Segment:
         value = printer.value(statement.element)
         self._finish(printer)
         position = f"lengths[r] + {statement.offset}" if statement.from_end else str(statement.offset)
-        inner = [*printer.lines, f"{self._store(out)} = {value}"]
+        inner = [*printer.lines, f"{self._store(out, printer)} = {value}"]
         return self._loops(out.shape, inner, [f"t = {position}", *printer.row_lines])

@@ -43,7 +43,7 @@ class Frame:
         return tuple(size_value(size, self.dims) for size in buffer.shape)
 
     def allocate(self, name: str, whole: bool) -> np.ndarray:
-        """A zeroed array for a buffer; `whole` keeps every step also where one step's room is enough."""
+        """A zeroed array for a buffer, of -1 where it holds integers; `whole` keeps every step also where one step's room is enough."""
         buffer = self.program.buffers[name]
         shape = self.shape(buffer)
         if buffer.kind == "timed":
@@ -51,6 +51,8 @@ class Frame:
             shape = (rooms, self.batch, *shape)
         elif buffer.kind == "sequence":
             shape = (self.batch, *shape)
+        if buffer.below is not None:
+            return np.full(shape, -1, np.int64)
         return np.zeros(shape, self.dtype) if self.dtype != object else np.full(shape, 0, object)
 
     def steps_of(self, name: str) -> np.ndarray:

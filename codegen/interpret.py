@@ -15,6 +15,7 @@ from codegen.program import (
     Const,
     Element,
     Fill,
+    Hot,
     InWindow,
     Load,
     Map,
@@ -23,6 +24,7 @@ from codegen.program import (
     OuterSum,
     PickStep,
     Piece,
+    Present,
     Product,
     Reduce,
     Segment,
@@ -126,16 +128,30 @@ class Interpreter:
 
     def _accumulate(self, statement: Accumulate, t: int | None) -> None:
         out, ranges = self.frame.program.buffers[statement.out], self._ranges(statement.out)
+        if statement.place:
+            ranges = tuple((0, 1) if axis == statement.place[0] else span for axis, span in enumerate(ranges))
         element: Element = statement.element
         if t is not None and statement.window not in ((None, None), (0, None)):
             element = InWindow(*statement.window, element)
         value = self._value(element, ranges, t)
         rows = self.frame.batch if t is None else int(self.active[t - 1])
         value = np.broadcast_to(value, (rows, *(stop for _, stop in ranges)))
-        if out.kind == "shared":
+        if statement.place:
+            self._scatter(statement, value, t)
+        elif out.kind == "shared":
             self.frame.arrays[statement.out][...] += np.sum(value, axis=0)
         else:
             self._view(statement.out, t)[...] += value
+
+    def _scatter(self, statement: Accumulate, value: np.ndarray, t: int | None) -> None:
+        """Add each row's value where its integer says; nowhere for a negative one."""
+        axis, integer = statement.place  # type: ignore[misc]
+        shared = self.frame.program.buffers[statement.out].kind == "shared"
+        total = self.frame.arrays[statement.out]
+        for row, place in enumerate(np.broadcast_to(self._view(integer.buffer, t, integer.lag), value.shape[:1])):
+            if place >= 0:
+                target = total if shared else total[row]
+                target[(slice(None),) * axis + (slice(place, place + 1),)] += value[row]
 
     def _outer_over_steps(self, statement: OuterSum, t0: int, t1: int) -> None:
         total = self.frame.arrays[statement.out]
@@ -181,6 +197,10 @@ class Interpreter:
                 return np.where(COMPARE[element.relation](real(a), real(b)).astype(bool), x, y)
             case Piece():
                 return self._piece(element, ranges, t)
+            case Hot():
+                return (self._place(element.place, ranges, t) == self._integers(element.integer, ranges, t)).astype(self.frame.dtype)
+            case Present():
+                return np.where(self._integers(element.integer, ranges, t) >= 0, self._value(element.arg, ranges, t), 0)
             case OnDiagonal():
                 first, second = (self._axis(axis, ranges) for axis in element.axes)
                 return np.where(first == second, self._value(element.arg, ranges, t), 0)
@@ -225,11 +245,21 @@ class Interpreter:
         view = self._view(load.buffer, t, load.lag)
         if not load.index:
             return view.reshape(view.shape[0], *([1] * len(ranges)))
-        index = []
-        for axis, offset in load.index:
-            start = size_value(offset, self.frame.dims)
-            index.append(np.array(start).reshape([1] * len(ranges)) if axis is None else self._axis(axis, ranges)[0] + start)
-        return view[(slice(None), *index)]
+        if not any(isinstance(base, Load) for base, _ in load.index):
+            return view[(slice(None), *(self._place(place, ranges, t)[0] for place in load.index))]
+        rows = np.arange(view.shape[0]).reshape(-1, *([1] * len(ranges)))
+        return view[(rows, *(np.maximum(self._place(place, ranges, t), 0) for place in load.index))]
+
+    def _place(self, place: tuple, ranges: Ranges, t: int | None) -> np.ndarray:
+        """Where along its axis an index points, with a leading axis of rows."""
+        base, offset = place
+        start = size_value(offset, self.frame.dims)
+        if isinstance(base, Load):
+            return self._integers(base, ranges, t) + start
+        return np.array(start).reshape([1] * (len(ranges) + 1)) if base is None else self._axis(base, ranges) + start
+
+    def _integers(self, load: Load, ranges: Ranges, t: int | None) -> np.ndarray:
+        return self._view(load.buffer, t, load.lag).reshape(-1, *([1] * len(ranges)))
 
     def _piece(self, piece: Piece, ranges: Ranges, t: int | None) -> np.ndarray:
         low, high = ranges[piece.axis]

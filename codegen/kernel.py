@@ -112,12 +112,12 @@ class Kernel:
             array = array[sizes.order] if buffer.kind == "sequence" else array[:, sizes.order]
             if buffer.kind == "timed":
                 beyond = np.arange(frame.steps)[:, None] >= frame.lengths[None, :]
-                array[beyond] = 0
+                array[beyond] = 0 if buffer.below is None else -1
         if buffer.kind == "timed" and (buffer.before or buffer.after):
             padded = frame.allocate(buffer.name, whole=True)
             padded[buffer.before : buffer.before + frame.steps] = array
             return padded
-        return np.require(array, np.dtype(self.dtype), ["C", "A"])
+        return np.require(array, np.dtype(self.dtype) if buffer.below is None else np.int64, ["C", "A"])
 
     def _runner(self, phase: str, frame: Frame) -> Runner:
         if self.module is not None:

@@ -8,12 +8,14 @@ from codegen.program import (
     Buffer,
     Const,
     Element,
+    Hot,
     Index,
     InWindow,
     Load,
     OnDiagonal,
     Op,
     Piece,
+    Present,
     Select,
     Size,
     SizeValue,
@@ -43,6 +45,7 @@ class Printer:
         self.lines: list[str] = []
         self.known: dict[Element, str] = {}
         self.windows: dict[tuple[int | None, int | None], str] = {}
+        self.integers: dict[Load, str] = {}
         self.row_lines: list[str] = []
 
     def value(self, element: Element) -> str:
@@ -75,6 +78,10 @@ class Printer:
             case Piece():
                 axis = f"i{element.axis}"
                 return f"{self.load(element.load)} if {axis} >= {size_text(element.start)} and {axis} < {size_text(element.stop)} else 0"
+            case Hot():
+                return f"1 if {self.integer(element.integer)} == {self.place(*element.place)} else 0"
+            case Present():
+                return f"{self.value(element.arg)} if {self.integer(element.integer)} >= 0 else 0"
             case OnDiagonal():
                 first, second = element.axes
                 return f"{self.value(element.arg)} if i{first} == i{second} else 0"
@@ -114,22 +121,35 @@ class Printer:
     def load(self, load: Load) -> str:
         """A component of a buffer."""
         buffer = self.buffers[load.buffer]
-        return f"b_{load.buffer}[{address(buffer, load.lag, load.index)}]"
+        return f"b_{load.buffer}[{self.address(buffer, load.lag, load.index)}]"
+
+    def integer(self, load: Load) -> str:
+        """The variable that holds a row's integer; loaded once for each row."""
+        if load not in self.integers:
+            self.integers[load] = f"g{len(self.integers)}"
+            self.row_lines.append(f"{self.integers[load]} = {self.load(load)}")
+        return self.integers[load]
+
+    def place(self, base: object, offset: Size) -> str:
+        """Where along its axis an index points; a negative integer, at the first component."""
+        parts = [f"i{base}"] if isinstance(base, int) else []
+        if isinstance(base, Load):
+            name = self.integer(base)
+            parts = [f"({name} if {name} > 0 else 0)"]
+        return " + ".join([*parts, *([size_text(offset)] if offset else [])]) or "0"
+
+    def address(self, buffer: Buffer, lag: int, index: Index) -> str:
+        """The offset of a component from the buffer's first step."""
+        parts = []
+        if buffer.kind == "timed":
+            parts.append(f"(t - 1{f' + {lag}' if lag > 0 else f' - {-lag}' if lag else ''})*s_{buffer.name}")
+        if buffer.kind != "shared":
+            parts.append(f"r*{product_text(buffer.shape)}" if buffer.shape else "r")
+        for axis, (base, offset) in enumerate(index):
+            text, below = self.place(base, offset), product_text(buffer.shape[axis + 1 :])
+            parts.append(f"({text})*{below}" if below != "1" else f"({text})")
+        return " + ".join(parts) or "0"
 
 
 def _clip(bound: int) -> str:
     return str(bound) if bound >= 0 else f"max(0, lengths[r] - {-bound})"
-
-
-def address(buffer: Buffer, lag: int, index: Index) -> str:
-    """The offset of a component from the buffer's first step."""
-    parts = []
-    if buffer.kind == "timed":
-        parts.append(f"(t - 1{f' + {lag}' if lag > 0 else f' - {-lag}' if lag else ''})*s_{buffer.name}")
-    if buffer.kind != "shared":
-        parts.append(f"r*{product_text(buffer.shape)}" if buffer.shape else "r")
-    for place, (axis, offset) in enumerate(index):
-        text = " + ".join([*([f"i{axis}"] if axis is not None else []), *([size_text(offset)] if offset else [])]) or "0"
-        below = product_text(buffer.shape[place + 1 :])
-        parts.append(f"({text})*{below}" if below != "1" else f"({text})")
-    return " + ".join(parts) or "0"

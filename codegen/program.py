@@ -4,7 +4,7 @@ Buffers hold values, statements fill them, segments are runs of statements over 
 knows SymPy, and nothing knows which recurrence it came from. `codegen.verify` holds the written specification.
 
 Elements (scalar expressions evaluated for every component, row and step) are trees of the small records below. An index is a
-tuple of (axis, offset): the axis of the statement's own loop, or None for a fixed component, plus a size.
+tuple of (base, offset): the axis of the statement's own loop, None for a fixed component, or the load of an integer, plus a size.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 Size = tuple[tuple[int, tuple[str, ...]], ...]  # a polynomial in dims: terms of (coefficient, names)
-Index = tuple[tuple[int | None, Size], ...]
+Index = tuple[tuple["int | None | Load", Size], ...]
 ZERO_SIZE: Size = ()
 ONE_SIZE: Size = ((1, ()),)
 
@@ -86,6 +86,22 @@ class Piece:
 
 
 @dataclass(frozen=True, slots=True)
+class Hot:
+    """One where the place equals an integer, else zero: a component of the vector that an index input stands for."""
+
+    place: tuple[int | None, Size]
+    integer: Load
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """The element where an integer is not negative, else zero."""
+
+    integer: Load
+    arg: Element
+
+
+@dataclass(frozen=True, slots=True)
 class OnDiagonal:
     """The element where two axes agree, else zero."""
 
@@ -102,7 +118,7 @@ class InWindow:
     arg: Element
 
 
-Element = Load | Const | SizeValue | Steps | Op | Select | Piece | OnDiagonal | InWindow
+Element = Load | Const | SizeValue | Steps | Op | Select | Piece | Hot | Present | OnDiagonal | InWindow
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,12 +170,14 @@ class OuterSum:
 class Accumulate:
     """out[…, i…] = Σ element: over steps for each row where out is a sequence's, over all rows (and steps) where it is shared.
 
-    window: the steps that are summed, as a Python slice of 1..T; its start is None where the sum goes over rows alone.
-    """
+    window: the steps that are summed, as a Python slice of 1..T; its start is None where the sum goes over rows alone. place: an axis of
+    out and the integer that says where along it the element, which has all axes but this one, is added; nowhere where it is negative.
+    """  # noqa: D205, D209
 
     out: str
     element: Element
     window: tuple[int | None, int | None] = (None, None)
+    place: tuple[int, Load] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +207,8 @@ Statement = Map | Reduce | Product | OuterSum | Accumulate | PickStep | Fill
 class Buffer:
     """A named array. label: what the caller calls it, if anything; kind: shared `shape`, sequence `(B, shape)` or timed
     `(before + T + after, B, shape)`; role: argument (the caller gives it) or value (a statement fills it); loose: a timed value
-    that is read only within its own loop at its own step, so that one step's room is enough unless it is asked for."""  # noqa: D205, D209
+    that is read only within its own loop at its own step, so that one step's room is enough unless it is asked for; below: of
+    integers, what they are less than (they begin at -1)."""  # noqa: D205, D209
 
     name: str
     label: str
@@ -199,6 +218,7 @@ class Buffer:
     before: int = 0
     after: int = 0
     loose: bool = False
+    below: Size | None = None
 
 
 @dataclass(frozen=True, slots=True)

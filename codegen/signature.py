@@ -36,6 +36,7 @@ def decode(text: str) -> Program:
     buffers = {}
     for entry in record["buffers"]:
         entry["shape"] = tuple(_size(size) for size in entry["shape"])
+        entry["below"] = None if entry["below"] is None else _size(entry["below"])
         buffers[entry["name"]] = Buffer(**entry)
     return Program(
         name=record["name"],

@@ -32,7 +32,7 @@ from derive.writing import write
 HERE = Path(__file__).parent
 TEMPLATES = HERE / "templates" / "standalone"
 BUILD = ("README.md", "pyproject.toml", "setup.py", "test_gradient.py")
-ROOTS = ("kernel", "signature", "convergence")  # what the generated package imports itself
+ROOTS = ("kernel", "signature", "convergence", "drawing")  # what the generated package imports itself
 # What a kernel imports only where it is interpreted or pickled with retrograd around it.
 UNREACHED = ("codegen.interpret", "codegen.driver")
 FORBIDDEN = ("derive", "sympy", "Cython", "jinja2", "filelock", "platformdirs")

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from codegen.arguments import LEAD, Arguments
+from codegen.arguments import Arguments
 from codegen.checking import choose_dims
+from codegen.drawing import draw_values
 from codegen.kernel import Kernel
 from codegen.lower import lower
-from codegen.program import Program, size_value
+from codegen.program import Program
 from derive.recurrence import Recurrence
 
 DIM = 32  # size of every dim that is not given
@@ -117,16 +118,10 @@ def _draw(
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray] | None]:
     """Values with a finite result, and cotangents where there is no objective."""
     rng, program = np.random.default_rng(0), peer.program
-    lead = {"T": steps, "B": batch}
     buffers = Arguments(program, np.dtype(peer.dtype), {}).buffers
     for draw in range(DRAWS):
-        values = {}
-        for label, buffer in buffers.items():
-            components = tuple(size_value(size, dims) for size in buffer.shape)
-            scale = 0.6 / np.sqrt(components[-1]) if buffer.kind == "shared" and len(components) == 2 else 0.6
-            drawn = scale * rng.standard_normal((*(lead[axis] for axis in LEAD[buffer.kind]), *components))
-            drawn = np.abs(drawn) + 0.05 if draw >= POSITIVE_AFTER else drawn
-            values[label] = np.asarray(program.defaults.get(label, drawn), peer.dtype)
+        drawn = draw_values(program, buffers, dims, steps, batch, rng, draw >= POSITIVE_AFTER)
+        values = {label: array if array.dtype.kind == "i" else array.astype(peer.dtype) for label, array in drawn.items()}
         with np.errstate(all="ignore"):
             run = peer.forward(values, steps=steps, batch=batch)
         results = {label: np.asarray(run[label]) for label in program.results["forward"]}

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from codegen.program import (
+    Accumulate,
     Action,
     Element,
+    Hot,
     InWindow,
     Load,
     Loop,
@@ -15,6 +17,7 @@ from codegen.program import (
     OuterSum,
     PickStep,
     Piece,
+    Present,
     Product,
     Read,
     Select,
@@ -32,8 +35,15 @@ def elements(element: Element) -> Iterator[Element]:
                 yield from elements(arg)
         case OnDiagonal() | InWindow():
             yield from elements(element.arg)
+        case Present():
+            yield element.integer
+            yield from elements(element.arg)
+        case Hot():
+            yield element.integer
         case Piece():
-            yield element.load
+            yield from elements(element.load)
+        case Load():
+            yield from (base for base, _ in element.index if isinstance(base, Load))
 
 
 def reads(statement: Statement) -> list[Read]:
@@ -45,7 +55,10 @@ def reads(statement: Statement) -> list[Read]:
             return [statement.left, statement.right]
         case PickStep():
             return [Read(statement.buffer)]
-    return [Read(e.buffer, e.lag) for e in elements(statement.element) if isinstance(e, Load)]
+    found = [Read(e.buffer, e.lag) for e in elements(statement.element) if isinstance(e, Load)]
+    if isinstance(statement, Accumulate) and statement.place:
+        found.append(Read(statement.place[1].buffer, statement.place[1].lag))
+    return found
 
 
 def solves(action: Action) -> list[Solve]:

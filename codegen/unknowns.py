@@ -16,6 +16,7 @@ from codegen.program import (
     Op,
     OuterSum,
     Piece,
+    Present,
     Product,
     Reduce,
     Select,
@@ -91,7 +92,7 @@ def _element(element: Element, unknown: set[str]) -> int:
             return int(element.buffer in unknown and not element.lag)
         case Piece():
             return _element(element.load, unknown)
-        case InWindow() | OnDiagonal():
+        case InWindow() | OnDiagonal() | Present():
             return _element(element.arg, unknown)
         case Select():
             chosen = [_element(arg, unknown) for arg in element.args]

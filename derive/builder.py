@@ -73,6 +73,10 @@ class Builder:
         """An input sequence, (T, B, dims)."""
         return self._declare(name, "input", dims, Kind.TIMED)
 
+    def index(self, name: str, size: object) -> Quantity:
+        """An input sequence of integers in 0..size-1, or -1 for none, (T, B); reading it gives the vector (size) with a single one."""
+        return self._declare(name, "index", (size,), Kind.TIMED)
+
     def sequence_input(self, name: str, *dims: object) -> Quantity:
         """An input without time, (B, dims)."""
         return self._declare(name, "input", dims, Kind.SEQUENCE)

@@ -36,6 +36,9 @@ class Reader(Protocol):
     def over_time(self, tree: ast.Call, body: ast.expr, window: Window) -> Node:
         """A sum over time."""
 
+    def onehot(self, tree: ast.expr) -> Node:
+        """An index at a step, as a vector."""
+
     def inside_steps(self, tree: ast.expr, written: str) -> None:
         """Raises RecurrenceError where no step is given."""
 
@@ -128,6 +131,12 @@ def _slope(reader: Reader, tree: ast.Call) -> Node:
     return Abstract(name.id, int(order), reader.node(tree.args[1]))
 
 
+def _onehot(reader: Reader, tree: ast.Call) -> Node:
+    if len(tree.args) != 1:
+        raise reader.source.error(tree, f"onehot takes 1 argument, not {len(tree.args)}", "write onehot(c[t])")
+    return reader.onehot(tree.args[0])
+
+
 def _plain(kind: Callable[..., Node], count: int) -> Callable[[Reader, ast.Call], Node]:
     return lambda reader, tree: reader.build(kind, tree, *arguments(reader, tree, count))
 
@@ -153,6 +162,7 @@ CALLS: dict[str, Callable[[Reader, ast.Call], Node]] = {
     "dot": _plain(arrays.Dot, 2),
     "outer": _plain(arrays.Outer, 2),
     "cross_entropy": _plain(arrays.CrossEntropy, 2),
+    "onehot": _onehot,
     "sum": _sum,
     "within": _within,
     "concat": _concat,

@@ -27,7 +27,7 @@ class Model(Unrolled):
         super().__init__(recurrence, sizes, lengths, self.graph)
         self.again: set[Key] = set()
         for target in (*recurrence.quantities, *(ghost for ghosts in recurrence.ghosts.values() for ghost in ghosts)):
-            if isinstance(target, Pick) and target.quantity.role == "input":
+            if isinstance(target, Pick) and target.quantity.given:
                 continue
             for key in self.instances(target):
                 self.value(target, *key[1:])
@@ -194,4 +194,4 @@ def _picks(recurrence: Recurrence) -> list[Pick]:
 def _stands(recurrence: Recurrence, pick: Pick, steps: int) -> bool:
     position = pick.offset + steps if pick.from_end else pick.offset
     ghost = Pick(pick.quantity, position if position <= 0 else T + (position - steps))
-    return 1 <= position <= steps or pick.quantity.role == "input" or ghost in recurrence.ghosts[pick.quantity]
+    return 1 <= position <= steps or pick.quantity.given or ghost in recurrence.ghosts[pick.quantity]

@@ -160,7 +160,7 @@ class Collection:
 
     def _receive(self, leaf: Leaf, value: Node, context: Kind, place: int) -> None:
         quantity = leaf if isinstance(leaf, Quantity) else leaf.quantity
-        if quantity.role == "constant" or quantity in self.inputs:
+        if quantity.role in ("constant", "index") or quantity in self.inputs:
             return
         if isinstance(leaf, At):
             if leaf.lag:

@@ -203,9 +203,24 @@ class Expressions:
                     tree, f"{base.id} has no time", f"write {base.id} without [{self.source.written(tree.slice)}]"
                 )
             return self.indexing.components(tree, self.node(base))
-        if anchor == "t":
+        if quantity.role == "index":
+            raise self.source.error(tree, f"{base.id} is an index", f"write onehot({self.source.written(tree)})")
+        return self._step(tree, quantity)
+
+    def _step(self, tree: ast.Subscript, quantity: Quantity) -> Node:
+        if _anchor(tree.slice) == "t":
             self.inside_steps(tree, self.source.written(tree))
         return self.indexing.step(tree, quantity)
+
+    def onehot(self, tree: ast.expr) -> Node:
+        """The vector with a single one that an index at a step stands for."""
+        base = tree.value if isinstance(tree, ast.Subscript) else tree
+        quantity = self.quantities.get(base.id) if isinstance(base, ast.Name) else None
+        if quantity is None or quantity.role != "index" or not isinstance(tree, ast.Subscript):
+            hint = f"declare one: {base.id if isinstance(base, ast.Name) and quantity is None else 'c'}[t]: index[m]"
+            hint = f"write onehot({quantity.name}[t])" if quantity is not None and quantity.role == "index" else hint
+            raise self.source.error(tree, f"onehot takes an index input at a step, not {self.source.written(tree)}", hint)
+        return self._step(tree, quantity)
 
     def inside_steps(self, tree: ast.expr, written: str) -> None:
         """Raises RecurrenceError where no step is given: in an equation without time, outside a sum over time."""

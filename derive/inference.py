@@ -18,7 +18,7 @@ from derive.reserved import RESERVED
 
 TO_SCALAR = {"sum", "mean", "dot", "norm2", "logsumexp", "cross_entropy"}
 PAIRS = {"dot", "cross_entropy"}
-OWN_SHAPE = {"concat", "pad", "diag", "transpose", "eye", "zeros", "ones", "onehot"}
+OWN_SHAPE = {"concat", "pad", "diag", "transpose", "eye", "zeros", "ones"}
 MAX_VISITS = 20 * MAX_NODES
 
 

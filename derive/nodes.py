@@ -168,8 +168,13 @@ class Quantity(Node):
         return self.args[0].name
 
     @property
+    def given(self) -> bool:
+        """Whether it is an input, which reads zero outside the steps."""
+        return self.role in ("input", "index")
+
+    @property
     def role(self) -> str:
-        """One of input, parameter, constant, signal, quantity, total, objective."""
+        """One of input, index, parameter, constant, signal, quantity, total, objective."""
         return self.args[1].name
 
     def infer(self) -> tuple[Shape, Kind]:
@@ -211,7 +216,7 @@ class At(Node):
 
     def text(self) -> str:
         """`h[t-1]`."""
-        return f"{self.quantity.name}[t{self.lag:+d}]" if self.lag else f"{self.quantity.name}[t]"
+        return read_text(self.quantity, f"t{self.lag:+d}" if self.lag else "t")
 
 
 class Pick(Node):
@@ -247,7 +252,13 @@ class Pick(Node):
 
     def text(self) -> str:
         """`h[T-1]`."""
-        return f"{self.quantity.name}[{position_text(self.from_end, self.offset)}]"
+        return read_text(self.quantity, position_text(self.from_end, self.offset))
+
+
+def read_text(quantity: Quantity, place: str) -> str:
+    """A timed quantity at a place; an index stands for the vector with a single one."""
+    read = f"{quantity.name}[{place}]"
+    return f"onehot({read})" if quantity.role == "index" else read
 
 
 def position_text(from_end: bool, offset: int) -> str:

@@ -75,7 +75,7 @@ class _Reference:
     def _sizes(self) -> dict[object, sp.Integer]:
         sizes: dict[object, sp.Integer] = {}
         for quantity in self.recurrence.quantities:
-            if quantity.name in self.values:
+            if quantity.name in self.values and quantity.role != "index":
                 array = np.asarray(self.values[quantity.name])
                 for size, length in zip(quantity.shape, array.shape[array.ndim - len(quantity.shape) :], strict=True):
                     if size.is_Symbol:
@@ -141,6 +141,8 @@ class _Reference:
                 return np.zeros(self.shape(target.shape), self.dtype)
             raise KeyError(label)
         array = np.asarray(self.values[target.name], self.dtype)
+        if target.role == "index":  # type: ignore[union-attr]
+            return (np.arange(*self.shape(target.shape)) == np.real(array[t - 1, row])).astype(self.dtype)
         return array if target.kind == Kind.SHARED else (array[row] if target.kind == Kind.SEQUENCE else array[t - 1, row])
 
     def _spread(self, value: np.ndarray, shape: tuple) -> np.ndarray:
@@ -161,7 +163,7 @@ class _Reference:
         if 1 <= position <= steps:
             return self.value(quantity, position, row)
         ghost = Pick(quantity, position if position <= 0 else T + (position - steps))
-        if quantity.role == "input":
+        if quantity.given:
             return np.zeros(self.shape(quantity.shape), self.dtype)
         if ghost not in self.recurrence.ghosts[quantity]:
             raise ValueError(f"{quantity.name} is read at step {position} of {steps}")

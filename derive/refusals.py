@@ -14,10 +14,6 @@ from derive.nodes import Quantity
 from derive.reserved import RESERVED
 from derive.suggestions import EXPRESSION_FORMS, declaration, near
 
-UNAVAILABLE = {
-    "onehot": "give one-hot vectors as an input, x[t]: m",
-}
-
 
 class Names(Protocol):
     """What a file's names mean, as the expression reader knows it; `wanted` are the dims that the equation asks for."""
@@ -39,7 +35,7 @@ def unknown(names: Names, tree: ast.Name) -> RecurrenceError:
     if name == "steps":
         hint = "it stands only in sum(… for t in steps) and within(…, steps[-3:])"
         return error(tree, "steps has no value", hint)
-    if name in CALLS or name in UNAVAILABLE or name in names.functions or name in names.lambdas:
+    if name in CALLS or name in names.functions or name in names.lambdas:
         return error(tree, f"{name} is a function", f"write {name}(…)")
     if name in RESERVED:
         return error(tree, f"{name} is a word of the language and has no value", EXPRESSION_FORMS)
@@ -65,8 +61,6 @@ def undeclared(names: Names, tree: ast.Name) -> RecurrenceError:
 def uncallable(names: Names, tree: ast.Name) -> RecurrenceError:
     """The error for a call of what is no function."""
     name, error = tree.id, names.source.error
-    if name in UNAVAILABLE:
-        return error(tree, f"{name} is not available yet", UNAVAILABLE[name])
     if name in ("minimize", "maximize"):
         return error(tree, f"{name} stands alone", f"write E = {name}(…)")
     if name in names.quantities:

@@ -157,16 +157,30 @@ class _Sorter:
         if not (isinstance(target.slice, ast.Name) and target.slice.id == "t"):
             hint = "leave out the shape for values outside the steps: h[0] = …"
             raise self.source.error(target, f"only {name}[t] is declared with a shape", hint)
-        if isinstance(note, ast.Subscript) and isinstance(note.value, ast.Name) and note.value.id == "index":
-            raise self.source.error(
-                note, "index inputs are not available yet", f"write {name}[t]: m and give it one-hot vectors"
-            )
+        if self._is_index(note):
+            self._index(target, name, note, value)
+            return
         dims = self._dims(note)
         self._declare(self._fresh(name, target), "input" if value is None else "signal", dims, target, timed=True)
         if value is not None:
             self.found.definitions.append(Definition(name, value, target))
 
+    @staticmethod
+    def _is_index(note: ast.expr) -> bool:
+        word = note.value if isinstance(note, ast.Subscript) else note
+        return isinstance(word, ast.Name) and word.id == "index"
+
+    def _index(self, target: ast.expr, name: str, note: ast.expr, value: ast.expr | None) -> None:
+        dims = self._dims(note.slice) if isinstance(note, ast.Subscript) else ()
+        if len(dims) != 1:
+            raise self.source.error(note, "an index says how many values it has", f"write {name}[t]: index[m]")
+        if value is not None:
+            raise self.source.error(value, f"{name} is an index input and has no equation", f"write {name}[t]: index[m]")
+        self._declare(self._fresh(name, target), "index", dims, target, timed=True)
+
     def _untimed(self, name: str, target: ast.expr, note: ast.expr, value: ast.expr | None) -> None:
+        if self._is_index(note):
+            raise self.source.error(note, "an index input has time", f"write {name}[t]: index[m]")
         word = note.value if isinstance(note, ast.Subscript) else note
         role = word.id if isinstance(word, ast.Name) and word.id in ROLES else ""
         dims = () if role and word is note else self._dims(note.slice if role else note)  # type: ignore[attr-defined]

@@ -48,7 +48,7 @@ class _Tangent:
         self.meanings = dict(primal.meanings)
         self.dots: dict[Quantity, Quantity] = {}
         for quantity in primal.quantities:
-            if quantity.role == "constant":
+            if quantity.role in ("constant", "index"):
                 continue
             role = {"parameter": "constant", "objective": "total"}.get(quantity.role, quantity.role)
             name = self.names.fresh(f"{quantity.name}_dot")
@@ -77,7 +77,7 @@ class _Tangent:
         """The tangent of an expression, or None where it is zero."""
         match node:
             case At() | Pick():
-                return node.func(self.dots[node.quantity], node.args[1])
+                return node.func(self.dots[node.quantity], node.args[1]) if node.quantity in self.dots else None
             case Quantity():
                 return self.dots.get(node)
             case temporal.TimeSum() | temporal.Within():

@@ -118,7 +118,7 @@ class Unrolled:
         steps = self.lengths[row]
         if 1 <= position <= steps:
             return self.value(quantity, position, row)
-        if quantity.role == "input":
+        if quantity.given:
             return self.zeros(quantity.shape)
         ghost = Pick(quantity, position if position <= 0 else T + (position - steps))
         if ghost not in self.recurrence.ghosts[quantity]:

@@ -117,7 +117,7 @@ def _check_ends(recurrence: Recurrence, found: tuple[Block, ...]) -> None:
 
 def _unused(recurrence: Recurrence, lines: Mapping[str, int]) -> list[str]:
     used = {(r.quantity if isinstance(r, (At, Pick)) else r) for e in recurrence.equations for r in reads(e.expr)}
-    idle = [q.name for q in recurrence.of_role("input", "parameter", "constant") if q not in used and q.name in lines]
+    idle = [q.name for q in recurrence.of_role("input", "index", "parameter", "constant") if q not in used and q.name in lines]
     return [f"warning: {name} is declared on line {lines[name]} and never used" for name in idle]
 
 

@@ -14,7 +14,7 @@ def write(recurrence: Recurrence) -> str:
     lines += [f"{name}: function" for name in recurrence.functions]
     if recurrence.objective and recurrence.objective.abstract:
         lines.append(f"{recurrence.objective.name} = {recurrence.objective.sense}(...)")
-    for quantity in recurrence.of_role("input", "parameter", "constant"):
+    for quantity in recurrence.of_role("input", "index", "parameter", "constant"):
         lines.append(_declaration(recurrence, quantity))
     body = [line for equation in recurrence.equations if (line := _statement(recurrence, equation))]
     width = min(72, max((len(line) for line, _ in body), default=0))
@@ -39,6 +39,8 @@ def _declaration(recurrence: Recurrence, quantity: Quantity) -> str:
         default = recurrence.defaults.get(name)
         value = "" if default is None else f" = {Number(default).text()}"
         return f"{name}: const{f'[{sizes}]' if sizes else ''}{value}{tail}"
+    if quantity.role == "index":
+        return f"{name}[t]: index[{sizes}]{tail}"
     if quantity.role == "input" and quantity.kind != Kind.TIMED:
         return f"{name}: input{f'[{sizes}]' if sizes else ''}{tail}"
     return f"{name}{'[t]' if quantity.kind == Kind.TIMED else ''}: {_dims(quantity)}{tail}"

@@ -18,7 +18,7 @@ from derive.nodes import Node, Number, Pick, T, walk
 from derive.normal import normalise
 from derive.recurrence import Recurrence, reads
 
-ROLES = {"input": "argument", "parameter": "argument", "constant": "argument"}
+ROLES = {"input": "argument", "index": "argument", "parameter": "argument", "constant": "argument"}
 
 
 def lower(recurrence: Recurrence, derivatives: bool = True) -> Program:
@@ -102,7 +102,7 @@ class _Lowering:
             if any(isinstance(node, Div) and _holds_steps(node.args[1]) for node in walk(equation.expr)):
                 found["T"] = ("T, a divisor,", True, 0, 0, 0)
             for read in reads(equation.expr):
-                if isinstance(read, Pick) and not read.outside and read.quantity.role != "input":
+                if isinstance(read, Pick) and not read.outside and not read.quantity.given:
                     ghosts = self.primal.ghosts[read.quantity]
                     room = sum(not g.from_end for g in ghosts), sum(g.from_end for g in ghosts)
                     found[read.source()] = (read.source(), read.from_end, read.offset, *room)
@@ -168,7 +168,7 @@ def _ends(recurrence: Recurrence) -> dict[str, tuple[int, int]]:
         ends[quantity.name] = (sum(not g.from_end for g in ghosts), sum(g.from_end for g in ghosts))
     for equation in recurrence.equations:
         for read in reads(equation.expr):
-            if isinstance(read, Pick) and read.quantity.role == "input":
+            if isinstance(read, Pick) and read.quantity.given:
                 before, after = ends[read.quantity.name]
                 reach = (1 - read.offset, 0) if read.from_end else (0, read.offset)
                 ends[read.quantity.name] = (max(before, reach[0]), max(after, reach[1]))

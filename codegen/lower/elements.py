@@ -14,24 +14,28 @@ from codegen.program import (
     ZERO_SIZE,
     Const,
     Element,
+    Hot,
     Index,
     InWindow,
     Load,
     OnDiagonal,
     Op,
     Piece,
+    Present,
     Read,
     Select,
     Size,
 )  # fmt: skip
 from derive import arrays as A
 from derive import temporal
-from derive.arithmetic import Abstract, Add, Apply, Div, Mul, Neg, Pow, Surrogate, Transpose, Where
+from derive.arithmetic import Abstract, Add, Apply, Div, MatMul, Mul, Neg, Pow, Surrogate, Transpose, Where
 from derive.errors import RecurrenceError
-from derive.nodes import At, Node, Number, Quantity
+from derive.nodes import At, Node, Number, Pick, Quantity, walk
 
 Aside = Callable[[Node], Read]
 
+# What has a component of its own for every component of its operands, so that one alone can be computed.
+COMPONENTWISE = (At, Quantity, Number, Add, Mul, Div, Neg, Pow, Apply, Where, Transpose, A.LogSoftmax, A.Softmax)
 OPERATIONS = {Add: "add", Mul: "mul", Div: "div", Neg: "neg"}
 
 
@@ -46,6 +50,11 @@ def shifted(index: Index, axis: int, by: Size) -> Index:
     return tuple(moved)
 
 
+def is_index(node: Node) -> bool:
+    """Whether the node is the vector that an index input stands for."""
+    return isinstance(node, (At, Pick)) and node.quantity.role == "index"
+
+
 def negative(size: Size) -> Size:
     """-size."""
     return tuple((-c, names) for c, names in size)
@@ -54,14 +63,16 @@ def negative(size: Size) -> Size:
 class Elements:
     """Turns nodes into elements; `place` names the buffer of a quantity, `aside` computes a node into a buffer."""
 
-    def __init__(self, place: Callable[[Quantity], str], aside: Aside) -> None:
-        self.place, self.aside = place, aside
+    def __init__(self, place: Callable[[Quantity], str], aside: Aside, picked: Aside) -> None:
+        self.place, self.aside, self.picked = place, aside, picked
 
     def of(self, node: Node, index: Index) -> Element:
         """The element of a node at an index of its shape."""
         match node:
             case Number():
                 return as_element(node.value)
+            case At() | Pick() if is_index(node):
+                return Hot(index[0], self.integer(node))
             case At():
                 return Load(self.place(node.quantity), node.lag, index)
             case Quantity():
@@ -86,10 +97,39 @@ class Elements:
                 return self._operand(node.args[0], index)
         return self._array(node, index)
 
+    def integer(self, node: At | Pick) -> Load:
+        """The integer of an index input at a step."""
+        read = self.picked(node) if isinstance(node, Pick) else Read(self.place(node.quantity), node.lag)
+        return Load(read.buffer, read.lag, ())
+
+    def gathered(self, node: Node, index: Index) -> Element | None:
+        """What a product with the vector of an index input comes to: the component that it chooses. None for anything else."""
+        match node:
+            case MatMul(args=(matrix, operand)) if is_index(operand):
+                return self._chosen(operand, matrix, index)
+            case A.Dot(args=(a, b)) if is_index(a) or is_index(b):
+                return self._chosen(a, b, ()) if is_index(a) else self._chosen(b, a, ())
+            case A.Sum(args=(a,)) if is_index(a):
+                return Present(self.integer(a), Const(1))
+            case A.CrossEntropy(args=(target, y)) if is_index(target):
+                log = A.LogSoftmax(y.args[0]) if isinstance(y, A.Softmax) else Apply("log", y)
+                return Op("neg", (self._chosen(target, log, ()),))
+        return None
+
+    def _chosen(self, choice: At | Pick, node: Node, before: Index) -> Element:
+        """A component of a node, the integer along its last axis."""
+        integer = self.integer(choice)
+        index = (*before, (integer, ZERO_SIZE))
+        alone = all(isinstance(part, COMPONENTWISE) for part in walk(node))
+        return Present(integer, self.of(node, index) if alone else self.load(self.aside(node), index))
+
     def _operand(self, node: Node, index: Index) -> Element:
         return self.of(node, index if node.shape else ())
 
     def _array(self, node: Node, index: Index) -> Element:
+        chosen = self.gathered(node, index)
+        if chosen is not None:
+            return chosen
         match node:
             case Transpose():
                 return self.of(node.args[0], index[::-1])
@@ -122,7 +162,7 @@ class Elements:
 
     def _axes(self, index: Index) -> tuple[int, int]:
         (first, a), (second, b) = index
-        if first is None or second is None or a or b:
+        if not (isinstance(first, int) and isinstance(second, int)) or a or b:
             raise RecurrenceError("a slice of a diagonal matrix is not available", "give the matrix a name of its own")
         return first, second
 
@@ -142,7 +182,7 @@ class Elements:
 
     def _pieced(self, read: Read, index: Index, place: int, start: Size, stop: Size, inner: Index) -> Element:
         axis, offset = index[place]
-        if axis is None:
+        if not isinstance(axis, int):
             raise RecurrenceError("a single component of a padded or joined vector is not available", "give the vector a name of its own")
         low, high = (shifted(((None, bound),), 0, negative(offset))[0][1] for bound in (start, stop))
         return Piece(axis, low, high, Load(read.buffer, read.lag, inner))

@@ -5,7 +5,10 @@ Structure then decides by itself what is hoisted out of a loop and what becomes 
 
 from __future__ import annotations
 
-from codegen.lower.elements import Elements, RowMax, RowScatter, RowSum, RowSumExp
+from dataclasses import replace
+
+from codegen.lower.elements import Elements, RowMax, RowScatter, RowSum, RowSumExp, is_index
+from codegen.lower.scatter import scattered
 from codegen.lower.sizes import as_element, as_size
 from codegen.program import (
     Accumulate,
@@ -51,13 +54,16 @@ class Statements:
         self.statements: list[Statement] = []
         self.known: dict[Quantity, str] = {}
         self.aside_of: dict[Node, Read] = {}
-        self.elements = Elements(self.place, self.aside)
+        self.elements = Elements(self.place, self.aside, self.picked)
 
     def declare(self, quantity: Quantity, prefix: str, label: str, role: str = "value", ends: tuple[int, int] = (0, 0)) -> str:
         """A buffer for a quantity."""
         name = f"{prefix}{quantity.name}"
         sizes = tuple(as_size(size) for size in quantity.shape)
-        self.buffers[name] = Buffer(name, label, KINDS[quantity.kind], sizes, role, *ends)
+        below = None
+        if quantity.role == "index":
+            sizes, below = (), sizes[0]
+        self.buffers[name] = Buffer(name, label, KINDS[quantity.kind], sizes, role, *ends, below=below)
         self.known[quantity] = name
         return name
 
@@ -84,7 +90,7 @@ class Statements:
 
     def aside(self, node: Node) -> Read:
         """A buffer that holds the node's value; quantities and their lags are read where they are."""
-        if isinstance(node, At):
+        if isinstance(node, At) and not is_index(node):
             return Read(self.place(node.quantity), node.lag)
         if isinstance(node, Quantity):
             return Read(self.place(node))
@@ -93,6 +99,18 @@ class Statements:
             self._into(name, node)
             self.aside_of[node] = Read(name)
         return self.aside_of[node]
+
+    def picked(self, node: Node) -> Read:
+        """A buffer that holds the integer of an index input at a fixed step."""
+        assert isinstance(node, Pick)
+        mark = Pick(Quantity(node.quantity.name, "integer", (), node.quantity.kind), node.args[1])
+        if mark not in self.aside_of:
+            source = self.buffers[self.place(node.quantity)]
+            name = self._fresh((), Kind.SEQUENCE)
+            self.buffers[name] = replace(self.buffers[name], below=source.below)
+            self.statements.append(PickStep(name, source.name, node.from_end, node.offset))
+            self.aside_of[mark] = Read(name)
+        return self.aside_of[mark]
 
     def _fresh(self, shape: Shape, kind: Kind) -> str:
         name = f"t{len(self.buffers)}"
@@ -104,14 +122,18 @@ class Statements:
             # One value for many rows or steps is computed once, in a buffer of its own kind.
             self.statements.append(Map(out, self.elements.of(node, axes(node.shape))))
             return
+        chosen = self.elements.gathered(node, axes(node.shape))
+        if chosen is not None:
+            self.statements.append(Map(out, chosen))
+            return
         match node:
             case MatMul():
                 self._product(out, node)
-            case Pick():
+            case Pick() if not is_index(node):
                 self.statements.append(PickStep(out, self.place(node.quantity), node.from_end, node.offset))
             case temporal.TimeSum():
                 element = self.elements.of(node.args[0], axes(node.shape))
-                self.statements.append(Accumulate(out, element, summed_steps(node)))
+                self._accumulate(out, element, summed_steps(node))
             case A.Sum() | A.Norm2() | A.Dot() | A.CrossEntropy() | RowMax() | RowSumExp() | RowSum() | RowScatter():
                 self._reduce(out, node)
             case _:
@@ -198,10 +220,16 @@ class Statements:
             self.statements.append(Map(out, self._summed(term)))
         elif isinstance(term, temporal.TimeSum):
             self._over_steps(out, term)
-        elif isinstance(term, A.Outer) and all(arg.kind == Kind.SEQUENCE for arg in term.args):
+        elif isinstance(term, A.Outer) and all(arg.kind == Kind.SEQUENCE and not is_index(arg) for arg in term.args):
             self.statements.append(OuterSum(out, *(self.aside(arg) for arg in term.args)))
         else:
-            self.statements.append(Accumulate(out, self.elements.of(term, axes(term.shape))))
+            self._accumulate(out, self.elements.of(term, axes(term.shape)))
+
+    def _accumulate(self, out: str, element: Element, window: tuple[int | None, int | None] = (None, None)) -> None:
+        """A sum, which adds in one place only where an index input chooses it."""
+        found = scattered(element)
+        inner, place = found if found is not None else (element, None)
+        self.statements.append(Accumulate(out, inner, window, place))
 
     @staticmethod
     def _peeled(term: Node) -> Node | None:
@@ -213,7 +241,7 @@ class Statements:
 
     def _over_steps(self, out: str, term: temporal.TimeSum) -> None:
         body, window = term.args[0], term.window
-        if isinstance(body, A.Outer) and all(arg.kind == Kind.TIMED for arg in body.args):
+        if isinstance(body, A.Outer) and all(arg.kind == Kind.TIMED and not is_index(arg) for arg in body.args):
             left, right = body.args
             if not window.full:
                 left = temporal.Within(left, window)
@@ -221,11 +249,11 @@ class Statements:
             if not any(self._ends_in_zero(read) for read in reads):
                 reads = self._now(left), reads[1]
             self.statements.append(OuterSum(out, *reads))
-        elif isinstance(body, A.Outer) and body.args[0].kind == Kind.TIMED and body.args[1].kind == Kind.SEQUENCE:
+        elif isinstance(body, A.Outer) and [arg.kind for arg in body.args] == [Kind.TIMED, Kind.SEQUENCE] and not is_index(body.args[1]):
             summed = temporal.TimeSum(body.args[0], window)
             self.statements.append(OuterSum(out, self.aside(summed), self.aside(body.args[1])))
         else:
-            self.statements.append(Accumulate(out, self.elements.of(body, axes(body.shape)), summed_steps(term)))
+            self._accumulate(out, self.elements.of(body, axes(body.shape)), summed_steps(term))
 
     def _ends_in_zero(self, read: Read) -> bool:
         """Whether what is read is zero beyond each sequence's end, where other signals have their values outside the steps."""

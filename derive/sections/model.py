@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from itertools import groupby
 
+import sympy as sp
+
 from derive.nodes import At, Kind, Node, Pick, Quantity, Shape, T
 from derive.recurrence import Equation, Recurrence, Target, reads
 from derive.sections.boxes import DOTS, LAST, Box, Call, Fence, Glyph, Listing, Name, Relation, Script, Unfolding, row
@@ -15,6 +17,7 @@ from derive.structure import Block, blocks
 REALS, TIMES = Glyph("ℝ", r"\mathbf{R}"), "×"
 ROLES = {
     ("input", Kind.TIMED): ("input sequences", "Given at every step; zero outside the steps."),
+    ("index", Kind.TIMED): ("index inputs", "An integer from 0 at every step, or −1 for none; read as the vector with a single one."),
     ("input", Kind.SEQUENCE): ("inputs", "Given once for each sequence."),
     ("parameter", Kind.SHARED): ("parameters", "Shared by all sequences and steps; each receives a gradient."),
     ("constant", Kind.SHARED): ("constants", "Shared by all sequences and steps; no gradient."),
@@ -38,6 +41,11 @@ def space(shape: Shape) -> Box:
     if not shape:
         return REALS
     return Script(REALS, sup=size(shape[0]) if len(shape) == 1 else Listing(tuple(size(part) for part in shape), TIMES))
+
+
+def values(shape: Shape) -> Box:
+    """What an index input takes."""
+    return Fence(Listing((size(sp.S.NegativeOne), size(sp.S.Zero), DOTS, size(shape[0] - 1))), "{}")
 
 
 def model(system: System) -> tuple[list[Draft], dict[Target, Draft]]:
@@ -88,7 +96,7 @@ def _shapes(source: Recurrence) -> list[Draft]:
                 if q.shape == shape
             ]
             left = names[0] if len(names) == 1 else Listing(tuple(names))
-            lines.append(draft(1, rule, Relation(left, "∈", space(shape)), because=because))
+            lines.append(draft(1, rule, Relation(left, "∈", values(shape) if role == "index" else space(shape)), because=because))
     return lines
 
 

@@ -41,6 +41,7 @@ from derive.sections.boxes import (
 )  # fmt: skip
 
 STEP = Glyph("t", "t")
+UNIT = Glyph("e", r"\mathbf{e}")  # the vector with a single one
 CONSTANTS = {
     TWO_OVER_ROOT_PI.value: Glyph("(2/√π)", r"\tfrac{2}{\sqrt{\pi}}"),
     ONE_OVER_ROOT_TWO_PI.value: Glyph("(1/√(2π))", r"\tfrac{1}{\sqrt{2\pi}}"),
@@ -117,7 +118,8 @@ class Notation:
         if quantity in self.derivatives:
             return self.derivatives[quantity](at)
         name = Name(quantity.name)
-        return name if at is None else Call(name, (at,))
+        read = name if at is None else Call(name, (at,))
+        return Script(UNIT, sub=read) if quantity.role == "index" else read
 
     def target(self, target: Quantity | Pick, letter: str = "t") -> Box:
         """What an equation defines."""
