@@ -14,7 +14,6 @@ from derive.adjoint import gradient
 from derive.calls import CALLS
 from derive.errors import RecurrenceError
 from derive.language import parse
-from derive.refusals import UNAVAILABLE
 from derive.rules import RULES
 
 ROOT = Path(__file__).parent.parent
@@ -57,7 +56,7 @@ def test_prose_is_wrapped(page):
 
 def test_recurrences_in_the_language_page_are_read_and_derived():
     found = fenced(read("language.md"), "rec")
-    assert len(found) == 4
+    assert len(found) == 5
     for text in found:
         recurrence = parse(text)
         gradient(recurrence)
@@ -68,16 +67,6 @@ def test_recurrences_in_the_language_page_are_read_and_derived():
 def test_every_function_is_on_the_language_page():
     named = set(re.findall(r"`(\w+)", section(read("language.md"), "Expressions") + section(read("language.md"), "What closure adds")))
     assert set(CALLS) <= named, set(CALLS) - named
-
-
-def test_what_is_not_available_is_refused_in_these_words():
-    table = rows(section(read("language.md"), "Not available yet"))[1:]
-    assert len(table) == 6
-    for written, said in table:
-        with pytest.raises(RecurrenceError) as caught:
-            parse("W: (n, n)\nx[t]: n\n" + written.strip("`").replace("y[t-1]", "x[t]").replace("h[t-1]", "x[t]") + "\n")
-        assert said in str(caught.value)
-    assert all(any(name in written for written, _ in table) for name in UNAVAILABLE)
 
 
 def test_the_error_shown_is_the_error_raised():

@@ -63,7 +63,7 @@ class LatexPrinter(Printer):
 
     def pair(self, kind: str, body: Box) -> tuple[str, str]:
         """Delimiters that are taller around fractions."""
-        left, right = {"‖‖": (r"\|", r"\|"), "||": ("|", "|")}.get(kind, (kind[0], kind[1]))
+        left, right = {"‖‖": (r"\|", r"\|"), "||": ("|", "|"), "{}": (r"\{", r"\}")}.get(kind, (kind[0], kind[1]))
         tall = any(isinstance(part, (Fraction, Partial, Choice, Big)) for part in walk_boxes(body))
         return (rf"\Bigl{left}", rf"\Bigr{right}") if tall else (left, right)
 

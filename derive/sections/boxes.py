@@ -57,7 +57,7 @@ class Call(Box):
 
 @dataclass(frozen=True, slots=True)
 class Fence(Box):
-    """A box between a pair of delimiters: `()`, `[]` or `‖‖`."""
+    """A box between a pair of delimiters: `()`, `[]`, `{}` or `‖‖`."""
 
     body: Box
     pair: str = "()"
