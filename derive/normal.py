@@ -1,8 +1,7 @@
 """Normal form: Recurrence -> Recurrence in which every argument of a nonlinear function is a signal of its own.
 
-The imaginary bias is added to those signals, the pre-activations; costs summed over time become scalar signals; a cross entropy
-of a softmax is written on the softmax's argument, so that it is derived and computed in its stable form. Applying it twice
-changes nothing.
+The imaginary bias is added to those signals, the pre-activations; costs summed over time become scalar signals; compositions that
+lose digits are written in a stable form. Applying it twice changes nothing.
 """
 
 from __future__ import annotations
@@ -11,11 +10,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from derive.arithmetic import Abstract, Apply, Surrogate
-from derive.arrays import CrossEntropy, LayerNorm, LogSoftmax, LogSumExp, Softmax
+from derive.arrays import LayerNorm, LogSoftmax, LogSumExp, Softmax
 from derive.names import Names, taken_by
 from derive.nodes import At, Kind, Node, Number, Pick, Quantity
 from derive.nodes import replace as replace_nodes
 from derive.recurrence import Equation, Recurrence
+from derive.rewriting import stable
 from derive.temporal import Argument, TimeSum
 
 NONLINEAR = (Apply, Abstract, Softmax, LogSoftmax, LogSumExp, LayerNorm, Argument)
@@ -58,12 +58,8 @@ class _Normaliser:
         for equation in self.recurrence.equations:
             expr = self._visit(equation.expr, equation, equation.timed)
             self.equations.append(replace(equation, expr=expr))
-        softmaxes = {
-            (At(e.target, 0) if e.timed else e.target): e.expr
-            for e in self.equations
-            if isinstance(e.target, Quantity) and isinstance(e.expr, Softmax)
-        }
-        self.equations = [replace(e, expr=_fuse(e.expr, softmaxes)) for e in self.equations]
+        known = {(At(e.target, 0) if e.timed else e.target): e.expr for e in self.equations if isinstance(e.target, Quantity)}
+        self.equations = [replace(e, expr=stable(e.expr, known)) for e in self.equations]
         return replace(self.recurrence, quantities=tuple(self.quantities), equations=tuple(self.equations), meanings=self.meanings)
 
     def _visit(self, node: Node, equation: Equation, timed: bool) -> Node:
@@ -109,11 +105,3 @@ class _Normaliser:
         self.meanings[name] = meaning
         self.known[node, timed] = At(quantity, 0) if timed else quantity
         return self.known[node, timed]
-
-
-def _fuse(node: Node, softmaxes: dict[Node, Softmax]) -> Node:
-    if isinstance(node, CrossEntropy) and node.args[1] in softmaxes:
-        return CrossEntropy(_fuse(node.args[0], softmaxes), softmaxes[node.args[1]])
-    if isinstance(node, READS) or not node.operands:
-        return node
-    return node.func(*(_fuse(arg, softmaxes) if isinstance(arg, Node) else arg for arg in node.args))
