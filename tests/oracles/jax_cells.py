@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from . import jax_gated
 from .stock_layouts import LAYOUTS, completed, extent
 
 jax.config.update("jax_enable_x64", True)
@@ -138,6 +139,18 @@ def bidirectional(v: Values, mask: Array) -> tuple[Signals, Array]:
     return {"hf": hf, "hb": hb, "y": _probabilities(logits, mask)}, _cross_entropies(logits, v["d"], mask)
 
 
+def lstm_peephole(v: Values, mask: Array) -> tuple[Signals, Array]:
+    """Long short-term memory with peepholes."""
+    run = _scan(partial(jax_gated.lstm_peephole, v), (v["h[0]"], v["c[0]"]), v["x"], mask)
+    return run, _half_squares(run["y"], v["d"], mask)
+
+
+def gru_reset_after(v: Values, mask: Array) -> tuple[Signals, Array]:
+    """Gated recurrent unit, reset after the product."""
+    run = _scan(partial(jax_gated.gru_reset_after, v), v["h[0]"], v["x"], mask)
+    return run, _half_squares(run["y"], v["d"], mask)
+
+
 def narx(v: Values, mask: Array) -> tuple[Signals, Array]:
     """Output and input taps into a tanh layer; the inputs' taps as shifted copies."""
     padded = jnp.concatenate([jnp.zeros((2, *v["x"].shape[1:])), v["x"]])
@@ -154,7 +167,7 @@ def narx(v: Values, mask: Array) -> tuple[Signals, Array]:
 
 
 CELLS: dict[str, Callable[[Values, Array], tuple[Signals, Array]]] = {
-    cell.__name__: cell for cell in (settle, trajectory, elman, lstm, gru, bidirectional, narx)
+    cell.__name__: cell for cell in (settle, trajectory, elman, lstm, gru, bidirectional, narx, lstm_peephole, gru_reset_after)
 }
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from .numpy_gated import gru_reset_after, lstm_peephole
 from .stock_layouts import LAYOUTS, completed, extent, shape, sizes
 
 Own = dict[str, Any]  # one sequence: arrays for what has no time, {step: array} for what has
@@ -123,7 +124,7 @@ def narx(v: Own, last: int) -> Cost:
 
 
 CELLS: dict[str, Callable[[Own, int], Cost]] = {
-    cell.__name__: cell for cell in (settle, trajectory, elman, lstm, gru, bidirectional, narx)
+    cell.__name__: cell for cell in (settle, trajectory, elman, lstm, gru, bidirectional, narx, lstm_peephole, gru_reset_after)
 }
 
 
