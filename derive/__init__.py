@@ -19,6 +19,7 @@ _HOMES = {
     "tangent": "tangents",
     "prove": "proof",
     "stock_names": "files",
+    "import_weights": "weights",
     **dict.fromkeys(("t", "T", "steps", "sum_over", "within"), "operators"),
 }
 _PRESENTED = ("load", "parse", "Builder", "Recurrence", "Derivation", "gradient", "pullback")
