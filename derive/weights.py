@@ -94,7 +94,7 @@ def torch_linear(state: Mapping[str, object], prefix: str | None, weight: str, b
 def onnx_gates(inputs: Mapping[str, object], gates: str, direction: int) -> dict[str, Gate]:
     """The gates of one direction of a recurrent ONNX operator, in the order in which it stacks them; biases are zero without "B".
 
-    direction: 0, or 1 for the second of a bidirectional operator. Raises: as `import_weights`.
+    direction: 0, or 1 for the second of an operator that runs both ways. Raises: as `import_weights`.
     """
     count = len(gates)
     hidden, given = (onnx_direction(inputs, key, direction, 3) for key in ("R", "W"))

@@ -1,8 +1,8 @@
-"""ONNX's recurrent operators: the vectors of its backend tests, and its reference implementation where they are too even to tell gates apart.
+"""ONNX's recurrent operators: the vectors of its backend tests, and its reference implementation on models with random weights.
 
-The vectors that ONNX ships have one number for all weights of a direction (but those named seq_length), and none has peepholes backward in time or a reset
-after the product. Models made here, with random weights and initial states, cover those through `onnx.reference.ReferenceEvaluator`, which
-does not heed `sequence_lens`; sequences of unequal lengths are compared with PyTorch.
+The vectors that ONNX ships have one number for all weights of a direction, except those named seq_length, so that they cannot tell gates
+apart; none has peepholes backward in time, or a reset after the product. Models made here, with random weights and initial states, cover
+that through `onnx.reference.ReferenceEvaluator`, which does not heed `sequence_lens`: unequal lengths are compared with PyTorch.
 """
 
 import functools
