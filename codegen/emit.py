@@ -127,7 +127,7 @@ class _Segment:
         if any(isinstance(e, Piece) and e.load.buffer in made for e in elements(statement.element)):
             return False
         loads = [e for e in elements(statement.element) if isinstance(e, Load) and e.buffer in made]
-        return all(e.index == self._plain(out) if not e.lag else self.segment.order != "sweep" for e in loads)
+        return all(e == Load(e.buffer, 0, self._plain(out)) if not e.lag else self.segment.order != "sweep" for e in loads)
 
     # -- statements
 

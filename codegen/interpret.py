@@ -243,6 +243,8 @@ class Interpreter:
 
     def _load(self, load: Load, ranges: Ranges, t: int | None) -> np.ndarray:
         view = self._view(load.buffer, t, load.lag)
+        if load.shape is not None:
+            view = view.reshape(view.shape[0], *(size_value(size, self.frame.dims) for size in load.shape))
         if not load.index:
             return view.reshape(view.shape[0], *([1] * len(ranges)))
         if not any(isinstance(base, Load) for base, _ in load.index):

@@ -121,7 +121,7 @@ class Printer:
     def load(self, load: Load) -> str:
         """A component of a buffer."""
         buffer = self.buffers[load.buffer]
-        return f"b_{load.buffer}[{self.address(buffer, load.lag, load.index)}]"
+        return f"b_{load.buffer}[{self.address(buffer, load.lag, load.index, load.shape)}]"
 
     def integer(self, load: Load) -> str:
         """The variable that holds a row's integer; loaded once for each row."""
@@ -138,15 +138,15 @@ class Printer:
             parts = [f"({name} if {name} > 0 else 0)"]
         return " + ".join([*parts, *([size_text(offset)] if offset else [])]) or "0"
 
-    def address(self, buffer: Buffer, lag: int, index: Index) -> str:
-        """The offset of a component from the buffer's first step."""
+    def address(self, buffer: Buffer, lag: int, index: Index, shape: tuple[Size, ...] | None = None) -> str:
+        """The offset of a component from the buffer's first step; `shape`, if any, is the one that the index is for."""
         parts = []
         if buffer.kind == "timed":
             parts.append(f"(t - 1{f' + {lag}' if lag > 0 else f' - {-lag}' if lag else ''})*s_{buffer.name}")
         if buffer.kind != "shared":
             parts.append(f"r*{product_text(buffer.shape)}" if buffer.shape else "r")
         for axis, (base, offset) in enumerate(index):
-            text, below = self.place(base, offset), product_text(buffer.shape[axis + 1 :])
+            text, below = self.place(base, offset), product_text((buffer.shape if shape is None else shape)[axis + 1 :])
             parts.append(f"({text})*{below}" if below != "1" else f"({text})")
         return " + ".join(parts) or "0"
 

@@ -31,11 +31,13 @@ def size_value(size: Size, dims: Mapping[str, int]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """A component of a buffer, `lag` steps from the current one where the buffer is timed."""
+    """A component of a buffer, `lag` steps from the current one where the buffer is timed. shape: the shape in which the buffer's
+    components are seen, row by row, and which the index is for; its own where None."""  # noqa: D205, D209
 
     buffer: str
     lag: int
     index: Index
+    shape: tuple[Size, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

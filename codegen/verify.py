@@ -89,7 +89,7 @@ def _check_statement(program: Program, phase: Phase, statement: Statement, writt
             _require(not (buffer.loose and read.lag), phase, f"{read.buffer} at lag {read.lag}", 5, "is loose")
     for element in elements(statement.element) if hasattr(statement, "element") else ():
         if isinstance(element, Load):
-            axes = len(program.buffers[element.buffer].shape)
+            axes = len(program.buffers[element.buffer].shape if element.shape is None else element.shape)
             _require(len(element.index) == axes, phase, element.buffer, 2, f"has {axes} axes and is read with {len(element.index)}")
     _check_kind(program, phase, statement)
 

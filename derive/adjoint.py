@@ -47,16 +47,16 @@ def _derive(recurrence: Recurrence, cotangents: bool) -> Derivation:
     primal = normalise(recurrence)
     names = Names(taken_by(primal))
     collection = Collection(primal, names)
-    seeds = _seed(recurrence, collection, names, cotangents)
+    seeds = start(recurrence, collection, names, cotangents)
     graph = {e.target: [edge.target for edge in edges(primal, e)] for e in primal.equations}
     order = components(graph)
-    active = _active(primal, collection)
+    active = active_targets(primal, collection)
     for members in reversed(order):
         collection.visit([m for m in members if m in active], cyclic=len(members) > 1 or members[0] in graph[members[0]])
     return collection.derivation(recurrence, seeds)
 
 
-def _seed(recurrence: Recurrence, collection: Collection, names: Names, cotangents: bool) -> dict[str, Quantity]:
+def start(recurrence: Recurrence, collection: Collection, names: Names, cotangents: bool) -> dict[str, Quantity]:
     """Where adjoints start: the objective (1), its abstract derivatives, or given cotangents."""
     aim = recurrence.objective
     seeds: dict[str, Quantity] = {}
@@ -74,7 +74,7 @@ def _seed(recurrence: Recurrence, collection: Collection, names: Names, cotangen
     return seeds
 
 
-def _active(primal: Recurrence, collection: Collection) -> set[Target]:
+def active_targets(primal: Recurrence, collection: Collection) -> set[Target]:
     """What the starting points depend on."""
     found: set[Target] = set()
     stack: list[Target] = list(collection.started)

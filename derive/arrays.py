@@ -9,7 +9,7 @@ import sympy as sp
 
 from derive.arithmetic import Mul, common_shape, joint_kind, same_shape
 from derive.errors import ShapeError
-from derive.nodes import Kind, Node, Number, Shape, shape_text
+from derive.nodes import Kind, Node, Number, Shape, shape_text, size_text
 
 EPSILON = sp.Rational(1, 100000)  # what layer_norm adds to the variance
 
@@ -169,7 +169,7 @@ class Filled(Function):
 
     def text(self) -> str:
         """`zeros(n, m)`."""
-        return f"{self.name}({', '.join(str(size) for size in self.args)})"
+        return f"{self.name}({', '.join(map(size_text, self.args))})"
 
 
 class Zeros(Filled):
@@ -214,12 +214,12 @@ class Slice(Node):
         for axis, size in zip(self.spec, a.shape, strict=True):
             room = sp.expand(size - (axis[-1] if len(axis) == 2 else axis[0] + 1))
             if axis[0].is_negative or room.is_negative or (len(axis) == 2 and sp.expand(axis[1] - axis[0]).is_negative):
-                raise ShapeError(f"the slice [{':'.join(map(str, axis))}] leaves {a.source()}, {shape_text(a.shape)}")
+                raise ShapeError(f"the slice [{':'.join(map(size_text, axis))}] leaves {a.source()}, {shape_text(a.shape)}")
         return tuple(sp.expand(axis[1] - axis[0]) for axis in self.spec if len(axis) == 2), a.kind
 
     def text(self) -> str:
         """`z[t][0:n]`."""
-        return f"{self.args[0].source(4)}[{', '.join(':'.join(map(str, axis)) for axis in self.spec)}]"
+        return f"{self.args[0].source(4)}[{', '.join(':'.join(map(size_text, axis)) for axis in self.spec)}]"
 
 
 class Pad(Node):
@@ -243,7 +243,7 @@ class Pad(Node):
 
     def text(self) -> str:
         """`pad(v, 0, 2*n)`."""
-        return f"pad({', '.join([self.args[0].source(), *(str(part) for axis in self.spec for part in axis)])})"
+        return f"pad({', '.join([self.args[0].source(), *(size_text(part) for axis in self.spec for part in axis)])})"
 
 
 def filled(node: Node, shape: Shape) -> Node:

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import sympy as sp
 
-from derive import arrays, temporal
+from derive import arrays, flattening, temporal
 from derive.arithmetic import Abstract, Apply, Surrogate, Transpose, Where
 from derive.functions import FUNCTIONS
 from derive.indexing import Indexing
@@ -117,6 +117,15 @@ def _pad(reader: Reader, tree: ast.Call) -> Node:
     return arrays.Pad(operand, sp.Tuple(*(sp.Tuple(*axis) for axis in spec)))
 
 
+def _reshape(reader: Reader, tree: ast.Call) -> Node:
+    if len(tree.args) not in (2, 3):
+        raise reader.source.error(
+            tree, "reshape takes an array and one or two dims", "write reshape(v, n, m) or reshape(A, n*m)"
+        )
+    sizes = [reader.indexing.dimension(arg) for arg in tree.args[1:]]
+    return reader.build(lambda operand: flattening.Reshape(operand, tuple(sizes)), tree, reader.node(tree.args[0]))
+
+
 def _slope(reader: Reader, tree: ast.Call) -> Node:
     name = tree.args[0] if tree.args else None
     if len(tree.args) not in (2, 3) or not isinstance(name, ast.Name) or name.id not in reader.functions:
@@ -163,6 +172,7 @@ CALLS: dict[str, Callable[[Reader, ast.Call], Node]] = {
     "outer": _plain(arrays.Outer, 2),
     "cross_entropy": _plain(arrays.CrossEntropy, 2),
     "onehot": _onehot,
+    "kron": _plain(flattening.Kron, 2),
     "sum": _sum,
     "within": _within,
     "concat": _concat,
@@ -170,6 +180,7 @@ CALLS: dict[str, Callable[[Reader, ast.Call], Node]] = {
     "ones": _filled(arrays.Ones, "ones(n) or ones(n, m)", (1, 2)),
     "eye": _filled(arrays.Eye, "eye(n)", (1,)),
     "pad": _pad,
+    "reshape": _reshape,
     "slope": _slope,
 }
 INSIDE_LAMBDAS = frozenset([*FUNCTIONS, "where", "slope", "stop_gradient", "surrogate"])

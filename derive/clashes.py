@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from derive.arithmetic import MatMul, Mul, Neg, Transpose, same_shape
 from derive.errors import ShapeError
-from derive.nodes import At, Kind, Node, Pick, Quantity, Shape, shape_text
+from derive.nodes import At, Kind, Node, Pick, Quantity, Shape, shape_text, size_text
 from derive.suggestions import declaration
 
 
@@ -48,7 +48,7 @@ class Declared:
 
     def _sentence(self, quantity: Quantity, shape: Shape) -> str:
         name = f"{quantity.name}[t]" if quantity.kind == Kind.TIMED else quantity.name
-        line = declaration(name, ", ".join(str(size) for size in shape))
+        line = declaration(name, ", ".join(map(size_text, shape)))
         if quantity.name in self.inferred:
             return f"{quantity.name} was taken to be {shape_text(quantity.shape)}; did you mean {line}?"
         where = f"{shape_text(quantity.shape)} on line {self.lines[quantity.name]}"

@@ -88,10 +88,10 @@ class Collection:
 
     def _reads_back(self, target: Target) -> list[int]:
         quantity = target if isinstance(target, Quantity) else target.quantity
-        return [lag for q, lag in self.lagged if q == quantity and (isinstance(target, Quantity) or self._reaches(target, lag))]
+        return [lag for q, lag in self.lagged if q == quantity and (isinstance(target, Quantity) or self.reaches(target, lag))]
 
     @staticmethod
-    def _reaches(ghost: Pick, lag: int) -> bool:
+    def reaches(ghost: Pick, lag: int) -> bool:
         """Whether a read at t + lag, for a step t in 1..T, can fall on this position outside 1..T."""
         return lag >= ghost.offset if ghost.from_end else lag <= ghost.offset - 1
 
@@ -279,11 +279,14 @@ class Collection:
     def _read(target: Quantity) -> Node:
         return At(target, 0) if target.kind == Kind.TIMED else target
 
+    def free(self) -> list[Target]:
+        """What receives a gradient."""
+        return [*self.primal.of_role("parameter"), *self.primal.arguments, *self.primal.of_role("input")]
+
     def _gradients(self) -> tuple[dict[str, Quantity], list[str]]:
         gradients: dict[str, Quantity] = {}
         zero = []
-        free: list[Target] = [*self.primal.of_role("parameter"), *self.primal.arguments, *self.primal.of_role("input")]
-        for target in free:
+        for target in self.free():
             label = target.source()
             if target not in self.adjoints:
                 self.adjoints[target] = self._name(target)

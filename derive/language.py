@@ -17,7 +17,7 @@ from derive.expressions import Expressions
 from derive.indexing import Indexing
 from derive.inference import Inference
 from derive.limits import MAX_BYTES, Source, parse_tree, read_source
-from derive.nodes import Kind, Node, Quantity, shape_text
+from derive.nodes import Kind, Node, Quantity, shape_text, size_text
 from derive.recurrence import Recurrence
 from derive.reserved import RESERVED
 from derive.statements import Declaration, Definition, Statements, sort_statements
@@ -202,7 +202,7 @@ class _Reader:
         self._equate(definition, quantity, expr, self.builder.define, ghost, expr)
 
     def _read(self, definition: Definition, quantity: Quantity, place: str, timed: bool) -> Node:
-        self.expressions.enter(place, timed, ", ".join(map(str, quantity.shape)))
+        self.expressions.enter(place, timed, ", ".join(map(size_text, quantity.shape)))
         return self.expressions.whole(definition.expr)
 
     def _equate(

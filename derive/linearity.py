@@ -6,12 +6,13 @@ from collections.abc import Iterable
 
 from derive.arithmetic import Add, Div, MatMul, Mul, Neg, Transpose, Where
 from derive.arrays import Concat, Diag, Dot, Mean, Outer, Pad, Slice, Sum
+from derive.flattening import Kron, Reshape
 from derive.nodes import At, Node, Pick
 from derive.recurrence import Target, reads
 from derive.temporal import Argument, Each, StopGradient, TimeSum, Within
 
-LINEAR = (Add, Neg, Transpose, Concat, Diag, Mean, Sum, Pad, Slice, StopGradient, Each, Argument, TimeSum, Within)
-BILINEAR = (Mul, MatMul, Dot, Outer)
+LINEAR = (Add, Neg, Transpose, Concat, Diag, Mean, Sum, Pad, Slice, Reshape, StopGradient, Each, Argument, TimeSum, Within)
+BILINEAR = (Mul, MatMul, Dot, Outer, Kron)
 
 
 def is_linear(expressions: Iterable[Node], unknowns: Iterable[Target]) -> bool:

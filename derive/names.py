@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from derive.nodes import Pick, Quantity
 from derive.reserved import RESERVED
 
 
@@ -31,3 +32,11 @@ class Names:
 def taken_by(recurrence: object) -> set[str]:
     """Every name a recurrence uses: quantities, functions and dims."""
     return {*recurrence.named, *recurrence.functions, *recurrence.dims}  # type: ignore[attr-defined]
+
+
+def root(target: Quantity | Pick) -> str:
+    """How generated names for a target begin: `h`; `h_init` for h[0], `h_init2` for h[-1], `g_final` for g[T+1]."""
+    if isinstance(target, Quantity):
+        return target.name
+    number = target.offset if target.from_end else 1 - target.offset
+    return f"{target.quantity.name}_{'final' if target.from_end else 'init'}{number if number > 1 else ''}"

@@ -13,6 +13,7 @@ from fractions import Fraction
 
 import sympy as sp
 from sympy.core.symbol import Str
+from sympy.printing.str import StrPrinter
 
 from derive.errors import ShapeError
 
@@ -37,9 +38,19 @@ def dim(name: str) -> sp.Symbol:
     return sp.Symbol(name, integer=True, positive=True)
 
 
+class _Sizes(StrPrinter):
+    def _print_Pow(self, expr: sp.Pow, **_: object) -> str:
+        return "*".join([str(expr.base)] * int(expr.exp))
+
+
+def size_text(size: sp.Expr) -> str:
+    """A size as users write it, powers as products: `n*n`."""
+    return str(_Sizes().doprint(size))
+
+
 def shape_text(shape: Shape) -> str:
     """A shape as users write it: `scalar`, `(n)`, `(n, m)`."""
-    return f"({', '.join(str(size) for size in shape)})" if shape else "scalar"
+    return f"({', '.join(map(size_text, shape))})" if shape else "scalar"
 
 
 class Node(sp.Basic):

@@ -15,6 +15,7 @@ from derive import arrays as A
 from derive import temporal
 from derive.arithmetic import Abstract, Add, Apply, Div, MatMul, Mul, Neg, Pow, Surrogate, Transpose, Where
 from derive.errors import RecurrenceError
+from derive.flattening import Kron, Reshape
 from derive.linearity import is_linear
 from derive.nodes import At, Kind, Node, Number, Pick, Quantity, T
 from derive.recurrence import Recurrence, Target
@@ -245,6 +246,10 @@ class _Reference:
                 return centred / np.sqrt(np.mean(centred * centred, axis=-1, keepdims=True) + 1e-5)
             case A.Outer():
                 return np.outer(v[0], v[1])
+            case Kron():
+                return np.kron(v[0], v[1])
+            case Reshape():
+                return v[0].reshape(self.shape(node.shape))
             case A.Concat():
                 return np.concatenate(v)
             case A.Diag():

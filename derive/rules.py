@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import sympy as sp
 
 from derive import arrays as A
-from derive import jacobians, temporal
+from derive import flattening, jacobians, temporal
 from derive.arithmetic import (
     Abstract,
     Add,
@@ -261,6 +261,8 @@ RULES: dict[type, Rule] = {
     A.Slice: Rule(_slice, _linear_tangent, "a slice's adjoint is placed into zeros"),
     A.Pad: Rule(_pad, _linear_tangent, "what was placed into zeros receives its slice"),
     A.Diag: _map_linear(lambda node, g: A.Diag(g), "the diagonal of the adjoint"),
+    flattening.Reshape: Rule(flattening.reshape_adjoint, _linear_tangent, "the adjoint in the old shape"),
+    flattening.Kron: Rule(flattening.kron_adjoint, _bilinear_tangent, "each factor receives the adjoint times the other, summed"),
     temporal.Each: _map_linear(lambda node, g: g, "one for each sequence; the total sums them"),
     temporal.StopGradient: Rule(_nothing, lambda node, d: None, "nothing flows back through stop_gradient"),
     A.Zeros: Rule(_nothing, lambda node, d: None, "a constant"),

@@ -59,7 +59,7 @@ class _Tangent:
         equations = [e if not e.sums_sequences else Equation(_plain(e.target), e.expr, e.line) for e in self.primal.equations]
         for equation in self.primal.equations:
             target = self._target(equation.target)
-            moved = self._move(equation.expr)
+            moved = move(equation.expr, self.dots)
             equations.append(Equation(target, A.filled(Number(0) if moved is None else moved, target.shape), equation.line))
         quantities = (*(_plain(q) for q in self.primal.quantities), *self.dots.values())
         result = Recurrence(
@@ -73,18 +73,20 @@ class _Tangent:
     def _target(self, target: Target) -> Target:
         return Pick(self.dots[target.quantity], target.args[1]) if isinstance(target, Pick) else self.dots[target]
 
-    def _move(self, node: Node) -> Node | None:
-        """The tangent of an expression, or None where it is zero."""
-        match node:
-            case At() | Pick():
-                return node.func(self.dots[node.quantity], node.args[1]) if node.quantity in self.dots else None
-            case Quantity():
-                return self.dots.get(node)
-            case temporal.TimeSum() | temporal.Within():
-                inner = self._move(node.args[0])
-                return None if inner is None else node.func(inner, node.window)
-        moved = [self._move(arg) for arg in differentiated(node)]
-        return None if all(part is None for part in moved) and node.operands else rule(node).tangent(node, moved)
+
+def move(node: Node, dots: Mapping[Quantity, Node]) -> Node | None:
+    """The tangent of an expression, or None where it is zero; a quantity without an entry among the tangents stands still."""
+    match node:
+        case At() | Pick():
+            dot = dots.get(node.quantity)
+            return None if dot is None else node.func(dot, node.args[1])
+        case Quantity():
+            return dots.get(node)
+        case temporal.TimeSum() | temporal.Within():
+            inner = move(node.args[0], dots)
+            return None if inner is None else node.func(inner, node.window)
+    moved = [move(arg, dots) for arg in differentiated(node)]
+    return None if all(part is None for part in moved) and node.operands else rule(node).tangent(node, moved)
 
 
 def _plain(target: Target) -> Target:

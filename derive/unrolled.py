@@ -14,6 +14,7 @@ import sympy as sp
 from derive import arrays as A
 from derive import temporal
 from derive.arithmetic import Abstract, Add, Apply, Div, MatMul, Mul, Neg, Pow, Surrogate, Transpose, Where
+from derive.flattening import Kron, Reshape
 from derive.nodes import At, Kind, Node, Number, Pick, Quantity, T
 from derive.recurrence import Recurrence, Target
 from derive.scalars import Graph, Scalar, Values
@@ -242,6 +243,10 @@ class Unrolled:
                 return rows(self.scalars.layer_norm, v[0])
             case A.Outer():
                 return np.outer(v[0], v[1])
+            case Kron():
+                return np.kron(*v)
+            case Reshape():
+                return v[0].reshape(self.shape(node.shape))
             case A.Concat():
                 return np.concatenate(v)
             case A.Diag():

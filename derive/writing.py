@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from derive.arithmetic import is_number
 from derive.arrays import Zeros
-from derive.nodes import Kind, Number, Pick, Quantity
+from derive.nodes import Kind, Number, Pick, Quantity, size_text
 from derive.recurrence import Equation, Recurrence
 
 
@@ -27,12 +27,12 @@ def _title(title: str) -> str:
 
 
 def _dims(quantity: Quantity) -> str:
-    sizes = ", ".join(str(size) for size in quantity.shape)
+    sizes = ", ".join(map(size_text, quantity.shape))
     return f"({sizes})" if len(quantity.shape) == 2 else sizes or "scalar"
 
 
 def _declaration(recurrence: Recurrence, quantity: Quantity) -> str:
-    name, sizes = quantity.name, ", ".join(str(size) for size in quantity.shape)
+    name, sizes = quantity.name, ", ".join(map(size_text, quantity.shape))
     meaning = recurrence.meanings.get(name)
     tail = f"  # {meaning}" if meaning else ""
     if quantity.role == "constant":
@@ -55,7 +55,7 @@ def _statement(recurrence: Recurrence, equation: Equation) -> tuple[str, str] | 
     if target.role == "objective" and recurrence.objective:
         return f"{target.name} = {recurrence.objective.sense}({expr})", meaning
     if target.role in ("total", "objective"):
-        sizes = ", ".join(str(size) for size in target.shape)
+        sizes = ", ".join(map(size_text, target.shape))
         return f"{target.name}: total{f'[{sizes}]' if sizes else ''} = {expr}", meaning
     time = "[t]" if target.kind == Kind.TIMED else ""
     return f"{target.name}{time}: {_dims(target)} = {expr}", meaning

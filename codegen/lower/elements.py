@@ -28,9 +28,10 @@ from codegen.program import (
 )  # fmt: skip
 from derive import arrays as A
 from derive import temporal
-from derive.arithmetic import Abstract, Add, Apply, Div, MatMul, Mul, Neg, Pow, Surrogate, Transpose, Where
+from derive.arithmetic import Abstract, Add, Apply, Div, MatMul, Mul, Neg, Pow, Surrogate, Transpose, Where, joint_kind
 from derive.errors import RecurrenceError
-from derive.nodes import At, Node, Number, Pick, Quantity, walk
+from derive.flattening import Kron, Reshape
+from derive.nodes import At, Kind, Node, Number, Pick, Quantity, Shape, walk
 
 Aside = Callable[[Node], Read]
 
@@ -145,6 +146,15 @@ class Elements:
                 return OnDiagonal(self._axes(index), self.of(node.args[0], index[:1]))
             case A.Diag():
                 return self.of(node.args[0], (index[0], index[0]))
+            case MatMul() if is_scaling(node):
+                return Op("mul", self._scaled(node, index))
+            case Reshape():
+                return self._reshaped(node.args[0], node, index)
+            case Kron():
+                return self._reshaped(Blocks(*node.args), node, index)
+            case Blocks():
+                first, second = node.split(index)
+                return Op("mul", (self.of(node.args[0], first), self.of(node.args[1], second)))
             case A.Slice():
                 return self._slice(node, index)
             case A.Pad():
@@ -159,6 +169,17 @@ class Elements:
     def load(read: Read, index: Index) -> Load:
         """A component of a buffer that is read whole."""
         return Load(read.buffer, read.lag, index)
+
+    def _scaled(self, node: MatMul, index: Index) -> tuple[Element, Element]:
+        """The factors of a product with a diagonal matrix: each row, or each column, times its own component."""
+        left, right = node.args
+        if isinstance(left, A.Diag):
+            return self.of(left.args[0], index[:1]), self.of(right, index)
+        return self.of(left, index), self.of(right.args[0], index[1:])
+
+    def _reshaped(self, operand: Node, node: Node, index: Index) -> Load:
+        read = self.aside(operand)
+        return Load(read.buffer, read.lag, index, tuple(as_size(size) for size in node.shape))
 
     def _axes(self, index: Index) -> tuple[int, int]:
         (first, a), (second, b) = index
@@ -246,6 +267,29 @@ class Elements:
         centred = Op("add", (self.of(operand, index), Op("neg", (mean,))))
         epsilon = Const(int(A.EPSILON.p), int(A.EPSILON.q))
         return Op("div", (centred, Op("sqrt", (Op("add", (scatter, epsilon)),))))
+
+
+def is_scaling(node: MatMul) -> bool:
+    """Whether a product is one with a diagonal matrix, made of a vector: nothing is summed."""
+    left, right = node.args
+    return any(isinstance(side, A.Diag) and len(side.shape) == 2 for side in (left, right))
+
+
+class Blocks(A.Function):
+    """A Kronecker product before its axes are joined, which only lowering needs: an axis for each axis of the factors."""
+
+    name = "blocks"
+
+    def infer(self) -> tuple[Shape, Kind]:
+        """Rows of the one and of the other, then columns of the one and of the other; vectors have no rows."""
+        first, second = (arg.shape for arg in self.operands)
+        shape = (*first[:-1], *second[:-1], first[-1], second[-1])
+        return shape, joint_kind(self.operands)
+
+    def split(self, index: Index) -> tuple[Index, Index]:
+        """The indices of the factors."""
+        rows = [len(arg.shape) - 1 for arg in self.operands]
+        return (*index[: rows[0]], index[-2]), (*index[rows[0] : sum(rows)], index[-1])
 
 
 class RowReduction(A.LogSumExp):

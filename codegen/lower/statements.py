@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from codegen.lower.elements import Elements, RowMax, RowScatter, RowSum, RowSumExp, is_index
+from codegen.lower.elements import Elements, RowMax, RowScatter, RowSum, RowSumExp, is_index, is_scaling
 from codegen.lower.scatter import scattered
 from codegen.lower.sizes import as_element, as_size
 from codegen.program import (
@@ -29,6 +29,7 @@ from codegen.program import (
 from derive import arrays as A
 from derive import temporal
 from derive.arithmetic import Add, Div, MatMul, Mul, Neg, Transpose, is_rational
+from derive.flattening import Kron, Reshape
 from derive.nodes import At, Kind, Node, Pick, Quantity, Shape
 from derive.recurrence import Equation
 
@@ -127,7 +128,7 @@ class Statements:
             self.statements.append(Map(out, chosen))
             return
         match node:
-            case MatMul():
+            case MatMul() if not is_scaling(node):
                 self._product(out, node)
             case Pick() if not is_index(node):
                 self.statements.append(PickStep(out, self.place(node.quantity), node.from_end, node.offset))
@@ -153,7 +154,7 @@ class Statements:
 
     def _whole(self, node: Node, index: Index) -> Element:
         """An operand of a product, read where it lies."""
-        if isinstance(node, (At, Quantity, Transpose, A.Outer, A.Ones)):
+        if isinstance(node, (At, Quantity, Transpose, A.Outer, A.Ones, Reshape, Kron)):
             return self.elements.of(node, index)
         return self.elements.load(self.aside(node), index)
 

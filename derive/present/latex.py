@@ -54,7 +54,7 @@ _TEMPLATES = jinja2.Environment(
 class LatexPrinter(Printer):
     """Boxes as LaTeX in math mode."""
 
-    space, minus, circle = r"\, ", "-", r"\circ"
+    space, minus = r"\, ", "-"
 
     @singledispatchmethod
     def show(self, box: Box) -> str:
@@ -110,7 +110,7 @@ class LatexPrinter(Printer):
 
     @show.register
     def _(self, box: Circled) -> str:
-        return r" \circ ".join(self.show(part) for part in box.parts)
+        return f" {self.show(box.sign)} ".join(self.show(part) for part in box.parts)
 
     @show.register
     def _(self, box: Fraction) -> str:

@@ -53,7 +53,7 @@ def names_of(found: Sequence[Step]) -> Mapping[str, Look]:
 class Printer:
     """Prints boxes as strings. Subclasses say how each kind looks (`show`), and how signs and parentheses do."""
 
-    space, minus, plus, circle = " ", MINUS, "+", "∘"
+    space, minus, plus = " ", MINUS, "+"
 
     def __init__(self, names: Mapping[str, Look]) -> None:
         self.names = names
@@ -77,7 +77,7 @@ class Printer:
             case Circled() if deep:
                 found = [self.fragments(part, deep) for part in box.parts]
                 return found[0] + [
-                    piece if inner else f"{self.circle} {piece}"
+                    piece if inner else f"{self.show(box.sign)} {piece}"
                     for pieces in found[1:]
                     for inner, piece in enumerate(pieces)
                 ]

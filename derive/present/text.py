@@ -86,7 +86,7 @@ class TextPrinter(Printer):
 
     @show.register
     def _(self, box: Circled) -> str:
-        return " ∘ ".join(self.show(part) for part in box.parts)
+        return f" {self.show(box.sign)} ".join(self.show(part) for part in box.parts)
 
     @show.register
     def _(self, box: Fraction) -> str:

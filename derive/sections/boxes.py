@@ -85,9 +85,10 @@ class Row(Box):
 
 @dataclass(frozen=True, slots=True)
 class Circled(Box):
-    """An elementwise product."""
+    """An elementwise product, or another product whose sign stands between its factors."""
 
     parts: tuple[Box, ...]
+    sign: Glyph = Glyph("∘", r"\circ")
 
     @property
     def binds(self) -> int:
@@ -208,6 +209,11 @@ def row(*parts: Box) -> Box:
 def circled(*parts: Box) -> Box:
     """An elementwise product."""
     return parts[0] if len(parts) == 1 else Circled(tuple(fenced(part, UNARY) for part in parts))
+
+
+def kronecker(left: Box, right: Box) -> Box:
+    """A Kronecker product."""
+    return Circled((fenced(left, UNARY), fenced(right, UNARY)), Glyph("⊗", r"\otimes"))
 
 
 def terms(*entries: tuple[bool, Box]) -> Box:

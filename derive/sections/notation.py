@@ -15,6 +15,7 @@ from derive import arrays as A
 from derive import temporal
 from derive.arithmetic import Abstract, Add, Apply, Div, MatMul, Mul, Neg, Pow, Surrogate, Transpose, Where
 from derive.errors import RecurrenceError
+from derive.flattening import Kron, Reshape
 from derive.functions import FUNCTIONS, ONE_OVER_ROOT_TWO, ONE_OVER_ROOT_TWO_PI, TWO_OVER_ROOT_PI
 from derive.nodes import ATOM, POWER, PRODUCT, At, Kind, Node, Number, Pick, Quantity, T, Window, decimal, position_text
 from derive.sections.boxes import (
@@ -34,6 +35,7 @@ from derive.sections.boxes import (
     Script,
     circled,
     fenced,
+    kronecker,
     operator,
     row,
     terms,
@@ -268,6 +270,17 @@ class Notation:
 
     def _plain(self, node: Node) -> bool:
         return isinstance(self.box(node), (Name, Call))
+
+    @box.register
+    def _(self, node: Kron) -> Box:
+        return kronecker(*(transposed(self.box(arg)) if len(arg.shape) == 1 else self.box(arg) for arg in node.args))
+
+    @box.register
+    def _(self, node: Reshape) -> Box:
+        """Rows are laid one after the other: vec of a matrix, and back."""
+        if len(node.shape) == 1:
+            return self.call(operator("vec"), node.args[0])
+        return self.call(Script(operator("mat"), sub=Listing(tuple(size(part) for part in node.shape), "×")), node.args[0])
 
     @box.register
     def _(self, node: A.Pad) -> Box:
