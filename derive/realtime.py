@@ -98,13 +98,13 @@ def dependents(primal: Recurrence, target: Target) -> set[Quantity]:
         for edge in edges(primal, equation):
             readers.setdefault(edge.target, []).append(equation.target)
     stack = [e.target for e in primal.equations if any(_falls_on(read, target) for read in reads(e.expr))]
-    found: set[Target] = {target.quantity} if isinstance(target, Pick) else set()
+    found: set[Target] = set()
     while stack:
         reader = stack.pop()
         if reader not in found:
             found.add(reader)
             stack += readers.get(reader, [])
-    return {one.quantity if isinstance(one, Pick) else one for one in found}
+    return {one.quantity if isinstance(one, Pick) else one for one in ({*found, target} if isinstance(target, Pick) else found)}
 
 
 class _Forward(Collection):
@@ -155,10 +155,12 @@ class _Forward(Collection):
         return {one.quantity if isinstance(one, Pick) else one for one in found}
 
     def _passing(self, states: set[Quantity]) -> set[Quantity]:
-        """Pre-activations that one equation reads, once: their sensitivities are written where they are read."""
+        """Pre-activations that one state reads, once: their sensitivities are written where they are read."""
         uses: Counter[Quantity] = Counter()
         for equation in self.primal.equations:
-            uses.update(read if isinstance(read, Quantity) else read.quantity for read in reads(equation.expr))
+            weight = 1 if isinstance(equation.target, Quantity) else 2  # of a value outside the steps, which is no state
+            for read in reads(equation.expr):
+                uses[read if isinstance(read, Quantity) else read.quantity] += weight
         return {q for q in states if q.name not in self.source.named and uses[q] == 1}
 
     def _declare(self, state: Quantity, leaf: Target) -> None:
@@ -186,14 +188,13 @@ class _Forward(Collection):
 
     def _send(self, equation: Equation, g: Node) -> None:
         """From a state on to every parameter at once: the transposed sensitivity times what reaches the state."""
-        state, held = equation.target, {leaf: self.by[key] for key in self.by for leaf in [key[1]] if key[0] == equation.target}
+        state, held = equation.target, {leaf: held for (q, leaf), held in self.by.items() if q == equation.target}
         if not held:
             super()._send(equation, g)
             return
         self.explicit[state] = g
-        if isinstance(g, At) or g.kind != Kind.SHARED or isinstance(g, Quantity):
-            name = (g.quantity if isinstance(g, At) else g).name
-            self.meanings[name] = f"derivative of the objective by {state.name}, all states held fixed"
+        if self.names_own(state):
+            self.meanings[root(g.quantity if isinstance(g, At) else g)] = f"derivative by {state.name}, all states held fixed"
         for leaf, holder in held.items():
             columns = At(holder, 0) if holder.kind == Kind.TIMED else holder
             self._receive(leaf, _chained(columns, g, leaf), state.kind, self.place[state])
