@@ -18,21 +18,23 @@ _HOMES = {
     "pullback": "adjoint",
     "tangent": "tangents",
     "prove": "proof",
+    "sensitivities": "realtime",
     "stock_names": "files",
     "import_weights": "weights",
-    **dict.fromkeys(("t", "T", "steps", "sum_over", "within"), "operators"),
+    **dict.fromkeys(("t", "T", "steps", "sum_over", "within", "reshape"), "operators"),
 }
-_PRESENTED = ("load", "parse", "Builder", "Recurrence", "Derivation", "gradient", "pullback")
+_PRESENTED = ("load", "parse", "Builder", "Recurrence", "Derivation", "gradient", "pullback", "sensitivities")
 _FUNCTIONS = frozenset(
     "tanh sigmoid relu softplus exp log sqrt sin cos abs sign erf gelu atan minimum maximum".split()
 )
 _TEMPORAL = {"each": "Each"}
+_FLATTENING = {"kron": "Kron"}
 _ARRAYS = {
     "softmax": "Softmax", "log_softmax": "LogSoftmax", "logsumexp": "LogSumExp", "sum": "Sum", "mean": "Mean", "dot": "Dot",
     "norm2": "Norm2", "outer": "Outer", "concat": "Concat", "diag": "Diag", "cross_entropy": "CrossEntropy", "layer_norm": "LayerNorm",
 }  # fmt: skip
 
-__all__ = sorted({*_HOMES, *_FUNCTIONS, *_ARRAYS, *_TEMPORAL})
+__all__ = sorted({*_HOMES, *_FUNCTIONS, *_ARRAYS, *_TEMPORAL, *_FLATTENING})
 
 
 def __getattr__(name: str) -> object:
@@ -40,6 +42,8 @@ def __getattr__(name: str) -> object:
         return import_module("derive.operators").elementwise(name)
     if name in _ARRAYS:
         return getattr(import_module("derive.arrays"), _ARRAYS[name])
+    if name in _FLATTENING:
+        return getattr(import_module("derive.flattening"), _FLATTENING[name])
     if name in _TEMPORAL:
         return getattr(import_module("derive.temporal"), _TEMPORAL[name])
     if name not in _HOMES:

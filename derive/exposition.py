@@ -6,10 +6,13 @@ The sections come in one order for every recurrence; none is known by name.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 from derive.derivation import Derivation
+from derive.realtime import Sensitivities
 from derive.recurrence import Target
+from derive.sections import realtime
 from derive.sections.algorithm import algorithm
 from derive.sections.boxes import Box
 from derive.sections.chain import adjoints, all_slopes
@@ -37,7 +40,7 @@ Sentence = tuple[str | Box | int, ...]
 class Step:
     """One numbered line: before = after[0] = after[1], and so on.
 
-    number: from 1, without gaps; section: a key of SECTIONS; rule: its name; before, after: display trees (`after`
+    number: from 1, without gaps; section: a key of the exposition's sections; rule: its name; before, after: display trees (`after`
     may be empty: a statement); because: one sentence, as strings, formulas and numbers of other steps; source: a key
     of docs/references.bib.
     """
@@ -51,12 +54,38 @@ class Step:
     source: str | None
 
 
-def steps(derivation: Derivation) -> tuple[Step, ...]:
-    """The steps of a derivation, in the order of SECTIONS.
+@dataclass(frozen=True, slots=True)
+class Exposition:
+    """What a derivation is of, its numbered sections and its steps."""
+
+    heading: str
+    sections: Mapping[int, str]
+    steps: tuple[Step, ...]
+
+
+def exposition(derivation: Derivation) -> Exposition:
+    """How a derivation is told: that of a gradient, or of forward sensitivities, whose sections may be missing.
 
     Raises: RecurrenceError where a node has no notation.
-    Source: [seung2005] for the order of the argument.
     """
+    if not isinstance(derivation, Sensitivities):
+        return Exposition("Gradient of", SECTIONS, _numbered(_drafts(derivation)))
+    found = _numbered(realtime.drafts(derivation))
+    place = {key: number for number, key in enumerate(sorted({step.section for step in found}), 1)}
+    titles = {number: realtime.SECTIONS[key] for key, number in place.items()}
+    return Exposition("Forward sensitivities of", titles, tuple(replace(step, section=place[step.section]) for step in found))
+
+
+def steps(derivation: Derivation) -> tuple[Step, ...]:
+    """The steps of a derivation, in the order of its sections.
+
+    Raises: RecurrenceError where a node has no notation.
+    """
+    return exposition(derivation).steps
+
+
+def _drafts(derivation: Derivation) -> list[Draft]:
+    """The lines of a gradient's derivation, in the order of SECTIONS. Source: [seung2005] for the order of the argument."""
     system = System(derivation)
     first, written = model(system)
     computing: dict[Target, list[Draft]] = _by_primal(system, written)
@@ -73,8 +102,7 @@ def steps(derivation: Derivation) -> tuple[Step, ...]:
         *lemma,
         *changes,
     ]
-    drafts += algorithm(system, {**computing, **made.computing}, changes)
-    return _numbered(drafts)
+    return drafts + algorithm(system, {**computing, **made.computing}, changes)
 
 
 def _by_primal(system: System, written: dict[Target, Draft]) -> dict[Target, list[Draft]]:

@@ -11,7 +11,9 @@ import sympy as sp
 
 from derive.arithmetic import Add, Apply, Div, MatMul, Mul, Neg, Pow, Transpose, number
 from derive.arrays import Slice
+from derive.builder import as_shape
 from derive.errors import RecurrenceError, ShapeError
+from derive.flattening import Reshape
 from derive.nodes import At, Kind, Node, Number, Pick, Quantity, Window, shape_text
 from derive.nodes import T as T_SYMBOL
 from derive.temporal import TimeSum, Within
@@ -53,6 +55,11 @@ def sum_over(expression: Node, span: Steps = steps) -> TimeSum:
 def within(expression: Node, span: Steps) -> Within:
     """The expression at some steps and zero at the others."""
     return Within(expression, span.window)
+
+
+def reshape(expression: Node, *dims: object) -> Reshape:
+    """The components of an array, row by row, in another shape; dims as the builder takes them."""
+    return Reshape(expression, as_shape(dims))
 
 
 def power(base: Node, exponent: object) -> Pow:

@@ -75,8 +75,8 @@ def _chosen(primal: Recurrence, wrt: str | Iterable[str] | None) -> list[Target]
     for label in labels:
         if label not in known:
             timed = label in primal.named and primal.named[label].role == "input"
-            why = f"{label} has a value at every step; a sensitivity would be one for every two steps" if timed else f"there is no {label} here"
-            raise RecurrenceError(why, f"sensitivities are by {', '.join(known) or 'parameters, of which there are none'}")
+            why = f"{label} has a value at every step, and would need one for every two" if timed else f"no {label} to derive by"
+            raise RecurrenceError(why, f"sensitivities are by {', '.join(known) or 'parameters, of which there are none here'}")
     return [known[label] for label in dict.fromkeys(labels)]
 
 
@@ -258,5 +258,6 @@ class _Lift:
         if not equation.sums_sequences:
             made = self.of(expr)
             return temporal.Each(made) if target.kind == Kind.SEQUENCE and made.kind == Kind.SHARED else made
-        terms = [(term, self.of(term, expr)) for term in (expr.args if isinstance(expr, Add) else (expr,)) if move(term, self.dots) is not None]
-        return add([temporal.Each(made) if term.kind > made.kind == Kind.SHARED else made for term, made in terms] or [self.of(expr)])
+        terms = [term for term in (expr.args if isinstance(expr, Add) else (expr,)) if move(term, self.dots) is not None]
+        made = [(self.of(term, expr), term.kind) for term in terms]
+        return add([temporal.Each(part) if kind > part.kind == Kind.SHARED else part for part, kind in made] or [self.of(expr)])

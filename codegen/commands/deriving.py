@@ -12,6 +12,7 @@ from codegen.commands.terminal import is_terminal, note, progress, width
 
 if TYPE_CHECKING:
     from derive.derivation import Derivation
+    from derive.recurrence import Recurrence
 
 FORMATS = ("text", "latex", "html", "pdf", "rec")
 SUFFIXES = {".txt": "text", ".tex": "latex", ".html": "html", ".pdf": "pdf", ".rec": "rec"}
@@ -21,6 +22,7 @@ Examples:
   retrograd derive elman                       numbered steps, as text
   retrograd derive model.rec --format rec      the gradient as a recurrence
   retrograd derive model.rec -o model.pdf      typeset; the suffix says the format
+  retrograd derive elman --sensitivities       the same gradient, run forward in time
   echo 'x: n = tanh(W @ x + b)' | retrograd derive -"""
 
 
@@ -39,7 +41,9 @@ Examples:
     metavar="OUT",
     help="File to write, instead of stdout.",
 )
-def derive(file: str, form: str | None, out: Path | None) -> None:
+@click.option("--sensitivities", is_flag=True, help="Derive forward sensitivities (real-time recurrent learning).")
+@click.option("--wrt", metavar="NAMES", help="By which parameters or values outside the steps: W,h[0]; all parameters by default.")
+def derive(file: str, form: str | None, out: Path | None, sensitivities: bool, wrt: str | None) -> None:
     """Derive the gradient of a recurrence and print the derivation.
 
     FILE is a path, - for standard input, or a stock name. Functions and objectives may be left without a definition.
@@ -48,18 +52,32 @@ def derive(file: str, form: str | None, out: Path | None) -> None:
     form = form or (SUFFIXES.get(target.suffix.lower(), "text") if target else "text")
     if form == "pdf" and target is None and is_terminal():
         raise ValueError("a pdf is not for a terminal; name a file with -o")
+    if wrt is not None and not sensitivities:
+        raise ValueError("--wrt goes with --sensitivities; a gradient is by everything at once")
     recurrence = read_recurrence(file)
     with progress(recurrence.name) as say:
         say("deriving")
-        from derive.adjoint import gradient, pullback
-
-        derivation = gradient(recurrence) if recurrence.objective is not None else pullback(recurrence)
+        derivation = by_sensitivities(recurrence, wrt) if sensitivities else by_adjoint(recurrence)
         content = present(derivation, form, target is None)
     if target is None:
         click.echo(content, nl=False)
     else:
         target.write_bytes(content if isinstance(content, bytes) else content.encode())
         note(f"{target} written")
+
+
+def by_adjoint(recurrence: Recurrence) -> Derivation:
+    """The gradient; without an objective, the vector-Jacobian product."""
+    from derive.adjoint import gradient, pullback
+
+    return gradient(recurrence) if recurrence.objective is not None else pullback(recurrence)
+
+
+def by_sensitivities(recurrence: Recurrence, wrt: str | None) -> Derivation:
+    """Forward sensitivities by the names given, separated by commas."""
+    from derive.realtime import sensitivities
+
+    return sensitivities(recurrence, None if wrt is None else [name.strip() for name in wrt.split(",")])
 
 
 def present(derivation: Derivation, form: str, on_screen: bool = False) -> str | bytes:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Sequence
 from functools import cache
 from itertools import groupby
 from pathlib import Path
@@ -19,7 +18,7 @@ import jinja2
 from markupsafe import Markup
 
 from derive.derivation import Derivation
-from derive.exposition import SECTIONS, Step, steps
+from derive.exposition import Exposition, exposition
 from derive.present.latex import LatexPrinter, formula
 from derive.present.printer import names_of
 from derive.present.references import REFERENCES, cited
@@ -44,25 +43,25 @@ def to_html(derivation: Derivation) -> str:
 
     Every step has the anchor `#step-<number>`. Raises: RecurrenceError where a node has no notation.
     """
-    found = steps(derivation)
+    told = exposition(derivation)
     style, script = _style(), _script()
     admitted = f"font-src data:; style-src {_digest(style)}; script-src {_digest(script)}"
     return _TEMPLATES.get_template("page.html.j2").render(
-        title="Gradient of: " + (plain(derivation.source.title) or plain(derivation.source.name)),
-        sections=_sections(found),
-        references=[(key, REFERENCES[key]) for key in cited(found)],
+        title=f"{told.heading}: " + (plain(derivation.source.title) or plain(derivation.source.name)),
+        sections=_sections(told),
+        references=[(key, REFERENCES[key]) for key in cited(told.steps)],
         policy=f"default-src 'none'; {admitted}; base-uri 'none'",
         style=Markup(style),
         script=Markup(script),
     )
 
 
-def _sections(found: Sequence[Step]) -> list[dict[str, object]]:
+def _sections(told: Exposition) -> list[dict[str, object]]:
     """What the template shows: sections of entries; an entry is a rule and its sentence with the steps they explain."""
-    names = names_of(found)
+    names = names_of(told.steps)
     latex, text = LatexPrinter(names), TextPrinter(names)
     sections: list[dict[str, object]] = []
-    for number, group in groupby(found, key=lambda step: step.section):
+    for number, group in groupby(told.steps, key=lambda step: step.section):
         entries = [
             {
                 "rule": rule[0].upper() + rule[1:],
@@ -72,7 +71,7 @@ def _sections(found: Sequence[Step]) -> list[dict[str, object]]:
             }
             for (rule, because, source), run in groupby(group, key=lambda step: (step.rule, step.because, step.source))
         ]
-        sections.append({"number": number, "title": SECTIONS[number], "entries": entries})
+        sections.append({"number": number, "title": told.sections[number], "entries": entries})
     return sections
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import jinja2
 
 from derive.derivation import Derivation
-from derive.exposition import SECTIONS, Step, steps
+from derive.exposition import Step, exposition, steps
 from derive.present.escape import escape
 from derive.present.printer import Printer, filled, juxtaposed, names_of, width
 from derive.present.references import REFERENCES, cited
@@ -40,7 +40,7 @@ from derive.sections.boxes import (
 )  # fmt: skip
 
 COLUMNS = 78  # of the text form, about what fits beside an equation number
-MAIN = ("equation", "objective", "adjoint system", "boundary condition", "gradient")
+MAIN = ("equation", "objective", "adjoint system", "sensitivity", "boundary condition", "gradient")
 _SIGNS = {"∈": r"\in", "≤": r"\le", "=": "="}
 _COMPARISONS = {"<=": r"\le", ">=": r"\ge", "!=": r"\ne", "==": "=", "<": "<", ">": ">"}
 _TEMPLATES = jinja2.Environment(
@@ -194,7 +194,8 @@ def to_latex(derivation: Derivation, document: bool = True) -> str:
     The document needs pdflatex with amsmath and hyperref, and two passes for its links. Raises: RecurrenceError where
     a node has no notation.
     """
-    found = steps(derivation)
+    told = exposition(derivation)
+    found = told.steps
     names = names_of(found)
     latex, text = LatexPrinter(names), TextPrinter(names)
     sections = []
@@ -207,7 +208,7 @@ def to_latex(derivation: Derivation, document: bool = True) -> str:
             entries.append(
                 {"rule": escape(rule[0].upper() + rule[1:]), "sentence": said, "source": source, "lines": lines}
             )
-        sections.append({"number": number, "title": escape(SECTIONS[number]), "entries": entries})
+        sections.append({"number": number, "title": escape(told.sections[number]), "entries": entries})
     references = _references(found)
     body = _TEMPLATES.get_template("body.tex.j2").render(
         sections=sections,
@@ -216,7 +217,7 @@ def to_latex(derivation: Derivation, document: bool = True) -> str:
     )
     if not document:
         return body
-    title = "Gradient of: " + (escape(plain(derivation.source.title)) or escape(plain(derivation.source.name)))
+    title = f"{told.heading}: " + (escape(plain(derivation.source.title)) or escape(plain(derivation.source.name)))
     return _TEMPLATES.get_template("document.tex.j2").render(title=title, body=body) + "\n"
 
 

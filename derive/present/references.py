@@ -27,6 +27,11 @@ REFERENCES = {
         "Fernando J. Pineda", "Generalization of Back-Propagation to Recurrent Neural Networks", 1987
     ),
     "seung2005": Reference("H. Sebastian Seung", "Backprop for Recurrent Networks", 2005),
+    "williams1989": Reference(
+        "Ronald J. Williams and David Zipser",
+        "A Learning Algorithm for Continually Running Fully Recurrent Neural Networks",
+        1989,
+    ),
     "werbos1990": Reference("Paul J. Werbos", "Backpropagation Through Time: What It Does and How to Do It", 1990),
 }
 

@@ -6,7 +6,7 @@ import textwrap
 from functools import singledispatchmethod
 
 from derive.derivation import Derivation
-from derive.exposition import SECTIONS, Step, steps
+from derive.exposition import Step, exposition
 from derive.nodes import ATOM, PRODUCT
 from derive.present.printer import Printer, filled, juxtaposed, names_of, width
 from derive.present.references import REFERENCES, cited
@@ -166,16 +166,17 @@ def to_text(derivation: Derivation, width: int = 100) -> str:
 
     width: columns; formulas are broken at signs to fit. Raises: RecurrenceError where a node has no notation.
     """
-    found = steps(derivation)
+    told = exposition(derivation)
+    found = told.steps
     printer = TextPrinter(names_of(found))
     title = plain(derivation.source.title) or plain(derivation.source.name)
-    lines = textwrap.wrap(f"Gradient of: {title}", width)
+    lines = textwrap.wrap(f"{told.heading}: {title}", width)
     indent = " " * (len(str(len(found))) + 4)
     number = 0
     for step in found:
         if step.section != number:
             number = step.section
-            heading = f"{number}. {SECTIONS[number]}"
+            heading = f"{number}. {told.sections[number]}"
             lines += ["", heading, "─" * len(heading)]
         label = f"({step.number})".ljust(len(indent))
         shown = formula(printer, step, width - len(indent))

@@ -231,7 +231,7 @@ def transposed(box: Box) -> Box:
     """The transpose; that of a transpose is the box itself."""
     if isinstance(box, Script) and box.sup == TRANSPOSED and box.sub is None:
         return box.base.body if isinstance(box.base, Fence) else box.base
-    return Script(fenced(box, ATOM), sup=TRANSPOSED)
+    return Script(Fence(box) if isinstance(box, Partial) else fenced(box, ATOM), sup=TRANSPOSED)
 
 
 def inverse(box: Box) -> Box:

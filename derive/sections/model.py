@@ -153,10 +153,10 @@ def _abstract(system: System) -> list[Draft]:
     return [draft(1, "objective", row(head, value), because=because, source="seung2005")]
 
 
-def structure(system: System, computed: set[Target]) -> list[Draft]:
+def structure(system: System, computed: set[Target], whose: str = "adjoint") -> list[Draft]:
     """Which equations form which loop or solve, for the model and for the adjoint, and the unfolding in time.
 
-    computed: the targets of the adjoint that have a line of their own.
+    computed: the targets of the adjoint that have a line of their own; whose: what their system is called.
     """
     visible = {e.target for e in system.source.equations}
     primal = [b for b in blocks(system.primal) if any(m in visible for m in b.members)]
@@ -165,7 +165,7 @@ def structure(system: System, computed: set[Target]) -> list[Draft]:
         if block.kind in ("forward", "backward"):
             lines += _unfolding(system, block)
     adjoint = [b for b in blocks(system.whole) if any(m in computed for m in b.members)]
-    return lines + _blocks(system, adjoint, computed, "adjoint")
+    return lines + _blocks(system, adjoint, computed, whose)
 
 
 def _blocks(system: System, found: list[Block], shown: set[Target], whose: str) -> list[Draft]:
@@ -181,7 +181,7 @@ def _blocks(system: System, found: list[Block], shown: set[Target], whose: str) 
 def _block(system: System, kind: str, members: list[Target], whose: str) -> Draft:
     rule, because = KINDS[kind]
     boxes = tuple(system.notation.target(member) for member in members)
-    if kind == "steady" and whose == "adjoint":
+    if kind == "steady" and whose != "model":
         because = ADJOINT_CYCLE
     source = {"steady": "almeida1987", "forward": None, "backward": None}.get(kind) if whose == "adjoint" else None
     return draft(2, f"{whose}: {rule}", boxes[0] if len(boxes) == 1 else Listing(boxes), because=because, source=source)
