@@ -122,6 +122,14 @@ def test_derive_chooses_the_format_by_the_suffix(small, tmp_path):
         assert (tmp_path / name).read_text(encoding="utf-8").startswith(beginning)
 
 
+def test_derive_forward_sensitivities(small):
+    text = run("derive", "elman", "--sensitivities", "--wrt", "W, h[0]", "--format", "rec").stdout
+    assert {"h_by_W", "h_by_h_init", "W_bar"} <= set(parse(text).named) and "h_by_U" not in text
+    assert run("derive", small, "--sensitivities").stdout.startswith("Forward sensitivities of: ")
+    assert "sensitivities are by W, U, b, V, c, h[0]" in refused("derive", "elman", "--sensitivities", "--wrt", "Q")
+    assert "--wrt goes with --sensitivities" in refused("derive", "elman", "--wrt", "W")
+
+
 def test_derive_as_one_page(small):
     page = run("derive", small, "--format", "html").stdout
     assert page.startswith("<!DOCTYPE html>") and page.rstrip().endswith("</html>")

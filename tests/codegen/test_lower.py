@@ -9,7 +9,7 @@ from codegen.kernel import Kernel
 from codegen.lower import lower
 from codegen.lower.sizes import as_element, as_size
 from codegen.program import Const, SizeValue, Steps
-from derive import arithmetic, arrays, nodes, temporal
+from derive import arithmetic, arrays, flattening, nodes, temporal
 from derive.adjoint import gradient
 from derive.errors import RecurrenceError
 from derive.language import load, parse
@@ -62,6 +62,10 @@ NODES = {
         "q[t]: n = W @ u\nr[t]: scalar = dot(u, b)\nE ="),
     "one value for every sequence": cost("norm2(h[t]*q)").replace("E =", "q: n = each(W @ b)\nE ="),
     "matrix products": cost("norm2(W @ W @ h[t]) + norm2((W @ U) @ x[t])"),
+    "change of shape": cost("norm2(reshape(outer(h[t], x[t]), m, n) @ u) + norm2(reshape(W, n*n)[1:3])", " + norm2(reshape(U, m, n) @ W)"),
+    "kronecker product": cost("norm2(kron(eye(n), h[t]) @ reshape(W, n*n)) + norm2(kron(h[t], x[t]) + kron(b, x[t])[0]) "
+        "+ sum(sin(kron(h[t], U))) + sum(cos(kron(outer(h[t], u), W)))", " + norm2(kron(U, W)[1:3, :]) + norm2(kron(W, b).T)"),
+    "product with a diagonal matrix": cost("norm2(diag(h[t]) @ outer(u, x[t])) + norm2(W @ diag(h[t]))", " + norm2(W @ diag(b))"),
     "penalties": f"{HEAD}E = minimize(sum(norm2(h[t]) for t in steps) + 0.1*norm2(W) + norm2(u)/2 - norm2(b)*norm2(u))",
     "inputs before and after": "x[t]: m\ny[t]: n = U @ x[t-2] + V @ x[t+1]\nE = minimize(sum(norm2(y[t]) for t in steps) + norm2(x[T]))",
     "backward": "x[t]: m\ng[t]: n = tanh(V @ g[t+2] + A @ g[t+1] + U @ x[t+1])\ng[...] = g0\ng0: n\n"
@@ -132,7 +136,7 @@ def test_node_equals_the_literal_reference(name):
 def test_every_node_type_is_lowered_here():
     """The calculus' node types and the ones these recurrences hold; the others have no value, or are gone in the normal form."""
     held = {type(n).__name__ for text in NODES.values() for e in all_equations(text) for n in nodes.walk(e.expr)}
-    classes = [c for module in (arithmetic, arrays, nodes, temporal) for c in vars(module).values() if isinstance(c, type)]
+    classes = [c for module in (arithmetic, arrays, flattening, nodes, temporal) for c in vars(module).values() if isinstance(c, type)]
     leaves = {c.__name__ for c in classes if issubclass(c, nodes.Node) and not c.__subclasses__()}
     assert leaves - held == {"Abstract", "Argument"}
 
