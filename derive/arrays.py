@@ -9,7 +9,8 @@ import sympy as sp
 
 from derive.arithmetic import Mul, common_shape, joint_kind, same_shape
 from derive.errors import ShapeError
-from derive.nodes import Kind, Node, Number, Shape, shape_text, size_text
+from derive.nodes import Kind, Node, Number, Shape, shape_text
+from derive.sizes import size_text
 
 EPSILON = sp.Rational(1, 100000)  # what layer_norm adds to the variance
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from derive.arithmetic import MatMul, Mul, Neg, Transpose, same_shape
 from derive.errors import ShapeError
-from derive.nodes import At, Kind, Node, Pick, Quantity, Shape, shape_text, size_text
+from derive.nodes import At, Kind, Node, Pick, Quantity, Shape, shape_text
+from derive.sizes import size_text
 from derive.suggestions import declaration
 
 

@@ -11,7 +11,8 @@ import sympy as sp
 from derive.arithmetic import MatMul, Mul, Transpose, joint_kind, same_shape
 from derive.arrays import Eye, Function, Ones
 from derive.errors import ShapeError
-from derive.nodes import Kind, Node, Shape, shape_text, size_text
+from derive.nodes import Kind, Node, Shape, shape_text
+from derive.sizes import size_text
 
 Sent = list[tuple[Node, Node]]
 

@@ -17,9 +17,10 @@ from derive.expressions import Expressions
 from derive.indexing import Indexing
 from derive.inference import Inference
 from derive.limits import MAX_BYTES, Source, parse_tree, read_source
-from derive.nodes import Kind, Node, Quantity, shape_text, size_text
+from derive.nodes import Kind, Node, Quantity, shape_text
 from derive.recurrence import Recurrence
 from derive.reserved import RESERVED
+from derive.sizes import size_text
 from derive.statements import Declaration, Definition, Statements, sort_statements
 from derive.suggestions import STATEMENT_FORMS, closest
 

@@ -13,9 +13,9 @@ from fractions import Fraction
 
 import sympy as sp
 from sympy.core.symbol import Str
-from sympy.printing.str import StrPrinter
 
 from derive.errors import ShapeError
+from derive.sizes import size_text
 
 Shape = tuple[sp.Expr, ...]
 
@@ -36,16 +36,6 @@ class Kind(IntEnum):
 def dim(name: str) -> sp.Symbol:
     """The dimension of that name."""
     return sp.Symbol(name, integer=True, positive=True)
-
-
-class _Sizes(StrPrinter):
-    def _print_Pow(self, expr: sp.Pow, **_: object) -> str:
-        return "*".join([str(expr.base)] * int(expr.exp))
-
-
-def size_text(size: sp.Expr) -> str:
-    """A size as users write it, powers as products: `n*n`."""
-    return str(_Sizes().doprint(size))
 
 
 def shape_text(shape: Shape) -> str:

@@ -169,8 +169,10 @@ class _Forward(Collection):
                 f"{state.name} is one for all sequences and depends on {leaf.source()}, which each sequence has its own of",
                 "leave it out of wrt; derive.gradient has no such limit",
             )
+        if state in self.inlined:
+            return
         shape = stacked(state.shape, count(leaf.shape)) if leaf.shape else state.shape
-        name = self.names.fresh(f"{state.name}_by_{root(leaf)}") if state not in self.inlined else f"{state.name} by {root(leaf)}"
+        name = self.names.fresh(f"{state.name}_by_{root(leaf)}")
         self.by[state, leaf] = Quantity(name, state.role, shape, state.kind)
         self.meanings[name] = f"derivative of {state.name} by {leaf.source()}"
 
@@ -205,7 +207,7 @@ class _Forward(Collection):
         kept = {entry.name: getattr(made, entry.name) for entry in fields(made)}
         kept["recurrence"] = replace(made.recurrence, name=f"{source.name}_sensitivities")
         kept["adjoints"] = {leaf: self.adjoints[leaf] for leaf in self.free()}
-        labelled = {(q.source(), leaf.source()): held for (q, leaf), held in self.by.items() if q not in self.inlined}
+        labelled = {(q.source(), leaf.source()): held for (q, leaf), held in self.by.items()}
         return Sensitivities(**kept, by=labelled, explicit={q.source(): g for q, g in self.explicit.items()})
 
 

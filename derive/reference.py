@@ -14,6 +14,7 @@ import sympy as sp
 from derive import arrays as A
 from derive import temporal
 from derive.arithmetic import Abstract, Add, Apply, Div, MatMul, Mul, Neg, Pow, Surrogate, Transpose, Where
+from derive.elementary import COMPARE, elementary
 from derive.errors import RecurrenceError
 from derive.flattening import Kron, Reshape
 from derive.linearity import is_linear
@@ -31,36 +32,6 @@ def evaluate(recurrence: Recurrence, values: Values, steps: int, batch: int, len
     Raises: ValueError where a pick falls outside 1..T and nothing stands there.
     """
     return _Reference(recurrence, values, steps, batch, lengths).run()
-
-
-def elementary(name: str, *args: np.ndarray) -> np.ndarray:
-    """An elementwise function of the language, on real or complex arrays."""
-    x = args[0]
-    match name:
-        case "sigmoid":
-            return 0.5 * (1 + np.tanh(0.5 * x))
-        case "relu":
-            return np.where(np.real(x) > 0, x, 0)
-        case "softplus":
-            return np.maximum(np.real(x), 0) + np.log1p(np.exp(-np.abs(x))) if np.isrealobj(x) else np.log(1 + np.exp(x))
-        case "abs":
-            return np.where(np.real(x) < 0, -x, x)
-        case "sign":
-            return np.sign(np.real(x))
-        case "atan":
-            return np.arctan(x)
-        case "erf" | "gelu":
-            from scipy.special import erf
-
-            return erf(x) if name == "erf" else x * (1 + erf(x / np.sqrt(2))) / 2
-        case "minimum" | "maximum":
-            sign = 1 if name == "maximum" else -1
-            first = sign * np.real(args[0]) >= sign * np.real(args[1])
-            return np.where(first, args[0], args[1])
-    return getattr(np, name)(x)
-
-
-COMPARE = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal, "==": np.equal, "!=": np.not_equal}
 
 
 class _Reference:

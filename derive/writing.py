@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from derive.arithmetic import is_number
 from derive.arrays import Zeros
-from derive.nodes import Kind, Number, Pick, Quantity, size_text
+from derive.nodes import Kind, Number, Pick, Quantity
 from derive.recurrence import Equation, Recurrence
+from derive.sizes import size_text
 
 
 def write(recurrence: Recurrence) -> str:

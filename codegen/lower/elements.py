@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import sympy as sp
 
+from codegen.lower.parts import Blocks, RowMax, RowScatter, RowSum, RowSumExp, is_scaling
 from codegen.lower.sizes import as_element, as_size
 from codegen.program import (
     ZERO_SIZE,
@@ -28,10 +29,10 @@ from codegen.program import (
 )  # fmt: skip
 from derive import arrays as A
 from derive import temporal
-from derive.arithmetic import Abstract, Add, Apply, Div, MatMul, Mul, Neg, Pow, Surrogate, Transpose, Where, joint_kind
+from derive.arithmetic import Abstract, Add, Apply, Div, MatMul, Mul, Neg, Pow, Surrogate, Transpose, Where
 from derive.errors import RecurrenceError
 from derive.flattening import Kron, Reshape
-from derive.nodes import At, Kind, Node, Number, Pick, Quantity, Shape, walk
+from derive.nodes import At, Node, Number, Pick, Quantity, walk
 
 Aside = Callable[[Node], Read]
 
@@ -267,46 +268,3 @@ class Elements:
         centred = Op("add", (self.of(operand, index), Op("neg", (mean,))))
         epsilon = Const(int(A.EPSILON.p), int(A.EPSILON.q))
         return Op("div", (centred, Op("sqrt", (Op("add", (scatter, epsilon)),))))
-
-
-def is_scaling(node: MatMul) -> bool:
-    """Whether a product is one with a diagonal matrix, made of a vector: nothing is summed."""
-    left, right = node.args
-    return any(isinstance(side, A.Diag) and len(side.shape) == 2 for side in (left, right))
-
-
-class Blocks(A.Function):
-    """A Kronecker product before its axes are joined, which only lowering needs: an axis for each axis of the factors."""
-
-    name = "blocks"
-
-    def infer(self) -> tuple[Shape, Kind]:
-        """Rows of the one and of the other, then columns of the one and of the other; vectors have no rows."""
-        first, second = (arg.shape for arg in self.operands)
-        shape = (*first[:-1], *second[:-1], first[-1], second[-1])
-        return shape, joint_kind(self.operands)
-
-    def split(self, index: Index) -> tuple[Index, Index]:
-        """The indices of the factors."""
-        rows = [len(arg.shape) - 1 for arg in self.operands]
-        return (*index[: rows[0]], index[-2]), (*index[rows[0] : sum(rows)], index[-1])
-
-
-class RowReduction(A.LogSumExp):
-    """A reduction along the last axis that only lowering needs."""
-
-
-class RowMax(RowReduction):
-    """The maximum."""
-
-
-class RowSumExp(RowReduction):
-    """Σ exp(a - max a)."""
-
-
-class RowSum(RowReduction):
-    """The sum."""
-
-
-class RowScatter(RowReduction):
-    """Σ (a - mean a)²."""

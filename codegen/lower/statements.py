@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from codegen.lower.elements import Elements, RowMax, RowScatter, RowSum, RowSumExp, is_index, is_scaling
+from codegen.lower.elements import Elements, is_index
+from codegen.lower.parts import RowMax, RowScatter, RowSum, RowSumExp, is_scaling
 from codegen.lower.scatter import scattered
 from codegen.lower.sizes import as_element, as_size
 from codegen.program import (

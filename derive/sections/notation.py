@@ -278,9 +278,8 @@ class Notation:
     @box.register
     def _(self, node: Reshape) -> Box:
         """Rows are laid one after the other: vec of a matrix, and back."""
-        if len(node.shape) == 1:
-            return self.call(operator("vec"), node.args[0])
-        return self.call(Script(operator("mat"), sub=Listing(tuple(size(part) for part in node.shape), "×")), node.args[0])
+        shape = Listing(tuple(size(part) for part in node.shape), "×")
+        return self.call(operator("vec") if len(node.shape) == 1 else Script(operator("mat"), sub=shape), node.args[0])
 
     @box.register
     def _(self, node: A.Pad) -> Box:

@@ -163,7 +163,9 @@ def _explicit(system: System, derivation: Sensitivities) -> dict[Target, Draft]:
         if target in states:
             shown = _at(states[target])(step(0) if target.kind == Kind.TIMED else None)
             rule, because = "explicit derivative", ("By ", shown, " alone, all states held fixed.")  # type: ignore[assignment]
-        found[target] = draft(5, rule, system.notation.target(target), system.notation.box(system.expression(target)), because=because)
+        left, right = system.notation.target(target), system.notation.box(system.expression(target))
+        if left != right:  # an abstract objective's derivative is given under its own sign
+            found[target] = draft(5, rule, left, right, because=because)
     return found
 
 

@@ -10,10 +10,11 @@ from derive.adjoint import gradient
 from derive.errors import RecurrenceError, ShapeError
 from derive.flattening import Kron, Reshape
 from derive.language import parse
-from derive.nodes import Kind, Quantity, dim, size_text
+from derive.nodes import Kind, Quantity, dim
 from derive.proof import prove
 from derive.reference import evaluate
 from derive.rules import RULES
+from derive.sizes import size_text
 from derive.tangents import tangent
 from derive.writing import write
 
@@ -36,7 +37,8 @@ def test_kron_is_numpys(pair: str) -> None:
     wanted = np.kron(values[first.name], values[second.name])
     assert tuple(int(size.subs({s: SIZES[s.name] for s in size.free_symbols})) for size in node.shape) == wanted.shape
     sizes = ", ".join(map(size_text, node.shape))
-    head = "".join(f"{q.name}: {'(' * (len(q.shape) > 1)}{', '.join(map(str, q.shape))}{')' * (len(q.shape) > 1)}\n" for q in (first, second))
+    written = {1: "{}", 2: "({})"}
+    head = "".join(f"{q.name}: {written[len(q.shape)].format(', '.join(map(str, q.shape)))}\n" for q in (first, second))
     text = head + f"K: {f'({sizes})' if len(node.shape) == 2 else sizes} = {node.source()}\n"
     recurrence = parse(text)
     assert np.array_equal(evaluate(recurrence, values, 0, 1)["K"], wanted)

@@ -9,10 +9,11 @@ import sympy as sp
 
 from derive.arithmetic import Apply
 from derive.builder import Builder
+from derive.elementary import elementary
 from derive.functions import FUNCTIONS
 from derive.language import parse
 from derive.nodes import Node
-from derive.reference import elementary, evaluate
+from derive.reference import evaluate
 
 POINTS = 7
 

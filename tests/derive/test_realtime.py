@@ -221,6 +221,12 @@ def test_the_derivation_reads_as_text_and_latex() -> None:
     assert "Without any state in between" in direct.to_text() and direct.steps[-1].section == 6
 
 
+def test_an_abstract_objective_enters_through_its_derivatives() -> None:
+    made = sensitivities(parse("f: function\nR = maximize(...)\nx[t]: n = f(W @ x[t-1] + b)\n"), "W")
+    assert prove(made).proved and made.to_text().count("∂R/∂x(t)") == 5
+    assert "∂x(t)/∂W = diag f′(z(t)) (I ⊗ x(t−1)ᵀ + W ∂x(t−1)/∂W)" in made.to_text()
+
+
 def test_many_directions_are_one_at_a_time_side_by_side() -> None:
     """An expression without a tangent has zeros for every direction."""
     recurrence = parse(WORKED)
