@@ -19,11 +19,12 @@ _HOMES = {
     "tangent": "tangents",
     "prove": "proof",
     "sensitivities": "realtime",
+    "unfold": "unfolding.paths",
     "stock_names": "files",
     "import_weights": "weights",
     **dict.fromkeys(("t", "T", "steps", "sum_over", "within", "reshape"), "operators"),
 }
-_PRESENTED = ("load", "parse", "Builder", "Recurrence", "Derivation", "gradient", "pullback", "sensitivities")
+_PRESENTED = ("load", "parse", "Builder", "Recurrence", "Derivation", "gradient", "pullback", "sensitivities", "unfold")
 _FUNCTIONS = frozenset(
     "tanh sigmoid relu softplus exp log sqrt sin cos abs sign erf gelu atan minimum maximum".split()
 )

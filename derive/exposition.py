@@ -1,4 +1,4 @@
-"""Steps: Derivation -> the numbered steps of its presentation.
+"""Exposition: Derivation -> the numbered steps of its presentation, under their sections' titles.
 
 Input: what `derive.adjoint` returns. Output: a tuple of frozen records that `derive.present` prints as text or LaTeX.
 The sections come in one order for every recurrence; none is known by name.
@@ -6,7 +6,7 @@ The sections come in one order for every recurrence; none is known by name.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from derive.derivation import Derivation
@@ -56,7 +56,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Exposition:
-    """What a derivation is of, its numbered sections and its steps."""
+    """What is told and of what (`heading`), its numbered sections and its steps."""
 
     heading: str
     sections: Mapping[int, str]
@@ -69,8 +69,8 @@ def exposition(derivation: Derivation) -> Exposition:
     Raises: RecurrenceError where a node has no notation.
     """
     if not isinstance(derivation, Sensitivities):
-        return Exposition("Gradient of", SECTIONS, _numbered(_drafts(derivation)))
-    found = _numbered(realtime.drafts(derivation))
+        return Exposition("Gradient of", SECTIONS, numbered(_drafts(derivation)))
+    found = numbered(realtime.drafts(derivation))
     place = {key: number for number, key in enumerate(sorted({step.section for step in found}), 1)}
     titles = {number: realtime.SECTIONS[key] for key, number in place.items()}
     return Exposition("Forward sensitivities of", titles, tuple(replace(step, section=place[step.section]) for step in found))
@@ -111,7 +111,8 @@ def _by_primal(system: System, written: dict[Target, Draft]) -> dict[Target, lis
     return {known[target.source()]: [line] for target, line in written.items() if target.source() in known}
 
 
-def _numbered(drafts: list[Draft]) -> tuple[Step, ...]:
+def numbered(drafts: Sequence[Draft]) -> tuple[Step, ...]:
+    """Drafts as steps, their references to each other as numbers."""
     numbers = {id(line): number for number, line in enumerate(drafts, 1)}
     return tuple(
         Step(

@@ -13,6 +13,7 @@ from codegen.commands.terminal import is_terminal, note, progress, width
 if TYPE_CHECKING:
     from derive.derivation import Derivation
     from derive.recurrence import Recurrence
+    from derive.unfolding.paths import Unfolding
 
 FORMATS = ("text", "latex", "html", "pdf", "rec")
 SUFFIXES = {".txt": "text", ".tex": "latex", ".html": "html", ".pdf": "pdf", ".rec": "rec"}
@@ -23,6 +24,7 @@ Examples:
   retrograd derive model.rec --format rec      the gradient as a recurrence
   retrograd derive model.rec -o model.pdf      typeset; the suffix says the format
   retrograd derive elman --sensitivities       the same gradient, run forward in time
+  retrograd derive elman --unfold 2 --wrt "U[i,j]"   one entry's gradient, path by path
   echo 'x: n = tanh(W @ x + b)' | retrograd derive -"""
 
 
@@ -42,8 +44,20 @@ Examples:
     help="File to write, instead of stdout.",
 )
 @click.option("--sensitivities", is_flag=True, help="Derive forward sensitivities (real-time recurrent learning).")
-@click.option("--wrt", metavar="NAMES", help="By which parameters or values outside the steps: W,h[0]; all parameters by default.")
-def derive(file: str, form: str | None, out: Path | None, sensitivities: bool, wrt: str | None) -> None:
+@click.option(
+    "--unfold",
+    "steps",
+    type=click.IntRange(min=1),
+    metavar="STEPS",
+    help="Write the gradient at one entry as a sum over paths through so many steps.",
+)
+@click.option(
+    "--wrt",
+    metavar="NAMES",
+    help="With --sensitivities, by which parameters or values outside the steps: W,h[0]; all parameters by default. With --unfold, by "
+    "which entry: U[i,j], with letters or whole numbers from 0.",
+)
+def derive(file: str, form: str | None, out: Path | None, sensitivities: bool, steps: int | None, wrt: str | None) -> None:
     """Derive the gradient of a recurrence and print the derivation.
 
     FILE is a path, - for standard input, or a stock name. Functions and objectives may be left without a definition.
@@ -52,13 +66,18 @@ def derive(file: str, form: str | None, out: Path | None, sensitivities: bool, w
     form = form or (SUFFIXES.get(target.suffix.lower(), "text") if target else "text")
     if form == "pdf" and target is None and is_terminal():
         raise ValueError("a pdf is not for a terminal; name a file with -o")
-    if wrt is not None and not sensitivities:
-        raise ValueError("--wrt goes with --sensitivities; a gradient is by everything at once")
+    if sensitivities and steps is not None:
+        raise ValueError("--sensitivities and --unfold are two ways to write a gradient; choose one")
+    if wrt is not None and not sensitivities and steps is None:
+        raise ValueError("--wrt goes with --sensitivities or --unfold; a gradient is by everything at once")
     recurrence = read_recurrence(file)
     with progress(recurrence.name) as say:
         say("deriving")
-        derivation = by_sensitivities(recurrence, wrt) if sensitivities else by_adjoint(recurrence)
-        content = present(derivation, form, target is None)
+        if steps is not None:
+            content = present(by_paths(recurrence, steps, wrt), form, target is None)
+        else:
+            derivation = by_sensitivities(recurrence, wrt) if sensitivities else by_adjoint(recurrence)
+            content = present(derivation, form, target is None)
     if target is None:
         click.echo(content, nl=False)
     else:
@@ -80,24 +99,28 @@ def by_sensitivities(recurrence: Recurrence, wrt: str | None) -> Derivation:
     return sensitivities(recurrence, None if wrt is None else [name.strip() for name in wrt.split(",")])
 
 
-def present(derivation: Derivation, form: str, on_screen: bool = False) -> str | bytes:
-    """Write a derivation in a form; text on a screen fits its width. Raises: RuntimeError and OSError for pdf."""
-    if form == "rec":
-        from derive.writing import write
+def by_paths(recurrence: Recurrence, steps: int, wrt: str | None) -> Unfolding:
+    """The gradient at one entry over so many steps, path by path. Raises: ValueError where no entry is named."""
+    from derive.unfolding.entries import choices
+    from derive.unfolding.paths import unfold
 
-        return write(derivation.recurrence)
+    if wrt is None:
+        raise ValueError(f"--unfold needs an entry to take the gradient by; add --wrt with one of {', '.join(choices(recurrence))}")
+    return unfold(recurrence, steps, wrt)
+
+
+def present(derived: Derivation | Unfolding, form: str, on_screen: bool = False) -> str | bytes:
+    """Write what was derived in a form; text on a screen fits its width. Raises: RuntimeError and OSError for pdf."""
+    import derive.presentation  # noqa: F401  attaches what records can say of themselves
+
     if form == "text":
-        from derive.present.text import to_text
-
         columns = max(NARROW, min(PAGE, width())) if on_screen and is_terminal() else PAGE
-        return to_text(derivation, columns).rstrip("\n") + "\n"
+        return derived.to_text(columns).rstrip("\n") + "\n"  # type: ignore[union-attr]
     if form == "html":
-        from derive.present.html import to_html
-
-        return to_html(derivation)
-    from derive.present.latex import to_latex
-
-    source = to_latex(derivation, document=True)
+        return derived.to_html()  # type: ignore[union-attr]
+    if form == "rec":
+        return derived.to_rec()  # type: ignore[union-attr]
+    source = derived.to_latex(document=True)  # type: ignore[union-attr]
     if form == "latex":
         return source
     from codegen.commands.typesetting import typeset

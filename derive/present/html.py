@@ -22,7 +22,8 @@ from derive.exposition import Exposition, exposition
 from derive.present.latex import LatexPrinter, formula
 from derive.present.printer import names_of
 from derive.present.references import REFERENCES, cited
-from derive.present.text import TextPrinter, plain
+from derive.present.text import TextPrinter, headline
+from derive.recurrence import Recurrence
 from derive.sections.boxes import Box
 
 _HERE = Path(__file__).parent
@@ -43,11 +44,15 @@ def to_html(derivation: Derivation) -> str:
 
     Every step has the anchor `#step-<number>`. Raises: RecurrenceError where a node has no notation.
     """
-    told = exposition(derivation)
+    return write_html(exposition(derivation), derivation.source)
+
+
+def write_html(told: Exposition, recurrence: Recurrence) -> str:
+    """An exposition as one page."""
     style, script = _style(), _script()
     admitted = f"font-src data:; style-src {_digest(style)}; script-src {_digest(script)}"
     return _TEMPLATES.get_template("page.html.j2").render(
-        title=f"{told.heading}: " + (plain(derivation.source.title) or plain(derivation.source.name)),
+        title=headline(told, recurrence),
         sections=_sections(told),
         references=[(key, REFERENCES[key]) for key in cited(told.steps)],
         policy=f"default-src 'none'; {admitted}; base-uri 'none'",

@@ -14,11 +14,12 @@ from pathlib import Path
 import jinja2
 
 from derive.derivation import Derivation
-from derive.exposition import Step, exposition, steps
+from derive.exposition import Exposition, Step, exposition, steps
 from derive.present.escape import escape
 from derive.present.printer import Printer, filled, juxtaposed, names_of, width
 from derive.present.references import REFERENCES, cited
-from derive.present.text import TextPrinter, plain
+from derive.present.text import TextPrinter, headline
+from derive.recurrence import Recurrence
 from derive.sections.boxes import (
     Big,
     Box,
@@ -35,7 +36,9 @@ from derive.sections.boxes import (
     Row,
     Script,
     Terms,
+    Total,
     Unfolding,
+    Whole,
     walk_boxes,
 )  # fmt: skip
 
@@ -100,6 +103,10 @@ class LatexPrinter(Printer):
         return f"{left}{self.show(box.body)}{right}"
 
     @show.register
+    def _(self, box: Whole) -> str:
+        return self.show(box.body)
+
+    @show.register
     def _(self, box: Listing) -> str:
         joint = {",": ", ", ";": r";\, ", "×": r" \times ", ":": ":", "=": "=", "": " "}[box.separator]
         return joint.join(self.show(part) for part in box.parts)
@@ -119,6 +126,10 @@ class LatexPrinter(Printer):
     @show.register
     def _(self, box: Partial) -> str:
         return rf"\frac{{\partial {self.show(box.top)}}}{{\partial {self.show(box.bottom)}}}"
+
+    @show.register
+    def _(self, box: Total) -> str:
+        return rf"\frac{{\mathrm{{d}} {self.show(box.top)}}}{{\mathrm{{d}} {self.show(box.bottom)}}}"
 
     @show.register
     def _(self, box: Terms) -> str:
@@ -194,7 +205,11 @@ def to_latex(derivation: Derivation, document: bool = True) -> str:
     The document needs pdflatex with amsmath and hyperref, and two passes for its links. Raises: RecurrenceError where
     a node has no notation.
     """
-    told = exposition(derivation)
+    return write_latex(exposition(derivation), derivation.source, document)
+
+
+def write_latex(told: Exposition, recurrence: Recurrence, document: bool) -> str:
+    """An exposition as a document, or its body alone."""
     found = told.steps
     names = names_of(found)
     latex, text = LatexPrinter(names), TextPrinter(names)
@@ -217,7 +232,7 @@ def to_latex(derivation: Derivation, document: bool = True) -> str:
     )
     if not document:
         return body
-    title = f"{told.heading}: " + (escape(plain(derivation.source.title)) or escape(plain(derivation.source.name)))
+    title = escape(headline(told, recurrence))
     return _TEMPLATES.get_template("document.tex.j2").render(title=title, body=body) + "\n"
 
 

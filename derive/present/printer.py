@@ -93,6 +93,9 @@ class Printer:
             case Call(head, (argument,)) if not isinstance(argument, Glyph):
                 pieces = self._enclosed("()", argument, deep)
                 return [self.show(head) + pieces[0], *pieces[1:]] if len(pieces) > 1 else [self.show(box)]
+            case Script(Fence(body, kind) as base) if deep:
+                pieces = self._enclosed(kind, body, deep)
+                return [*pieces[:-1], pieces[-1] + self.show(box)[len(self.show(base)) :]]
             case Big():
                 pieces = self.fragments(box.body, deep)
                 return [f"{self.head(box)} {pieces[0]}", *pieces[1:]]

@@ -6,10 +6,11 @@ import textwrap
 from functools import singledispatchmethod
 
 from derive.derivation import Derivation
-from derive.exposition import Step, exposition
+from derive.exposition import Exposition, Step, exposition
 from derive.nodes import ATOM, PRODUCT
 from derive.present.printer import Printer, filled, juxtaposed, names_of, width
 from derive.present.references import REFERENCES, cited
+from derive.recurrence import Recurrence
 from derive.sections.boxes import (
     Big,
     Box,
@@ -26,7 +27,9 @@ from derive.sections.boxes import (
     Row,
     Script,
     Terms,
+    Total,
     Unfolding,
+    Whole,
 )  # fmt: skip
 from derive.sections.boxes import fenced as bracketed
 
@@ -76,6 +79,10 @@ class TextPrinter(Printer):
         return f"{left}{self.show(box.body)}{right}"
 
     @show.register
+    def _(self, box: Whole) -> str:
+        return self.show(box.body)
+
+    @show.register
     def _(self, box: Listing) -> str:
         joint = {",": ", ", ";": "; ", "×": "×", ":": ":", "=": "=", "": ""}[box.separator]
         return joint.join(self.show(part) for part in box.parts)
@@ -95,6 +102,10 @@ class TextPrinter(Printer):
     @show.register
     def _(self, box: Partial) -> str:
         return f"∂{self.show(box.top)}/∂{self.show(box.bottom)}"
+
+    @show.register
+    def _(self, box: Total) -> str:
+        return f"d{self.show(box.top)}/d{self.show(box.bottom)}"
 
     @show.register
     def _(self, box: Terms) -> str:
@@ -166,11 +177,19 @@ def to_text(derivation: Derivation, width: int = 100) -> str:
 
     width: columns; formulas are broken at signs to fit. Raises: RecurrenceError where a node has no notation.
     """
-    told = exposition(derivation)
+    return write_text(exposition(derivation), derivation.source, width)
+
+
+def headline(told: Exposition, recurrence: Recurrence) -> str:
+    """What is told, and of which recurrence."""
+    return f"{told.heading}: {plain(recurrence.title) or plain(recurrence.name)}"
+
+
+def write_text(told: Exposition, recurrence: Recurrence, width: int) -> str:
+    """An exposition as text within so many columns."""
     found = told.steps
     printer = TextPrinter(names_of(found))
-    title = plain(derivation.source.title) or plain(derivation.source.name)
-    lines = textwrap.wrap(f"{told.heading}: {title}", width)
+    lines = textwrap.wrap(headline(told, recurrence), width)
     indent = " " * (len(str(len(found))) + 4)
     number = 0
     for step in found:

@@ -64,6 +64,13 @@ class Fence(Box):
 
 
 @dataclass(frozen=True, slots=True)
+class Whole(Box):
+    """A box in which no line ends."""
+
+    body: Box
+
+
+@dataclass(frozen=True, slots=True)
 class Listing(Box):
     """Boxes side by side, with a separator (which may be empty)."""
 
@@ -115,6 +122,11 @@ class Partial(Box):
 
     top: Box
     bottom: Box
+
+
+@dataclass(frozen=True, slots=True)
+class Total(Partial):
+    """A total derivative."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,10 @@ from derive.sections.notation import step
 from derive.sections.system import Cell, Signed, System
 
 WHY = "All that the value receives, times the slope; nothing is inverted, so that slopes of zero are exact."
+BOTH = (
+    "What the step itself sends and what another step sends are both multiplied by the slope, not the second alone; nothing is inverted, "
+    "so that slopes of zero are exact."
+)
 
 
 @dataclass
@@ -207,7 +211,13 @@ def _system_line(system: System, cell: Cell, through: list[Signed], explicit: li
         right = terms(*((negative, _times(system, cell, box)) for negative, box in boxes))
     else:
         right = _times(system, cell, terms(*boxes))
-    return draft(5, "adjoint system", s, right, because=WHY, source="werbos1990" if cell.timed else "pineda1987")
+    because = BOTH if _from_other_steps(system, through) and (explicit or not all(_from_other_steps(system, [e]) for e in through)) else WHY
+    return draft(5, "adjoint system", s, right, because=because, source="werbos1990" if cell.timed else "pineda1987")
+
+
+def _from_other_steps(system: System, through: list[Signed]) -> bool:
+    """Whether one of these terms reads the adjoint system at another step."""
+    return any(isinstance(r, At) and r.lag and r.quantity in system.generated for _, node in through for r in reads(node))
 
 
 def as_it_stands(system: System, target: Target, section: int = 5, rule: str = "adjoint system") -> Draft:

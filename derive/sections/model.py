@@ -187,11 +187,16 @@ def _block(system: System, kind: str, members: list[Target], whose: str) -> Draf
     return draft(2, f"{whose}: {rule}", boxes[0] if len(boxes) == 1 else Listing(boxes), because=because, source=source)
 
 
-def _unfolding(system: System, block: Block) -> list[Draft]:
+def loop_states(system: System, block: Block) -> tuple[list[Quantity], list[Quantity]]:
+    """What a loop hands from step to step, and the parameters it uses at each."""
     members = set(block.members)
     read = [r for m in block.members for r in reads(system.primal.equation[m].expr)]
-    states = list(dict.fromkeys(r.quantity for r in read if isinstance(r, At) and r.lag and r.quantity in members))
-    uses = list(dict.fromkeys(r for r in read if isinstance(r, Quantity) and r.role == "parameter"))
+    states = dict.fromkeys(r.quantity for r in read if isinstance(r, At) and r.lag and r.quantity in members)
+    return list(states), list(dict.fromkeys(r for r in read if isinstance(r, Quantity) and r.role == "parameter"))
+
+
+def _unfolding(system: System, block: Block) -> list[Draft]:
+    states, uses = loop_states(system, block)
     ahead = block.kind == "backward"
     places: list[Node] = [Pick(states[0], 0), Pick(states[0], 1), Pick(states[0], T)]
     if ahead:
