@@ -11,7 +11,7 @@ _HOMES = {
     "compile": "driver",
     "CompilerWarning": "driver",
     "Kernel": "kernel",
-    "Run": "kernel",
+    "Run": "run",
     "check": "checking",
     "Report": "report",
     "Cache": "cache",

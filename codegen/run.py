@@ -1,0 +1,125 @@
+"""Run: what a kernel has computed forward -> its results, and gradients from what was kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from codegen.arguments import LEAD, Sizes
+from codegen.execute import execute
+from codegen.frame import Frame
+
+if TYPE_CHECKING:
+    from codegen.kernel import Kernel
+
+
+class Run:
+    """A forward computation and all that its gradient needs."""
+
+    def __init__(self, kernel: Kernel, frame: Frame, sizes: Sizes) -> None:
+        self.kernel, self._frame, self._sizes = kernel, frame, sizes
+        self._names = kernel.program.results["forward"]
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        """A signal (T, B, n), a quantity without time (B, n) or a total (n), by its name; zero beyond each sequence's end."""
+        if name not in self._names:
+            raise KeyError(f"{self.kernel.program.name} has no signal {name!r}; it has {', '.join(sorted(self._names))}")
+        return self._handed_back(self._names[name], kept=True)
+
+    @property
+    def value(self) -> float:
+        """The objective, summed over sequences."""
+        aim = self.kernel.program.objective
+        if aim is None:
+            raise ValueError(f"{self.kernel.program.name} has no objective")
+        return self._frame.arrays[self._names[aim]][()]
+
+    @property
+    def final(self) -> dict[str, np.ndarray]:
+        """Every signal at each sequence's last step, (B, n); where a sequence has none what stands before step 1, or zero."""
+        found, frame = {}, self._frame
+        for label, name in self._names.items():
+            buffer = self.kernel.program.buffers[name]
+            if buffer.kind == "timed":
+                slots, rows = frame.lengths - 1 + buffer.before, np.arange(frame.batch)
+                last = np.zeros((frame.batch, *frame.shape(buffer)), frame.dtype)
+                last[slots >= 0] = frame.arrays[name][slots[slots >= 0], rows[slots >= 0]]
+                found[label] = self._unsorted(last, 0)
+        return found
+
+    @property
+    def solutions(self) -> dict[str, object]:
+        """For each steady state its iterations, residual and estimates."""
+        return dict(self._frame.solutions)
+
+    def backward(self, cotangents: Mapping[str, object] | None = None, *, wrt: Iterable[str] | None = None) -> dict[str, np.ndarray]:
+        """The gradient of the objective, or the vector-Jacobian product for cotangents of any of the signals.
+
+        cotangents: label -> array of the signal's shape; the objective plays no part then. wrt: labels to hand back, all by default.
+        Raises: ValueError naming what is wrong.
+        """
+        program, frame = self.kernel.program, self._frame
+        phase = "gradient" if cotangents is None else "pullback"
+        if cotangents is None:
+            self.kernel._require_objective()
+        names = program.results.get(phase, {})
+        wanted = list(names) if wrt is None else list(wrt)
+        for label in wanted:
+            if label not in names:
+                raise ValueError(f"there is no gradient at {label!r}; there are {', '.join(names)}")
+        arrays = dict(frame.arrays)
+        frame.arrays.update(self._seeds(cotangents or {}))
+        for name in program.phases[phase].writes:
+            if name not in frame.arrays:
+                frame.arrays[name] = frame.allocate(name, whole=False)
+        try:
+            execute(program.phases[phase], frame, self.kernel._runner(phase, frame))
+            return {label: self._handed_back(names[label]) for label in wanted}
+        finally:
+            frame.arrays = arrays
+
+    def _seeds(self, cotangents: Mapping[str, object]) -> dict[str, np.ndarray]:
+        program, frame = self.kernel.program, self._frame
+        seeds = {}
+        for label in cotangents:
+            if label not in program.cotangents:
+                raise ValueError(f"there is no signal {label!r} to give a cotangent; there are {', '.join(program.cotangents)}")
+        for label, name in program.cotangents.items():
+            if name not in program.buffers:
+                continue
+            buffer = program.buffers[name]
+            array = None
+            if label in cotangents:
+                array = np.asarray(cotangents[label], np.dtype(self.kernel.dtype))
+                if self._sizes.single and buffer.kind != "shared":
+                    array = np.expand_dims(array, 1 if buffer.kind == "timed" else 0)
+                lead = {"T": frame.steps, "B": frame.batch}
+                shape = (*(lead[axis] for axis in LEAD[buffer.kind]), *frame.shape(buffer))
+                if array.shape != shape:
+                    raise ValueError(f"the cotangent of {label} has shape {array.shape}; it must be {shape}")
+            seeds[name] = self.kernel._given(frame, buffer, array, self._sizes)
+        return seeds
+
+    def _unsorted(self, array: np.ndarray, axis: int) -> np.ndarray:
+        """Rows back in the caller's order, and the batch axis off where the caller left it out."""
+        if self._sizes.order is not None:
+            back = np.empty_like(self._sizes.order)
+            back[self._sizes.order] = np.arange(len(back))
+            array = np.take(array, back, axis)
+        return np.take(array, 0, axis) if self._sizes.single else array
+
+    def _handed_back(self, name: str, kept: bool = False) -> np.ndarray:
+        """A result as the caller sees it; kept: still needed here, so that the caller gets a copy."""
+        buffer, frame = self.kernel.program.buffers[name], self._frame
+        if buffer.kind == "shared":
+            return frame.arrays[name].copy() if buffer.shape else frame.arrays[name][()]
+        if buffer.kind == "sequence":
+            return self._unsorted(frame.arrays[name].copy(), 0)
+        array = frame.steps_of(name)
+        if frame.ragged or kept:
+            array = array.copy()
+        if frame.ragged:
+            array[np.arange(frame.steps)[:, None] >= frame.lengths[None, :]] = 0
+        return self._unsorted(array, 1)
