@@ -36,30 +36,59 @@ class Kernel:
     pullback: Callable[[], ModuleType] | None = None
     origin: tuple[bytes, str, str] | None = None
 
-    def forward(self, values: Mapping[str, object], *, steps: int | None = None, batch: int | None = None) -> Run:
+    def forward(
+        self,
+        values: Mapping[str, object],
+        *,
+        outputs: Iterable[str] | None = None,
+        out: Mapping[str, np.ndarray] | None = None,
+        steps: int | None = None,
+        batch: int | None = None,
+    ) -> Run:
         """Compute every signal and keep what the gradient needs.
 
-        steps, batch: where no array says them. Raises: ValueError or TypeError naming the argument; ConvergenceError naming the
-        sequences whose steady state was not found.
+        outputs: which signals are handed back, all by default; the others are stored for all steps only where the gradient reads them;
+        out: arrays that are filled with outputs; steps, batch: where no array says them.
+        Raises: ValueError or TypeError naming the argument; ConvergenceError naming the sequences whose steady state was not found.
         """
-        return self._run(values, steps, batch, whole=True)
+        run = self._run(values, steps, batch, self._outputs(outputs))
+        run.fill(out)
+        return run
 
     def value_and_grad(
-        self, values: Mapping[str, object], *, wrt: Iterable[str] | None = None, steps: int | None = None, batch: int | None = None
+        self,
+        values: Mapping[str, object],
+        *,
+        wrt: Iterable[str] | None = None,
+        out: Mapping[str, np.ndarray] | None = None,
+        steps: int | None = None,
+        batch: int | None = None,
     ) -> tuple[float, dict[str, np.ndarray]]:
         """The objective, summed over sequences, and its gradient at every differentiable name (or those in `wrt`), shaped as given.
 
+        out: arrays that are filled with gradients, and handed back in their place.
         Raises: as `forward`; ValueError where the recurrence has no objective.
         """
         self._require_objective()
-        run = self._run(values, steps, batch, whole=False)
-        return run.value, run.backward(wrt=wrt)
+        run = self._run(values, steps, batch, ())
+        return run.value, run.backward(wrt=wrt, out=out)
+
+    def _outputs(self, outputs: Iterable[str] | None) -> tuple[str, ...]:
+        """The names of results to hand back."""
+        names = self.program.results["forward"]
+        if isinstance(outputs, str):
+            raise TypeError(f"outputs is a string; write outputs=[{outputs!r}]")
+        wanted = tuple(names) if outputs is None else tuple(dict.fromkeys(outputs))
+        for name in wanted:
+            if name not in names:
+                raise ValueError(f"outputs has {name!r}, which is no signal; there are {', '.join(names)}")
+        return wanted
 
     def _require_objective(self) -> None:
         if "gradient" not in self.program.phases:
             raise ValueError(f"{self.program.name} has no objective; use forward(…).backward(cotangents)")
 
-    def _run(self, values: Mapping[str, object], steps: int | None, batch: int | None, whole: bool) -> Run:
+    def _run(self, values: Mapping[str, object], steps: int | None, batch: int | None, outputs: tuple[str, ...]) -> Run:
         arguments = Arguments(self.program, np.dtype(self.dtype), self.fixed or {})
         sizes, arrays = arguments.read(values, steps, batch)
         frame = Frame(self.program, sizes.dims, sizes.steps, sizes.batch, sizes.lengths, np.dtype(self.dtype))
@@ -68,12 +97,12 @@ class Kernel:
         for name, label in self.program.guesses.items():
             if label in arrays:
                 frame.guesses[name] = self._given(frame, arguments.guessed[label], arrays[label], sizes)
-        labelled = {b.name for b in self.program.buffers.values() if b.label and b.role == "value"}
+        whole = {self.program.results["forward"][label] for label in outputs}
         for name in self.program.phases["forward"].writes:
             if name not in frame.arrays:
-                frame.arrays[name] = frame.allocate(name, whole=whole and name in labelled)
+                frame.arrays[name] = frame.allocate(name, whole=name in whole)
         execute(self.program.phases["forward"], frame, self._runner("forward", frame))
-        return Run(self, frame, sizes)
+        return Run(self, frame, sizes, arrays, outputs)
 
     def _given(self, frame: Frame, buffer: Buffer, array: np.ndarray | None, sizes: Sizes) -> np.ndarray:
         """An argument as a buffer: in the order of rows, zero beyond each sequence's end, with room outside the steps."""

@@ -279,7 +279,8 @@ class Program:
     kept: buffers of the forward phase that a later phase reads (the tape); results: for each phase, label -> buffer handed to
     the caller; guesses: unknown buffer of a steady state -> label of its starting guess; least: fixed positions that are read, as (what
     the user calls it, from the end or not, offset, room before, room after), which say how many steps a sequence needs;
-    cotangents: label -> argument buffer of the pullback phase; zero: labels that no path leads to.
+    cotangents: label -> argument buffer of the pullback phase; zero: labels that no path leads to; losses: the buffers of what each
+    sequence adds to the objective, and of what depends on no sequence.
     """
 
     name: str
@@ -289,6 +290,7 @@ class Program:
     results: Mapping[str, Mapping[str, str]]
     kept: frozenset[str] = frozenset()
     objective: str | None = None
+    losses: tuple[str | None, str | None] = (None, None)
     guesses: Mapping[str, str] = field(default_factory=dict)
     cotangents: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, float] = field(default_factory=dict)

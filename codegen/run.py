@@ -9,6 +9,7 @@ import numpy as np
 
 from codegen.arguments import LEAD, Sizes
 from codegen.execute import execute
+from codegen.filling import check_out
 from codegen.frame import Frame
 
 if TYPE_CHECKING:
@@ -18,29 +19,56 @@ if TYPE_CHECKING:
 class Run:
     """A forward computation and all that its gradient needs."""
 
-    def __init__(self, kernel: Kernel, frame: Frame, sizes: Sizes) -> None:
-        self.kernel, self._frame, self._sizes = kernel, frame, sizes
+    def __init__(self, kernel: Kernel, frame: Frame, sizes: Sizes, given: Mapping[str, np.ndarray], outputs: tuple[str, ...]) -> None:
+        self.kernel, self._frame, self._sizes, self._given, self._outputs = kernel, frame, sizes, given, outputs
         self._names = kernel.program.results["forward"]
 
     def __getitem__(self, name: str) -> np.ndarray:
         """A signal (T, B, n), a quantity without time (B, n) or a total (n), by its name; zero beyond each sequence's end."""
         if name not in self._names:
             raise KeyError(f"{self.kernel.program.name} has no signal {name!r}; it has {', '.join(sorted(self._names))}")
+        if name not in self._outputs:
+            raise KeyError(f"{name} was not kept; name it in outputs=")
         return self._handed_back(self._names[name], kept=True)
+
+    def fill(self, out: Mapping[str, np.ndarray] | None) -> None:
+        """Write outputs into the caller's arrays. Raises: ValueError or TypeError naming the array."""
+        shapes = {label: self._shape(self._names[label]) for label in self._outputs}
+        for label, array in check_out(out, shapes, self._frame.dtype, self._given).items():
+            np.copyto(array, self[label])
 
     @property
     def value(self) -> float:
         """The objective, summed over sequences."""
+        return self._frame.arrays[self._names[self._objective()]][()]
+
+    def _objective(self) -> str:
         aim = self.kernel.program.objective
         if aim is None:
             raise ValueError(f"{self.kernel.program.name} has no objective")
-        return self._frame.arrays[self._names[aim]][()]
+        return aim
+
+    @property
+    def losses(self) -> np.ndarray:
+        """What each sequence adds to the objective, (B,); their sum and `shared_loss` are `value`."""
+        self._objective()
+        name, frame = self.kernel.program.losses[0], self._frame
+        found = np.zeros(frame.batch, frame.dtype) if name is None else frame.arrays[name].copy()
+        return self._unsorted(found, 0)
+
+    @property
+    def shared_loss(self) -> float:
+        """The terms of the objective that depend on no sequence, which count once: a weight penalty, say."""
+        self._objective()
+        name, frame = self.kernel.program.losses[1], self._frame
+        return np.zeros((), frame.dtype)[()] if name is None else frame.arrays[name][()]
 
     @property
     def final(self) -> dict[str, np.ndarray]:
-        """Every signal at each sequence's last step, (B, n); where a sequence has none what stands before step 1, or zero."""
+        """Every output at each sequence's last step, (B, n); where a sequence has none what stands before step 1, or zero."""
         found, frame = {}, self._frame
-        for label, name in self._names.items():
+        for label in self._outputs:
+            name = self._names[label]
             buffer = self.kernel.program.buffers[name]
             if buffer.kind == "timed":
                 slots, rows = frame.lengths - 1 + buffer.before, np.arange(frame.batch)
@@ -54,31 +82,51 @@ class Run:
         """For each steady state its iterations, residual and estimates."""
         return dict(self._frame.solutions)
 
-    def backward(self, cotangents: Mapping[str, object] | None = None, *, wrt: Iterable[str] | None = None) -> dict[str, np.ndarray]:
+    def backward(
+        self,
+        cotangents: Mapping[str, object] | None = None,
+        *,
+        wrt: Iterable[str] | None = None,
+        out: Mapping[str, np.ndarray] | None = None,
+    ) -> dict[str, np.ndarray]:
         """The gradient of the objective, or the vector-Jacobian product for cotangents of any of the signals.
 
-        cotangents: label -> array of the signal's shape; the objective plays no part then. wrt: labels to hand back, all by default.
+        cotangents: label -> array of the signal's shape; the objective plays no part then. wrt: labels to hand back, all by default;
+        out: label -> array that is filled with its gradient, and handed back.
         Raises: ValueError naming what is wrong.
         """
         program, frame = self.kernel.program, self._frame
         phase = "gradient" if cotangents is None else "pullback"
         if cotangents is None:
             self.kernel._require_objective()
-        names = program.results.get(phase, {})
-        wanted = list(names) if wrt is None else list(wrt)
-        for label in wanted:
-            if label not in names:
-                raise ValueError(f"there is no gradient at {label!r}; there are {', '.join(names)}")
+        names = self._gradients(phase, wrt)
+        seeds = self._seeds(cotangents or {})
+        read = {**self._given, **{f"the cotangent of {label}": np.asarray(array) for label, array in (cotangents or {}).items()}}
+        filled = check_out(out, {label: self._shape(name) for label, name in names.items()}, frame.dtype, read)
         arrays = dict(frame.arrays)
-        frame.arrays.update(self._seeds(cotangents or {}))
+        frame.arrays.update(seeds)
         for name in program.phases[phase].writes:
             if name not in frame.arrays:
                 frame.arrays[name] = frame.allocate(name, whole=False)
         try:
             execute(program.phases[phase], frame, self.kernel._runner(phase, frame))
-            return {label: self._handed_back(names[label]) for label in wanted}
+            found = {label: self._handed_back(name) for label, name in names.items()}
         finally:
             frame.arrays = arrays
+        for label, array in filled.items():
+            np.copyto(array, found[label])
+        return {**found, **filled}
+
+    def _gradients(self, phase: str, wrt: Iterable[str] | None) -> dict[str, str]:
+        """The buffers of the gradients asked for."""
+        names = self.kernel.program.results.get(phase, {})
+        if isinstance(wrt, str):
+            raise TypeError(f"wrt is a string; write wrt=[{wrt!r}]")
+        wanted = list(names) if wrt is None else list(wrt)
+        for label in wanted:
+            if label not in names:
+                raise ValueError(f"there is no gradient at {label!r}; there are {', '.join(names)}")
+        return {label: names[label] for label in wanted}
 
     def _seeds(self, cotangents: Mapping[str, object]) -> dict[str, np.ndarray]:
         program, frame = self.kernel.program, self._frame
@@ -109,6 +157,12 @@ class Run:
             back[self._sizes.order] = np.arange(len(back))
             array = np.take(array, back, axis)
         return np.take(array, 0, axis) if self._sizes.single else array
+
+    def _shape(self, name: str) -> tuple[int, ...]:
+        """The shape in which a result is handed back."""
+        buffer, lead = self.kernel.program.buffers[name], {"T": self._frame.steps, "B": self._frame.batch}
+        axes = [axis for axis in LEAD[buffer.kind] if not (axis == "B" and self._sizes.single)]
+        return (*(lead[axis] for axis in axes), *self._frame.shape(buffer))
 
     def _handed_back(self, name: str, kept: bool = False) -> np.ndarray:
         """A result as the caller sees it; kept: still needed here, so that the caller gets a copy."""

@@ -87,6 +87,7 @@ class _Lowering:
             phases={},
             results=self.results,
             objective=aim.name if aim else None,
+            losses=self.lowered.losses,
             cotangents=self.cotangents,
             defaults={name: float(value) for name, value in self.recurrence.defaults.items()},
             least=self._least(),
