@@ -37,8 +37,14 @@ class Arguments:
 
     def __init__(self, program: Program, dtype: np.dtype, fixed: Mapping[str, int]) -> None:
         self.program, self.dtype, self.fixed = program, dtype, dict(fixed)
+        self.optional: frozenset[str] = frozenset()
         seeds = set(program.cotangents.values())
         self.buffers = {b.label: b for b in program.buffers.values() if b.role == "argument" and b.label and b.name not in seeds}
+        # What lags of input sequences read before the first step is zero, or the end of the stream's part before.
+        self.carried = {
+            label: replace(program.buffers[name], kind="sequence", before=0, after=0)
+            for label, name, _ in program.streaming.state if program.buffers[name].role == "argument"
+        }  # fmt: skip
         # A starting guess is a sequence's, also where the steady state it is for is one at every step.
         self.guessed = {
             label: replace(
@@ -49,9 +55,11 @@ class Arguments:
 
     def read(self, values: Mapping[str, object], steps: int | None, batch: int | None) -> tuple[Sizes, dict[str, np.ndarray]]:
         """Sizes, and an array for every label that was given. Raises ValueError or TypeError naming the argument."""
-        known = {**self.buffers, **self.guessed}
+        known = {**self.buffers, **self.guessed, **self.carried}
         for label in values:
             if label not in known and label != "lengths":
+                if label in {name for name, _, _ in self.program.streaming.state}:
+                    raise ValueError(f"{label} follows from an equation of {self.program.name}; leave that equation out to give it")
                 near = difflib.get_close_matches(label, known, 1)
                 hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(sorted(known))}"
                 raise ValueError(f"{self.program.name} takes no argument {label!r}; {hint}")
@@ -90,7 +98,7 @@ class Arguments:
 
     def _require_all(self, arrays: Mapping[str, np.ndarray]) -> None:
         for label, buffer in self.buffers.items():
-            optional = "[" in label or label in self.program.defaults
+            optional = "[" in label or label in self.program.defaults or label in self.optional
             if label not in arrays and not optional:
                 raise ValueError(f"{label} is missing: {text_of(buffer)}")
 

@@ -14,6 +14,7 @@ from codegen.execute import Runner, execute
 from codegen.frame import Frame
 from codegen.program import Buffer, Program, Segment
 from codegen.run import Run
+from codegen.stream import Stream
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,50 @@ class Kernel:
         run = self._run(values, steps, batch, ())
         return run.value, run.backward(wrt=wrt, out=out)
 
+    def truncated(
+        self,
+        values: Mapping[str, object],
+        *,
+        k1: int,
+        k2: int,
+        wrt: Iterable[str] | None = None,
+        out: Mapping[str, np.ndarray] | None = None,
+        steps: int | None = None,
+        batch: int | None = None,
+    ) -> tuple[float, dict[str, np.ndarray]]:
+        """The objective, and its gradient by truncated backpropagation through time, shaped as in `value_and_grad`.
+
+        The gradient is the sum, over windows of k2 steps that end at the steps k1, 2*k1, and so on, of the gradient of what the steps of
+        the window add to the objective, with the state before the window held fixed; a window is cut at step 1 and at each sequence's
+        own end (the last may so be shorter). Terms without time count once.
+        Raises: as `value_and_grad`; ValueError where the objective is no sum over steps, or no step follows from the one before.
+        """
+        self._require_objective()
+        run = self._run(values, steps, batch, ())
+        return run.value, run.truncated(k1, k2, wrt=wrt, out=out)
+
+    def stream(self, values: Mapping[str, object], *, outputs: Iterable[str] | None = None, batch: int | None = None) -> Stream:
+        """Begin to compute step by step; values: parameters, constants, inputs without time, and the state, zero where left out.
+
+        See `Stream`. Raises: ValueError or TypeError naming the argument, or what makes a single step meaningless.
+        """
+        for label in values:
+            if label in {b.label for b in self.program.buffers.values() if b.role == "argument" and b.kind == "timed"}:
+                raise ValueError(f"{label} is an input sequence; give it to the stream's step, one step at a time")
+        return Stream(self, values, outputs, batch)
+
+    def step(
+        self, state: Mapping[str, object], values: Mapping[str, object], *, outputs: Iterable[str] | None = None, batch: int | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """A single step from a state: the signals and the next state, (B, n) each; state: {} at the beginning.
+
+        values: all arguments, with this step's inputs, (B, dims). `stream` is cheaper for many steps: it checks what stays the same once.
+        Raises: as `stream`.
+        """
+        stream = Stream(self, {**values, **state}, outputs, batch)
+        inputs = {label: value for label, value in values.items() if label in stream.inputs}
+        return stream.step(inputs), stream.state
+
     def _outputs(self, outputs: Iterable[str] | None) -> tuple[str, ...]:
         """The names of results to hand back."""
         names = self.program.results["forward"]
@@ -94,6 +139,9 @@ class Kernel:
         frame = Frame(self.program, sizes.dims, sizes.steps, sizes.batch, sizes.lengths, np.dtype(self.dtype))
         for label, buffer in arguments.buffers.items():
             frame.arrays[buffer.name] = self._given(frame, buffer, arrays.get(label), sizes)
+        for label, name, position in self.program.streaming.state:
+            if label in arguments.carried and label in arrays:
+                frame.arrays[name][frame.room(name) - 1 + position] = self._given(frame, arguments.carried[label], arrays[label], sizes)
         for name, label in self.program.guesses.items():
             if label in arrays:
                 frame.guesses[name] = self._given(frame, arguments.guessed[label], arrays[label], sizes)

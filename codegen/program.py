@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from codegen.streaming import Streaming
+
 Size = tuple[tuple[int, tuple[str, ...]], ...]  # a polynomial in dims: terms of (coefficient, names)
 Index = tuple[tuple["int | None | Load", Size], ...]
 ZERO_SIZE: Size = ()
@@ -280,7 +282,7 @@ class Program:
     the caller; guesses: unknown buffer of a steady state -> label of its starting guess; least: fixed positions that are read, as (what
     the user calls it, from the end or not, offset, room before, room after), which say how many steps a sequence needs;
     cotangents: label -> argument buffer of the pullback phase; zero: labels that no path leads to; losses: the buffers of what each
-    sequence adds to the objective, and of what depends on no sequence.
+    sequence adds to the objective, and of what depends on no sequence; streaming: how it runs a step or a window at a time.
     """
 
     name: str
@@ -296,3 +298,4 @@ class Program:
     defaults: Mapping[str, float] = field(default_factory=dict)
     zero: frozenset[str] = frozenset()
     least: tuple[tuple[str, bool, int, int, int], ...] = ()
+    streaming: Streaming = Streaming()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,7 @@ from codegen.arguments import LEAD, Sizes
 from codegen.execute import execute
 from codegen.filling import check_out
 from codegen.frame import Frame
+from codegen.truncation import Windows, check_window
 
 if TYPE_CHECKING:
     from codegen.kernel import Kernel
@@ -29,12 +31,12 @@ class Run:
             raise KeyError(f"{self.kernel.program.name} has no signal {name!r}; it has {', '.join(sorted(self._names))}")
         if name not in self._outputs:
             raise KeyError(f"{name} was not kept; name it in outputs=")
-        return self._handed_back(self._names[name], kept=True)
+        return self._handed_back(self._names[name], self._frame, kept=True)
 
     def fill(self, out: Mapping[str, np.ndarray] | None) -> None:
         """Write outputs into the caller's arrays. Raises: ValueError or TypeError naming the array."""
-        shapes = {label: self._shape(self._names[label]) for label in self._outputs}
-        for label, array in check_out(out, shapes, self._frame.dtype, self._given).items():
+        names = {label: self._names[label] for label in self._outputs}
+        for label, array in self._filled(names, out, {}).items():
             np.copyto(array, self[label])
 
     @property
@@ -78,6 +80,22 @@ class Run:
         return found
 
     @property
+    def state(self) -> dict[str, np.ndarray]:
+        """What a following part of the stream reads of this one, (B, n) each: give it as `{**values, **run.state}`.
+
+        Every value that lags reach, at each sequence's own end; where a sequence is shorter than a lag, what stood before it.
+        Raises: ValueError where steps cannot be computed one after the other.
+        """
+        program, frame = self.kernel.program, self._frame
+        if program.streaming.problem:
+            raise ValueError(f"{program.name} has no state between steps: {program.streaming.problem}")
+        rows = np.arange(frame.batch)
+        return {
+            label: self._unsorted(frame.arrays[name][frame.lengths - 1 + frame.room(name) + position, rows], 0)
+            for label, name, position in program.streaming.state
+        }
+
+    @property
     def solutions(self) -> dict[str, object]:
         """For each steady state its iterations, residual and estimates."""
         return dict(self._frame.solutions)
@@ -101,18 +119,38 @@ class Run:
             self.kernel._require_objective()
         names = self._gradients(phase, wrt)
         seeds = self._seeds(cotangents or {})
-        read = {**self._given, **{f"the cotangent of {label}": np.asarray(array) for label, array in (cotangents or {}).items()}}
-        filled = check_out(out, {label: self._shape(name) for label, name in names.items()}, frame.dtype, read)
-        arrays = dict(frame.arrays)
-        frame.arrays.update(seeds)
+        read = {f"the cotangent of {label}": np.asarray(array) for label, array in (cotangents or {}).items()}
+        filled = self._filled(names, out, read)
+        work = replace(frame, arrays={**frame.arrays, **seeds})
         for name in program.phases[phase].writes:
-            if name not in frame.arrays:
-                frame.arrays[name] = frame.allocate(name, whole=False)
-        try:
-            execute(program.phases[phase], frame, self.kernel._runner(phase, frame))
-            found = {label: self._handed_back(name) for label, name in names.items()}
-        finally:
-            frame.arrays = arrays
+            if name not in work.arrays:
+                work.arrays[name] = work.allocate(name, whole=False)
+        execute(program.phases[phase], work, self.kernel._runner(phase, work))
+        return self._results(names, work, filled)
+
+    def truncated(
+        self, k1: int, k2: int, *, wrt: Iterable[str] | None = None, out: Mapping[str, np.ndarray] | None = None
+    ) -> dict[str, np.ndarray]:
+        """The gradient by truncated backpropagation through time; see `Kernel.truncated`."""
+        program = self.kernel.program
+        if program.streaming.windowless:
+            raise ValueError(f"{program.name} cannot be truncated to windows of steps: {program.streaming.windowless}")
+        names = self._gradients("gradient", wrt)
+        filled = self._filled(names, out, {})
+        timed = [name for name in names.values() if program.buffers[name].kind == "timed"]
+        work = Windows(self.kernel, self._frame).gradient(check_window("k1", k1), check_window("k2", k2), timed)
+        return self._results(names, work, filled)
+
+    def _filled(
+        self, names: Mapping[str, str], out: Mapping[str, np.ndarray] | None, read: Mapping[str, np.ndarray]
+    ) -> dict[str, np.ndarray]:
+        """The arrays to fill with results, checked. names: label -> buffer; read: further arrays that nothing may write to."""
+        shapes = {label: self._shape(name) for label, name in names.items()}
+        return check_out(out, shapes, self._frame.dtype, {**self._given, **read})
+
+    def _results(self, names: Mapping[str, str], work: Frame, filled: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Gradients as the caller sees them, in the arrays to fill where there are any."""
+        found = {label: self._handed_back(name, work) for label, name in names.items()}
         for label, array in filled.items():
             np.copyto(array, found[label])
         return {**found, **filled}
@@ -164,9 +202,9 @@ class Run:
         axes = [axis for axis in LEAD[buffer.kind] if not (axis == "B" and self._sizes.single)]
         return (*(lead[axis] for axis in axes), *self._frame.shape(buffer))
 
-    def _handed_back(self, name: str, kept: bool = False) -> np.ndarray:
+    def _handed_back(self, name: str, frame: Frame, kept: bool = False) -> np.ndarray:
         """A result as the caller sees it; kept: still needed here, so that the caller gets a copy."""
-        buffer, frame = self.kernel.program.buffers[name], self._frame
+        buffer = self.kernel.program.buffers[name]
         if buffer.kind == "shared":
             return frame.arrays[name].copy() if buffer.shape else frame.arrays[name][()]
         if buffer.kind == "sequence":

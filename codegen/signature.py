@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict
 
 from codegen.program import Action, Buffer, Loop, Phase, Program, Segment, Size, Solve
+from codegen.streaming import Streaming
 
 
 def encode(program: Program) -> str:
@@ -27,6 +28,7 @@ def encode(program: Program) -> str:
         "defaults": dict(program.defaults),
         "zero": sorted(program.zero),
         "least": program.least,
+        "streaming": asdict(program.streaming),
     }
     return json.dumps(record)
 
@@ -56,7 +58,13 @@ def decode(text: str) -> Program:
         defaults=record["defaults"],
         zero=frozenset(record["zero"]),
         least=tuple(tuple(entry) for entry in record["least"]),
+        streaming=_streaming(record["streaming"]),
     )
+
+
+def _streaming(record: dict) -> Streaming:
+    plain = {name: tuple(entry) if isinstance(entry, list) else entry for name, entry in record.items()}
+    return Streaming(**{**plain, "state": tuple((label, name, position) for label, name, position in record["state"])})
 
 
 def _size(size: list) -> Size:
