@@ -63,10 +63,7 @@ class Arguments:
                 near = difflib.get_close_matches(label, known, 1)
                 hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(sorted(known))}"
                 raise ValueError(f"{self.program.name} takes no argument {label!r}; {hint}")
-        arrays = {
-            label: self._integers(label, values[label]) if known[label].below is not None else self._array(label, values[label])
-            for label in values if label != "lengths"
-        }  # fmt: skip
+        arrays = {label: self._numbers(known[label], label, values[label]) for label in values if label != "lengths"}
         self._require_all(arrays)
         single = self._is_single(arrays, known)
         if single:
@@ -74,6 +71,9 @@ class Arguments:
         sizes = self._sizes(arrays, known, values.get("lengths"), steps, batch, single)
         self._check_positions(sizes)
         return sizes, arrays
+
+    def _numbers(self, buffer: Buffer, label: str, value: object) -> np.ndarray:
+        return self._array(label, value) if buffer.below is None else self._integers(label, value)
 
     def _array(self, label: str, value: object) -> np.ndarray:
         try:
@@ -194,15 +194,19 @@ class Arguments:
             if array.shape[len(LEAD[buffer.kind]) :] != want:
                 values = ", ".join(f"{name} = {size}" for name, size in dims.items())
                 raise ValueError(f"{label} has shape {array.shape}; it must be {text_of(buffer)} with {values}")
-            if buffer.below is not None and array.size:
-                size, low, high = size_value(buffer.below, dims), int(array.min()), int(array.max())
-                if low < -1 or high >= size:
-                    wrong = low if low < -1 else high
-                    raise ValueError(f"{label} holds {wrong}; it takes whole numbers from 0 to {size - 1}, and -1 for none")
+            self._check_below(buffer, label, array, dims)
             if buffer.kind == "shared" and array.dtype != object and not np.isfinite(np.sum(np.abs(array))):
                 bad = np.argwhere(~np.isfinite(array))
                 if bad.size or array.ndim == 0:
                     raise ValueError(f"{label} is not finite{f' at {tuple(int(i) for i in bad[0])}' if array.ndim else ''}")
+
+    @staticmethod
+    def _check_below(buffer: Buffer, label: str, array: np.ndarray, dims: Mapping[str, int]) -> None:
+        if buffer.below is not None and array.size:
+            size, low, high = size_value(buffer.below, dims), int(array.min()), int(array.max())
+            if low < -1 or high >= size:
+                wrong = low if low < -1 else high
+                raise ValueError(f"{label} holds {wrong}; it takes whole numbers from 0 to {size - 1}, and -1 for none")
 
     def _check_positions(self, sizes: Sizes) -> None:
         for text, from_end, offset, before, after in self.program.least:

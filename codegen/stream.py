@@ -40,11 +40,13 @@ class StepArguments(Arguments):
     def _check_positions(self, sizes: Sizes) -> None:
         """Fixed positions are read by the objective alone, which no step computes."""
 
-    def of_step(self, label: str, value: object, shape: tuple[int, ...]) -> np.ndarray:
-        """One array of a step, of the shape that the first call settled. Raises: ValueError or TypeError naming it."""
-        array = self._array(label, value)
+    def of_step(self, label: str, value: object, shape: tuple[int, ...], dims: Mapping[str, int]) -> np.ndarray:
+        """One array of a step, of the shape that the stream began with. Raises: ValueError or TypeError naming it."""
+        buffer = self.buffers[label] if label in self.inputs else self.carried[label]
+        array = self._numbers(buffer, label, value)
         if array.shape != shape:
             raise ValueError(f"{label} has shape {array.shape}; in this stream it must be {shape}")
+        self._check_below(buffer, label, array, dims)
         return array
 
 
@@ -80,7 +82,8 @@ class Stream:
         self._runner = kernel._runner("forward", self._frame)
         self._phase = Phase("forward", tuple(a for a in self._actions() if not is_once(a)))
         self._shifted = list(dict.fromkeys(name for _, name, _ in program.streaming.state))
-        self.state = {label: arrays[label] for label in self._arguments.carried if label in arrays}  # type: ignore[assignment]
+        for label, slot in self._slots().items():
+            slot[...] = arrays.get(label, slot)
 
     def step(self, inputs: Mapping[str, object] | None = None) -> dict[str, np.ndarray]:
         """One step: label -> (B, dims) for every input that signals depend on -> the signals at this step, (B, n) each.
@@ -94,11 +97,11 @@ class Stream:
         for label in self.inputs:
             buffer = self._arguments.buffers[label]
             if label in given:
-                value: object = self._arguments.of_step(label, given[label], self._lead(frame.shape(buffer)))
+                value: object = self._arguments.of_step(label, given[label], self._lead(frame.shape(buffer)), frame.dims)
             elif label in program.streaming.inputs:
                 raise ValueError(f"{label} is missing: {self._lead(frame.shape(buffer))}")
             else:
-                value = 0  # read by the objective alone, which no step computes
+                value = 0 if buffer.below is None else -1  # read by the objective alone, which no step computes
             frame.arrays[buffer.name][frame.room(buffer.name)] = value
         execute(self._phase, frame, self._runner)
         found = {label: self._handed_back(frame.arrays[name][frame.room(name)]) for label, name in self._outputs.items()}
@@ -118,8 +121,7 @@ class Stream:
         for label, value in values.items():
             if label not in slots:
                 raise ValueError(f"{label!r} is no part of the state; it holds {', '.join(slots) or 'nothing'}")
-            shape = slots[label].shape
-            found[label] = value if np.shape(value) == shape else self._arguments.of_step(label, value, self._lead(shape[1:]))
+            found[label] = self._arguments.of_step(label, value, self._lead(slots[label].shape[1:]), self._frame.dims)
         for label, value in found.items():
             slots[label][...] = value
 

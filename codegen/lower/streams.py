@@ -8,7 +8,7 @@ from dataclasses import replace
 from codegen.plan import needed_actions, window_sums
 from codegen.program import Program
 from codegen.streaming import Streaming
-from derive.nodes import At, Kind, Number, Pick, Quantity, T, walk
+from derive.nodes import At, Kind, Number, Pick, Quantity, T, position_text, walk
 from derive.recurrence import Equation, Recurrence, reads
 from derive.temporal import TimeSum, Within
 
@@ -92,4 +92,4 @@ def _state(primal: Recurrence, known: Mapping[Quantity, str]) -> Iterator[tuple[
                 reach[read.quantity] = max(reach.get(read.quantity, 0), -read.lag)
     for quantity in primal.quantities:
         for position in range(reach.get(quantity, 0)):
-            yield Pick(quantity, -position).source(), known[quantity], -position
+            yield f"{quantity.name}[{position_text(False, -position)}]", known[quantity], -position

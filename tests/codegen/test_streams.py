@@ -1,4 +1,4 @@
-"""Streams: step by step, in chunks, and where neither has a meaning."""
+"""Streams: one step at a time, and what has no single steps."""
 
 import numpy as np
 import pytest
@@ -6,57 +6,7 @@ from oracles import stock_layouts
 
 import codegen
 from tests.codegen.kernel_cases import given, interpreted, random_case, same, worst
-
-TAPS = """
-x[t]: m
-d[t]: n
-h[t]: n = tanh(W @ h[t-1] + A @ h[t-3] + U @ x[t] + V @ x[t-2])
-h[0] = start
-h[-1] = 0.5
-start: n
-E = minimize(sum(norm2(h[t] - d[t-1]) for t in steps) + norm2(W))
-"""
-INSIDE = """
-x[t]: n
-z[t]: n = tanh(R @ z[t] + W @ z[t-1] + x[t])
-E = minimize(sum(norm2(z[t]) for t in steps) + norm2(z[T]))
-"""
-
-
-def drawn(shapes, seed=3):
-    rng = np.random.default_rng(seed)
-    return {label: 0.5 * rng.standard_normal(shape) for label, shape in shapes.items()}
-
-
-def taps(T=9, B=2):
-    return drawn({"W": (3, 3), "A": (3, 3), "U": (3, 2), "V": (3, 2), "start": (3,), "x": (T, B, 2), "d": (T, B, 3), "h[-2]": (B, 3)})
-
-
-def settling(T=6, B=3):
-    values = drawn({"R": (2, 2), "W": (2, 2), "x": (T, B, 2)})
-    return {**values, "R": 0.5 * values["R"] / np.linalg.norm(values["R"], 2)}
-
-
-CASES = {
-    **{name: (name, lambda name=name: stock_layouts.draw(name, seed=4, steps=9, batch=3)) for name in ("elman", "lstm", "gru", "narx", "trajectory")},
-    "taps": (TAPS, taps),
-    "inside": (INSIDE, settling),
-}
-
-
-def apart(kernel, values):
-    """Input sequences, and what does not change over time."""
-    timed = {b.label for b in kernel.program.buffers.values() if b.role == "argument" and b.kind == "timed"}
-    return {label: v for label, v in values.items() if label in timed}, {label: v for label, v in values.items() if label not in timed}
-
-
-def walked(stream, sequences, steps):
-    """Every signal of a stream over some steps."""
-    found = [stream.step({label: array[t] for label, array in sequences.items()}) for t in range(steps)]
-    return {label: np.stack([step[label] for step in found]) for label in found[0]}
-
-
-# one step at a time
+from tests.codegen.stream_cases import CASES, apart, drawn, walked
 
 
 @pytest.mark.parametrize("how", ["compiled", "interpreted"])
@@ -167,6 +117,47 @@ def test_a_failed_step_leaves_the_state():
     assert same(stream.state, before)
 
 
+CHARACTERS = """
+c[t]: index[k]
+h[t]: n = tanh(W @ h[t-1] + U @ onehot(c[t]) + V @ onehot(c[t-1]))
+A[t]: (n, n) = A[t-1]/2 + outer(h[t], h[t-1])
+q[t]: index[n]
+E = minimize(-sum(dot(onehot(q[t]), A[t] @ h[t]) for t in steps))
+"""
+
+
+@pytest.mark.parametrize("how", ["compiled", "interpreted"])
+def test_streams_of_whole_numbers_and_matrices(compiled, how):
+    kernel = compiled(CHARACTERS) if how == "compiled" else interpreted(CHARACTERS)
+    values = drawn({"W": (3, 3), "U": (3, 4), "V": (3, 4), "h[0]": (2, 3), "A[0]": (2, 3, 3)})
+    rng = np.random.default_rng(1)
+    values |= {"c": rng.integers(-1, 4, (6, 2)), "q": rng.integers(-1, 3, (6, 2))}
+    sequences, fixed = apart(kernel, values)
+    run, stream = kernel.forward(values), kernel.stream(fixed)
+    found = walked(stream, {"c": values["c"]}, 6)
+    assert all(np.array_equal(found[label], run[label]) for label in found) and found["A"].shape == (6, 2, 3, 3)
+    assert list(run.state) == ["c[0]", "h[0]", "A[0]"] and same(stream.state, run.state)
+    assert run.state["c[0]"].dtype.kind == "i" and np.array_equal(run.state["c[0]"], values["c"][-1])
+    first = kernel.forward({**fixed, **{label: array[:2] for label, array in sequences.items()}})
+    rest = kernel.forward({**fixed, **{label: array[2:] for label, array in sequences.items()}, **first.state})
+    assert all(np.array_equal(rest[label], run[label][2:]) for label in found) and same(rest.state, run.state)
+    late = kernel.truncated(values, k1=2, k2=3)[1]
+    parts = [kernel.forward({**fixed, **{label: array[a:b] for label, array in sequences.items()}, **state}).backward()
+             for a, b, state in ((0, 2, {}), (1, 4, at(kernel, values, 1)), (3, 6, at(kernel, values, 3)))]  # fmt: skip
+    assert all(worst(late[label], sum(part[label] for part in parts)) < 1e-12 for label in ("W", "U", "V"))
+    assert worst(late["W"], kernel.value_and_grad(values)[1]["W"]) > 1e-4
+    with pytest.raises(ValueError, match="c holds 4; it takes whole numbers from 0 to 3, and -1 for none"):
+        stream.step({"c": [0, 4]})
+    with pytest.raises(TypeError, match="c has dtype float64; it takes whole numbers"):
+        stream.step({"c": [0.0, 1.0]})
+
+
+def at(kernel, values, steps):
+    """The state after some steps."""
+    sequences, fixed = apart(kernel, values)
+    return kernel.forward({**fixed, **{label: array[:steps] for label, array in sequences.items()}}).state
+
+
 def test_wrong_values_of_a_stream_are_named(compiled):
     kernel, values = compiled("elman"), stock_layouts.draw("elman", seed=1, steps=2, batch=2)
     _, fixed = apart(kernel, values)
@@ -217,50 +208,3 @@ def test_what_has_no_single_steps_is_refused(text, said):
 def test_costs_may_read_fixed_steps_that_a_stream_never_computes():
     kernel = interpreted("x[t]: n\nh[t]: n = h[t-1] + x[t]\nq: n = h[5] + x[7]\nE = minimize(norm2(h[T-3] - q))\n")
     assert kernel.stream({"h[0]": np.ones((2, 1))}).step({"x": np.ones((2, 1))})["h"].tolist() == [[2.0], [2.0]]
-
-
-# chunks
-
-
-@pytest.mark.parametrize("cuts", [(3, 6), (1, 2, 3, 4, 5, 6, 7, 8), (5,)])
-@pytest.mark.parametrize("case", ["elman", "lstm", "narx"])
-def test_chunks_that_hand_on_their_state_are_the_whole_stream(compiled, case, cuts):
-    kernel, values = compiled(case), CASES[case][1]()
-    sequences, rest = apart(kernel, values)
-    whole, edges = kernel.forward(values), (0, *cuts, 9)
-    carried, total = {}, 0.0
-    for start, end in zip(edges, edges[1:], strict=False):
-        run = kernel.forward({**rest, **{label: array[start:end] for label, array in sequences.items()}, **carried})
-        assert all(np.array_equal(run[label], whole[label][start:end]) for label in run.final)
-        carried = run.state
-        total += run.value
-    assert same(carried, whole.state) and total == pytest.approx(whole.value, rel=1e-13)
-    wrong = {label: np.zeros_like(array) for label, array in carried.items()}
-    last = {label: array[cuts[-1]:] for label, array in sequences.items()}
-    assert not np.array_equal(kernel.forward({**rest, **last, **wrong})["y"], whole["y"][cuts[-1]:])
-
-
-def test_the_state_stands_at_each_sequences_own_end(compiled):
-    kernel, lengths = compiled("narx"), [2, 7, 0, 1]
-    values = stock_layouts.draw("narx", seed=6, steps=7, lengths=lengths)
-    state, (sequences, rest) = kernel.forward(values).state, apart(kernel, values)
-    for row, length in enumerate(lengths):
-        own = {label: array[:length, [row]] for label, array in sequences.items()}
-        own |= {label: array[[row]] if "[" in label else array for label, array in rest.items() if label != "lengths"}
-        alone = kernel.forward(own).state
-        assert all(np.array_equal(state[label][row], alone[label][0]) for label in state)
-    # A chunk shorter than the lag: what stood before it moves on.
-    assert np.array_equal(state["y[-2]"][3], values["y[-1]"][3]) and np.array_equal(state["y[-1]"][2], values["y[-1]"][2])
-    assert not np.array_equal(state["y[-2]"][3], values["y[-2]"][3])
-
-
-def test_a_state_is_given_where_no_equation_stands():
-    kernel, values = interpreted(TAPS), taps()
-    state = kernel.forward(values).state
-    assert list(state) == ["x[0]", "x[-1]", "d[0]", "h[0]", "h[-1]", "h[-2]"]
-    with pytest.raises(ValueError, match=r"h\[0\] follows from an equation of recurrence; leave that equation out to give it"):
-        kernel.forward({**values, **state})
-    stream = kernel.stream({label: array for label, array in values.items() if label not in ("x", "d")} | state)
-    assert same(stream.state, state)
-    with pytest.raises(ValueError, match=r"x\[0\] has shape \(2, 3\); it must be \(B, m\)"):
-        kernel.forward({**values, "x[0]": np.ones((2, 3))})
