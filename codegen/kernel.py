@@ -52,7 +52,7 @@ class Kernel:
         out: arrays that are filled with outputs; steps, batch: where no array says them.
         Raises: ValueError or TypeError naming the argument; ConvergenceError naming the sequences whose steady state was not found.
         """
-        run = self._run(values, steps, batch, self._outputs(outputs))
+        run = self._run(values, steps, batch, self._outputs(outputs), keep=True)
         run.fill(out)
         return run
 
@@ -133,12 +133,16 @@ class Kernel:
         if "gradient" not in self.program.phases:
             raise ValueError(f"{self.program.name} has no objective; use forward(…).backward(cotangents)")
 
-    def _run(self, values: Mapping[str, object], steps: int | None, batch: int | None, outputs: tuple[str, ...]) -> Run:
+    def _run(
+        self, values: Mapping[str, object], steps: int | None, batch: int | None, outputs: tuple[str, ...], keep: bool = False
+    ) -> Run:
+        """Run the forward phase; keep: copy what is shared, so that weights may be updated in place before the gradient is taken."""
         arguments = Arguments(self.program, np.dtype(self.dtype), self.fixed or {})
         sizes, arrays = arguments.read(values, steps, batch)
         frame = Frame(self.program, sizes.dims, sizes.steps, sizes.batch, sizes.lengths, np.dtype(self.dtype))
         for label, buffer in arguments.buffers.items():
-            frame.arrays[buffer.name] = self._given(frame, buffer, arrays.get(label), sizes)
+            read = self._given(frame, buffer, arrays.get(label), sizes)
+            frame.arrays[buffer.name] = read.copy() if keep and buffer.kind == "shared" and read is arrays.get(label) else read
         for label, name, position in self.program.streaming.state:
             if label in arguments.carried and label in arrays:
                 frame.arrays[name][frame.room(name) - 1 + position] = self._given(frame, arguments.carried[label], arrays[label], sizes)
