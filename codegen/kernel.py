@@ -136,13 +136,13 @@ class Kernel:
     def _run(
         self, values: Mapping[str, object], steps: int | None, batch: int | None, outputs: tuple[str, ...], keep: bool = False
     ) -> Run:
-        """Run the forward phase; keep: copy what is shared, so that weights may be updated in place before the gradient is taken."""
+        """Run the forward phase; keep: copy all but input sequences, so that weights may be updated before the gradient is taken."""
         arguments = Arguments(self.program, np.dtype(self.dtype), self.fixed or {})
         sizes, arrays = arguments.read(values, steps, batch)
         frame = Frame(self.program, sizes.dims, sizes.steps, sizes.batch, sizes.lengths, np.dtype(self.dtype))
         for label, buffer in arguments.buffers.items():
             read = self._given(frame, buffer, arrays.get(label), sizes)
-            frame.arrays[buffer.name] = read.copy() if keep and buffer.kind == "shared" and read is arrays.get(label) else read
+            frame.arrays[buffer.name] = read.copy() if keep and buffer.kind != "timed" and read is arrays.get(label) else read
         for label, name, position in self.program.streaming.state:
             if label in arguments.carried and label in arrays:
                 frame.arrays[name][frame.room(name) - 1 + position] = self._given(frame, arguments.carried[label], arrays[label], sizes)
