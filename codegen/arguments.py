@@ -138,7 +138,8 @@ class Arguments:
             for size, length in zip(known[label].shape, array.shape[lead:], strict=True):
                 if len(size) == 1 and size[0][0] == 1 and len(size[0][1]) == 1:
                     self._match(found, size[0][1][0], length, label, array, known[label])
-        self._deduce(found, arrays, known)
+        if not found.keys() >= set(self.program.dims):
+            self._deduce(found, arrays, known)
         missing = [name for name in self.program.dims if name not in found]
         if missing:
             raise ValueError(f"the size {missing[0]} follows from no argument; fix it with dims={{{missing[0]!r}: …}} when compiling")

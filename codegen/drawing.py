@@ -97,7 +97,7 @@ def draw_values(
     batch: int,
     rng: np.random.Generator,
     positive: bool,
-    wishes: Wishes,
+    wishes: Wishes = Wishes(),  # noqa: B008
 ) -> dict[str, np.ndarray]:
     """Values for every label: of unit size for inputs, of a size that neither dies nor explodes for weights, defaults where given.
 
