@@ -12,6 +12,7 @@ _HOMES = {
     "CompilerWarning": "driver",
     "Kernel": "kernel",
     "Run": "run",
+    "Stream": "stream",
     "check": "checking",
     "Report": "report",
     "Cache": "cache",
