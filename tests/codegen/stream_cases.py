@@ -33,8 +33,9 @@ def settling(T=6, B=3):
     return {**values, "R": 0.5 * values["R"] / np.linalg.norm(values["R"], 2)}
 
 
+STOCK = ("elman", "lstm", "gru", "narx", "trajectory")
 CASES = {
-    **{name: (name, lambda name=name: stock_layouts.draw(name, seed=4, steps=9, batch=3)) for name in ("elman", "lstm", "gru", "narx", "trajectory")},
+    **{name: (name, lambda name=name: stock_layouts.draw(name, seed=4, steps=9, batch=3)) for name in STOCK},
     "taps": (TAPS, taps),
     "inside": (INSIDE, settling),
 }

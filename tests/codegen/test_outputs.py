@@ -71,7 +71,8 @@ def test_results_are_written_into_the_arrays_given(elman):
 
 
 def test_arrays_to_fill_without_a_batch_axis(elman):
-    values = {label: array[:, 0] if label in ("x", "d") else array[0] if label == "h[0]" else array for label, array in draw(batch=1).items()}
+    values = {label: array[:, 0] if label in ("x", "d") else array[0] if label == "h[0]" else array
+              for label, array in draw(batch=1).items()}  # fmt: skip
     out = {"x": np.empty((6, 3)), "h[0]": np.empty(4)}
     _, grads = elman.value_and_grad(values, out=out)
     assert grads["x"] is out["x"] and same(grads, elman.value_and_grad(values)[1])

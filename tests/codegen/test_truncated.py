@@ -168,7 +168,8 @@ def test_gradients_asked_for_and_arrays_to_fill(kernel):
     out = {"W": np.empty((3, 3)), "x": np.empty((6, 1, 2))}
     found = kernel.truncated(values, k1=2, k2=3, wrt=["x", "W"], out=out)[1]
     assert same(found, {label: whole[label] for label in out}) and all(found[label] is out[label] for label in out)
-    single = {label: array[:, 0] if label in ("x", "d") else array[0] if label in ("u", "h[-1]", "h[-2]") else array for label, array in values.items()}
+    single = {label: array[:, 0] if label in ("x", "d") else array[0] if label in ("u", "h[-1]", "h[-2]") else array
+              for label, array in values.items()}  # fmt: skip
     assert kernel.truncated(single, k1=2, k2=3)[1]["x"].shape == (6, 2)
 
 
