@@ -70,7 +70,7 @@ def test_values_are_taken_as_they_are_with_their_sizes():
     ({"values": {"q": 1.0}}, "values: recurrence takes no argument 'q'"),
     ({"values": {"W": np.ones((2, 3))}}, r"values: W has shape \(2, 3\); it must be \(n, n\) with n = 2, from W"),
     ({"values": {"W": np.ones(3)}}, r"values: W has shape \(3,\); it must be \(n, n\)"),
-    ({"values": {"x": np.ones((4, 2, 3))}, "steps": 5}, r"values: x has shape \(4, 2, 3\); it must be \(T, B, m\) with T = 5, as asked for"),
+    ({"values": {"x": np.ones((4, 2, 3))}, "steps": 5}, r"x has shape \(4, 2, 3\); it must be \(T, B, m\) with T = 5, as asked for"),
     ({"values": {"W": np.eye(2)}, "dims": {"n": 3}}, r"with n = 3, as asked for"),
     ({"values": {"W": np.full((2, 2), np.inf)}}, "values: W is not finite"),
     ({"values": {"W": np.eye(2, dtype=complex)}}, "values: W has dtype complex128; it takes numbers"),
