@@ -37,8 +37,14 @@ class Arguments:
 
     def __init__(self, program: Program, dtype: np.dtype, fixed: Mapping[str, int]) -> None:
         self.program, self.dtype, self.fixed = program, dtype, dict(fixed)
+        self.optional: frozenset[str] = frozenset()
         seeds = set(program.cotangents.values())
         self.buffers = {b.label: b for b in program.buffers.values() if b.role == "argument" and b.label and b.name not in seeds}
+        # What lags of input sequences read before the first step is zero, or the end of the stream's part before.
+        self.carried = {
+            label: replace(program.buffers[name], kind="sequence", before=0, after=0)
+            for label, name, _ in program.streaming.state if program.buffers[name].role == "argument"
+        }  # fmt: skip
         # A starting guess is a sequence's, also where the steady state it is for is one at every step.
         self.guessed = {
             label: replace(
@@ -49,16 +55,15 @@ class Arguments:
 
     def read(self, values: Mapping[str, object], steps: int | None, batch: int | None) -> tuple[Sizes, dict[str, np.ndarray]]:
         """Sizes, and an array for every label that was given. Raises ValueError or TypeError naming the argument."""
-        known = {**self.buffers, **self.guessed}
+        known = {**self.buffers, **self.guessed, **self.carried}
         for label in values:
             if label not in known and label != "lengths":
+                if label in {name for name, _, _ in self.program.streaming.state}:
+                    raise ValueError(f"{label} follows from an equation of {self.program.name}; leave that equation out to give it")
                 near = difflib.get_close_matches(label, known, 1)
                 hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(sorted(known))}"
                 raise ValueError(f"{self.program.name} takes no argument {label!r}; {hint}")
-        arrays = {
-            label: self._integers(label, values[label]) if known[label].below is not None else self._array(label, values[label])
-            for label in values if label != "lengths"
-        }  # fmt: skip
+        arrays = {label: self._numbers(known[label], label, values[label]) for label in values if label != "lengths"}
         self._require_all(arrays)
         single = self._is_single(arrays, known)
         if single:
@@ -66,6 +71,9 @@ class Arguments:
         sizes = self._sizes(arrays, known, values.get("lengths"), steps, batch, single)
         self._check_positions(sizes)
         return sizes, arrays
+
+    def _numbers(self, buffer: Buffer, label: str, value: object) -> np.ndarray:
+        return self._array(label, value) if buffer.below is None else self._integers(label, value)
 
     def _array(self, label: str, value: object) -> np.ndarray:
         try:
@@ -90,7 +98,7 @@ class Arguments:
 
     def _require_all(self, arrays: Mapping[str, np.ndarray]) -> None:
         for label, buffer in self.buffers.items():
-            optional = "[" in label or label in self.program.defaults
+            optional = "[" in label or label in self.program.defaults or label in self.optional
             if label not in arrays and not optional:
                 raise ValueError(f"{label} is missing: {text_of(buffer)}")
 
@@ -130,7 +138,8 @@ class Arguments:
             for size, length in zip(known[label].shape, array.shape[lead:], strict=True):
                 if len(size) == 1 and size[0][0] == 1 and len(size[0][1]) == 1:
                     self._match(found, size[0][1][0], length, label, array, known[label])
-        self._deduce(found, arrays, known)
+        if not found.keys() >= set(self.program.dims):
+            self._deduce(found, arrays, known)
         missing = [name for name in self.program.dims if name not in found]
         if missing:
             raise ValueError(f"the size {missing[0]} follows from no argument; fix it with dims={{{missing[0]!r}: …}} when compiling")
@@ -186,15 +195,19 @@ class Arguments:
             if array.shape[len(LEAD[buffer.kind]) :] != want:
                 values = ", ".join(f"{name} = {size}" for name, size in dims.items())
                 raise ValueError(f"{label} has shape {array.shape}; it must be {text_of(buffer)} with {values}")
-            if buffer.below is not None and array.size:
-                size, low, high = size_value(buffer.below, dims), int(array.min()), int(array.max())
-                if low < -1 or high >= size:
-                    wrong = low if low < -1 else high
-                    raise ValueError(f"{label} holds {wrong}; it takes whole numbers from 0 to {size - 1}, and -1 for none")
+            self._check_below(buffer, label, array, dims)
             if buffer.kind == "shared" and array.dtype != object and not np.isfinite(np.sum(np.abs(array))):
                 bad = np.argwhere(~np.isfinite(array))
                 if bad.size or array.ndim == 0:
                     raise ValueError(f"{label} is not finite{f' at {tuple(int(i) for i in bad[0])}' if array.ndim else ''}")
+
+    @staticmethod
+    def _check_below(buffer: Buffer, label: str, array: np.ndarray, dims: Mapping[str, int]) -> None:
+        if buffer.below is not None and array.size:
+            size, low, high = size_value(buffer.below, dims), int(array.min()), int(array.max())
+            if low < -1 or high >= size:
+                wrong = low if low < -1 else high
+                raise ValueError(f"{label} holds {wrong}; it takes whole numbers from 0 to {size - 1}, and -1 for none")
 
     def _check_positions(self, sizes: Sizes) -> None:
         for text, from_end, offset, before, after in self.program.least:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from codegen.drawing import draw_values
+from codegen.drawing import Range, Wishes, draw_values, drawn_labels, fitted_sizes, read_wishes
 from codegen.driver import compile as compile_kernel
 from codegen.gradcheck import Problem, Report
 from codegen.gradcheck import check as check_problem
@@ -28,6 +28,7 @@ from derive.recurrence import Recurrence
 from derive.tangents import tangent
 
 POSITIVE_AFTER = 10  # draws near a kink, or without a finite value, before only positive values are drawn
+STEPS, BATCH = 7, 3
 SIZES = (4, 2, 5, 6, 8, 9, 10, 11)  # neither the steps nor the batch by default
 
 
@@ -35,25 +36,32 @@ def check(
     recurrence: Recurrence | str | bytes | Path,
     dtype: str = "float64",
     dims: Mapping[str, int] | None = None,
-    steps: int = 7,
-    batch: int = 3,
+    steps: int | None = None,
+    batch: int | None = None,
     seed: int = 0,
     kernel: Kernel | None = None,
+    ranges: Mapping[str, Range] | None = None,
+    values: Mapping[str, object] | None = None,
 ) -> Report:
     """Check a recurrence's compiled gradient against numeric differentiation, entry by entry.
 
-    dims: sizes by name (by default all different); steps, batch: sizes of the values drawn, at random from `seed`; kernel: what is
-    checked, compiled when not given.
-    Raises: RecurrenceError for what cannot be computed; ValueError for sizes.
+    dims: sizes by name (by default all different); steps, batch: sizes of the values drawn, at random from `seed` (7 and 3 by
+    default); kernel: what is checked, compiled when not given. ranges: label -> a number, or the two ends between which it is drawn;
+    values: label -> array that is taken as it is, with its sizes.
+    Raises: RecurrenceError for what cannot be computed; ValueError for sizes; WishError for ranges and values.
     """
     if not isinstance(recurrence, Recurrence):
         recurrence = parse(recurrence) if isinstance(recurrence, bytes) or "\n" in str(recurrence) else load(recurrence)
+    program = lower(recurrence)
+    labels = drawn_labels(program)
+    wishes = read_wishes(program.name, labels, ranges, values)
+    fitted, steps, batch = fitted_sizes(labels, wishes.values, dims or {}, steps, batch)
+    steps, batch = STEPS if steps is None else steps, BATCH if batch is None else batch
     if steps < 1 or batch < 1:
         raise ValueError(f"a check needs at least one step and one sequence, not steps={steps}, batch={batch}")
-    program = lower(recurrence)
-    sizes = choose_dims(program, dims or {})
+    sizes = choose_dims(program, fitted)
     subject = kernel if kernel is not None else compile_kernel(recurrence, dtype)
-    trial = _Checking(recurrence, program, subject, dtype, sizes, steps, batch, np.random.default_rng([seed, 1]))
+    trial = _Checking(recurrence, program, subject, dtype, sizes, steps, batch, np.random.default_rng([seed, 1]), wishes)
     return check_problem(trial.problem(), dtype=dtype, seed=seed)
 
 
@@ -84,6 +92,7 @@ class _Checking:
     steps: int
     batch: int
     rng: np.random.Generator
+    wishes: Wishes
     draws: int = 0
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
 
@@ -129,9 +138,8 @@ class _Checking:
     def draw(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Random values for every argument."""
         self.draws += 1
-        seeds = self.program.cotangents.values()
-        labels = {b.label: b for b in self.program.buffers.values() if b.role == "argument" and b.label and b.name not in seeds}
-        return draw_values(self.program, labels, self.dims, self.steps, self.batch, rng, self.draws > POSITIVE_AFTER)
+        labels, positive = drawn_labels(self.program), self.draws > POSITIVE_AFTER
+        return draw_values(self.program, labels, self.dims, self.steps, self.batch, rng, positive, self.wishes)
 
     def _shape(self, buffer: Buffer) -> tuple[int, ...]:
         lead = {"shared": (), "sequence": (self.batch,), "timed": (self.steps, self.batch)}[buffer.kind]

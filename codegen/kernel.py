@@ -8,38 +8,13 @@ from types import ModuleType
 
 import numpy as np
 
-from codegen.arguments import LEAD, Arguments, Sizes, text_of
+from codegen.arguments import Arguments, Sizes, text_of
+from codegen.compiled import Compiled
 from codegen.execute import Runner, execute
 from codegen.frame import Frame
 from codegen.program import Buffer, Program, Segment
-
-
-class Compiled:
-    """Runs the segments of a compiled module on a frame's buffers."""
-
-    def __init__(self, module: ModuleType, frame: Frame) -> None:
-        program, self.frame, self.module = frame.program, frame, module
-        self.active, self.lengths = frame.active, np.ascontiguousarray(frame.lengths)
-        pointers = [self.active.ctypes.data, self.lengths.ctypes.data]
-        strides = [0, 0]
-        for name in program.buffers:
-            array = frame.arrays.get(name)
-            if array is None:
-                pointers.append(0)
-                strides.append(0)
-                continue
-            timed = program.buffers[name].kind == "timed"
-            step = 0 if timed and frame.is_single(name) else (array.strides[0] // array.itemsize if timed else 0)
-            pointers.append(array.ctypes.data + (frame.room(name) * array.strides[0] if timed and step else 0))
-            strides.append(step)
-        self.pointers = np.array(pointers, np.uintp)
-        self.strides = np.array(strides, np.int64)
-        self.sizes = np.array([frame.steps, frame.batch, int(frame.ragged), *frame.dims.values()], np.int64)
-        self.addresses = (self.pointers.ctypes.data, self.strides.ctypes.data, self.sizes.ctypes.data)
-
-    def run(self, number: int, t0: int, t1: int) -> None:
-        """Run a segment over the steps t0..t1."""
-        self.module.run(number, *self.addresses, t0, t1)
+from codegen.run import Run
+from codegen.stream import Stream
 
 
 @dataclass(frozen=True)
@@ -62,44 +37,124 @@ class Kernel:
     pullback: Callable[[], ModuleType] | None = None
     origin: tuple[bytes, str, str] | None = None
 
-    def forward(self, values: Mapping[str, object], *, steps: int | None = None, batch: int | None = None) -> Run:
+    def forward(
+        self,
+        values: Mapping[str, object],
+        *,
+        outputs: Iterable[str] | None = None,
+        out: Mapping[str, np.ndarray] | None = None,
+        steps: int | None = None,
+        batch: int | None = None,
+    ) -> Run:
         """Compute every signal and keep what the gradient needs.
 
-        steps, batch: where no array says them. Raises: ValueError or TypeError naming the argument; ConvergenceError naming the
-        sequences whose steady state was not found.
+        outputs: which signals are handed back, all by default; the others are stored for all steps only where the gradient reads them;
+        out: arrays that are filled with outputs; steps, batch: where no array says them.
+        Raises: ValueError or TypeError naming the argument; ConvergenceError naming the sequences whose steady state was not found.
         """
-        return self._run(values, steps, batch, whole=True)
+        run = self._run(values, steps, batch, self._outputs(outputs), keep=True)
+        run.fill(out)
+        return run
 
     def value_and_grad(
-        self, values: Mapping[str, object], *, wrt: Iterable[str] | None = None, steps: int | None = None, batch: int | None = None
+        self,
+        values: Mapping[str, object],
+        *,
+        wrt: Iterable[str] | None = None,
+        out: Mapping[str, np.ndarray] | None = None,
+        steps: int | None = None,
+        batch: int | None = None,
     ) -> tuple[float, dict[str, np.ndarray]]:
         """The objective, summed over sequences, and its gradient at every differentiable name (or those in `wrt`), shaped as given.
 
+        out: arrays that are filled with gradients, and handed back in their place.
         Raises: as `forward`; ValueError where the recurrence has no objective.
         """
         self._require_objective()
-        run = self._run(values, steps, batch, whole=False)
-        return run.value, run.backward(wrt=wrt)
+        run = self._run(values, steps, batch, ())
+        return run.value, run.backward(wrt=wrt, out=out)
+
+    def truncated(
+        self,
+        values: Mapping[str, object],
+        *,
+        k1: int,
+        k2: int,
+        wrt: Iterable[str] | None = None,
+        out: Mapping[str, np.ndarray] | None = None,
+        steps: int | None = None,
+        batch: int | None = None,
+    ) -> tuple[float, dict[str, np.ndarray]]:
+        """The objective, and its gradient by truncated backpropagation through time, shaped as in `value_and_grad`.
+
+        The gradient is the sum, over windows of k2 steps that end at the steps k1, 2*k1, and so on, of the gradient of what the steps of
+        the window add to the objective, with the state before the window held fixed; a window is cut at step 1 and at each sequence's
+        own end (the last may so be shorter). Terms without time count once.
+        Raises: as `value_and_grad`; ValueError where the objective is no sum over steps, or no step follows from the one before.
+        """
+        self._require_objective()
+        run = self._run(values, steps, batch, ())
+        return run.value, run.truncated(k1, k2, wrt=wrt, out=out)
+
+    def stream(self, values: Mapping[str, object], *, outputs: Iterable[str] | None = None, batch: int | None = None) -> Stream:
+        """Begin to compute step by step; values: parameters, constants, inputs without time, and the state, zero where left out.
+
+        See `Stream`. Raises: ValueError or TypeError naming the argument, or what makes a single step meaningless.
+        """
+        for label in values:
+            if label in {b.label for b in self.program.buffers.values() if b.role == "argument" and b.kind == "timed"}:
+                raise ValueError(f"{label} is an input sequence; give it to the stream's step, one step at a time")
+        return Stream(self, values, outputs, batch)
+
+    def step(
+        self, state: Mapping[str, object], values: Mapping[str, object], *, outputs: Iterable[str] | None = None, batch: int | None = None
+    ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """A single step from a state: the signals and the next state, (B, n) each; state: {} at the beginning.
+
+        values: all arguments, with this step's inputs, (B, dims). `stream` is cheaper for many steps: it checks what stays the same once.
+        Raises: as `stream`.
+        """
+        stream = Stream(self, {**values, **state}, outputs, batch)
+        inputs = {label: value for label, value in values.items() if label in stream.inputs}
+        return stream.step(inputs), stream.state
+
+    def _outputs(self, outputs: Iterable[str] | None) -> tuple[str, ...]:
+        """The names of results to hand back."""
+        names = self.program.results["forward"]
+        if isinstance(outputs, str):
+            raise TypeError(f"outputs is a string; write outputs=[{outputs!r}]")
+        wanted = tuple(names) if outputs is None else tuple(dict.fromkeys(outputs))
+        for name in wanted:
+            if name not in names:
+                raise ValueError(f"outputs has {name!r}, which is no signal; there are {', '.join(names)}")
+        return wanted
 
     def _require_objective(self) -> None:
         if "gradient" not in self.program.phases:
             raise ValueError(f"{self.program.name} has no objective; use forward(…).backward(cotangents)")
 
-    def _run(self, values: Mapping[str, object], steps: int | None, batch: int | None, whole: bool) -> Run:
+    def _run(
+        self, values: Mapping[str, object], steps: int | None, batch: int | None, outputs: tuple[str, ...], keep: bool = False
+    ) -> Run:
+        """Run the forward phase; keep: copy all but input sequences, so that weights may be updated before the gradient is taken."""
         arguments = Arguments(self.program, np.dtype(self.dtype), self.fixed or {})
         sizes, arrays = arguments.read(values, steps, batch)
         frame = Frame(self.program, sizes.dims, sizes.steps, sizes.batch, sizes.lengths, np.dtype(self.dtype))
         for label, buffer in arguments.buffers.items():
-            frame.arrays[buffer.name] = self._given(frame, buffer, arrays.get(label), sizes)
+            read = self._given(frame, buffer, arrays.get(label), sizes)
+            frame.arrays[buffer.name] = read.copy() if keep and buffer.kind != "timed" and read is arrays.get(label) else read
+        for label, name, position in self.program.streaming.state:
+            if label in arguments.carried and label in arrays:
+                frame.arrays[name][frame.room(name) - 1 + position] = self._given(frame, arguments.carried[label], arrays[label], sizes)
         for name, label in self.program.guesses.items():
             if label in arrays:
                 frame.guesses[name] = self._given(frame, arguments.guessed[label], arrays[label], sizes)
-        labelled = {b.name for b in self.program.buffers.values() if b.label and b.role == "value"}
+        whole = {self.program.results["forward"][label] for label in outputs}
         for name in self.program.phases["forward"].writes:
             if name not in frame.arrays:
-                frame.arrays[name] = frame.allocate(name, whole=whole and name in labelled)
+                frame.arrays[name] = frame.allocate(name, whole=name in whole)
         execute(self.program.phases["forward"], frame, self._runner("forward", frame))
-        return Run(self, frame, sizes)
+        return Run(self, frame, sizes, arrays, outputs)
 
     def _given(self, frame: Frame, buffer: Buffer, array: np.ndarray | None, sizes: Sizes) -> np.ndarray:
         """An argument as a buffer: in the order of rows, zero beyond each sequence's end, with room outside the steps."""
@@ -139,113 +194,3 @@ class Kernel:
         takes = ", ".join(f"{b.label} {text_of(b)}" for b in self.program.buffers.values() if b.role == "argument" and b.label)
         how = "compiled" if self.module is not None else "interpreted"
         return f"<Kernel {self.program.name}, {self.dtype}, {how}: {takes}>"
-
-
-class Run:
-    """A forward computation and all that its gradient needs."""
-
-    def __init__(self, kernel: Kernel, frame: Frame, sizes: Sizes) -> None:
-        self.kernel, self._frame, self._sizes = kernel, frame, sizes
-        self._names = kernel.program.results["forward"]
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        """A signal (T, B, n), a quantity without time (B, n) or a total (n), by its name; zero beyond each sequence's end."""
-        if name not in self._names:
-            raise KeyError(f"{self.kernel.program.name} has no signal {name!r}; it has {', '.join(sorted(self._names))}")
-        return self._handed_back(self._names[name], kept=True)
-
-    @property
-    def value(self) -> float:
-        """The objective, summed over sequences."""
-        aim = self.kernel.program.objective
-        if aim is None:
-            raise ValueError(f"{self.kernel.program.name} has no objective")
-        return self._frame.arrays[self._names[aim]][()]
-
-    @property
-    def final(self) -> dict[str, np.ndarray]:
-        """Every signal at each sequence's last step, (B, n); where a sequence has none what stands before step 1, or zero."""
-        found, frame = {}, self._frame
-        for label, name in self._names.items():
-            buffer = self.kernel.program.buffers[name]
-            if buffer.kind == "timed":
-                slots, rows = frame.lengths - 1 + buffer.before, np.arange(frame.batch)
-                last = np.zeros((frame.batch, *frame.shape(buffer)), frame.dtype)
-                last[slots >= 0] = frame.arrays[name][slots[slots >= 0], rows[slots >= 0]]
-                found[label] = self._unsorted(last, 0)
-        return found
-
-    @property
-    def solutions(self) -> dict[str, object]:
-        """For each steady state its iterations, residual and estimates."""
-        return dict(self._frame.solutions)
-
-    def backward(self, cotangents: Mapping[str, object] | None = None, *, wrt: Iterable[str] | None = None) -> dict[str, np.ndarray]:
-        """The gradient of the objective, or the vector-Jacobian product for cotangents of any of the signals.
-
-        cotangents: label -> array of the signal's shape; the objective plays no part then. wrt: labels to hand back, all by default.
-        Raises: ValueError naming what is wrong.
-        """
-        program, frame = self.kernel.program, self._frame
-        phase = "gradient" if cotangents is None else "pullback"
-        if cotangents is None:
-            self.kernel._require_objective()
-        names = program.results.get(phase, {})
-        wanted = list(names) if wrt is None else list(wrt)
-        for label in wanted:
-            if label not in names:
-                raise ValueError(f"there is no gradient at {label!r}; there are {', '.join(names)}")
-        arrays = dict(frame.arrays)
-        frame.arrays.update(self._seeds(cotangents or {}))
-        for name in program.phases[phase].writes:
-            if name not in frame.arrays:
-                frame.arrays[name] = frame.allocate(name, whole=False)
-        try:
-            execute(program.phases[phase], frame, self.kernel._runner(phase, frame))
-            return {label: self._handed_back(names[label]) for label in wanted}
-        finally:
-            frame.arrays = arrays
-
-    def _seeds(self, cotangents: Mapping[str, object]) -> dict[str, np.ndarray]:
-        program, frame = self.kernel.program, self._frame
-        seeds = {}
-        for label in cotangents:
-            if label not in program.cotangents:
-                raise ValueError(f"there is no signal {label!r} to give a cotangent; there are {', '.join(program.cotangents)}")
-        for label, name in program.cotangents.items():
-            if name not in program.buffers:
-                continue
-            buffer = program.buffers[name]
-            array = None
-            if label in cotangents:
-                array = np.asarray(cotangents[label], np.dtype(self.kernel.dtype))
-                if self._sizes.single and buffer.kind != "shared":
-                    array = np.expand_dims(array, 1 if buffer.kind == "timed" else 0)
-                lead = {"T": frame.steps, "B": frame.batch}
-                shape = (*(lead[axis] for axis in LEAD[buffer.kind]), *frame.shape(buffer))
-                if array.shape != shape:
-                    raise ValueError(f"the cotangent of {label} has shape {array.shape}; it must be {shape}")
-            seeds[name] = self.kernel._given(frame, buffer, array, self._sizes)
-        return seeds
-
-    def _unsorted(self, array: np.ndarray, axis: int) -> np.ndarray:
-        """Rows back in the caller's order, and the batch axis off where the caller left it out."""
-        if self._sizes.order is not None:
-            back = np.empty_like(self._sizes.order)
-            back[self._sizes.order] = np.arange(len(back))
-            array = np.take(array, back, axis)
-        return np.take(array, 0, axis) if self._sizes.single else array
-
-    def _handed_back(self, name: str, kept: bool = False) -> np.ndarray:
-        """A result as the caller sees it; kept: still needed here, so that the caller gets a copy."""
-        buffer, frame = self.kernel.program.buffers[name], self._frame
-        if buffer.kind == "shared":
-            return frame.arrays[name].copy() if buffer.shape else frame.arrays[name][()]
-        if buffer.kind == "sequence":
-            return self._unsorted(frame.arrays[name].copy(), 0)
-        array = frame.steps_of(name)
-        if frame.ragged or kept:
-            array = array.copy()
-        if frame.ragged:
-            array[np.arange(frame.steps)[:, None] >= frame.lengths[None, :]] = 0
-        return self._unsorted(array, 1)

@@ -11,22 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from math import prod
+
+from codegen.streaming import Streaming
 
 Size = tuple[tuple[int, tuple[str, ...]], ...]  # a polynomial in dims: terms of (coefficient, names)
 Index = tuple[tuple["int | None | Load", Size], ...]
 ZERO_SIZE: Size = ()
-ONE_SIZE: Size = ((1, ()),)
 
 
 def size_value(size: Size, dims: Mapping[str, int]) -> int:
     """A size for given dims."""
-    total = 0
-    for coefficient, names in size:
-        term = coefficient
-        for name in names:
-            term *= dims[name]
-        total += term
-    return total
+    return sum(coefficient * prod(dims[name] for name in names) for coefficient, names in size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,8 +264,8 @@ class Phase:
     def segments(self) -> Iterator[Segment]:
         """Every segment, in order of execution."""
         for action in self.actions:
-            for part in action.body if isinstance(action, Loop) else (action,):
-                yield part.segment if isinstance(part, Solve) else part
+            parts = action.body if isinstance(action, Loop) else (action,)
+            yield from (part.segment if isinstance(part, Solve) else part for part in parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,9 +273,10 @@ class Program:
     """A whole kernel: buffers by name, phases by name (forward, gradient, pullback), and the interface.
 
     kept: buffers of the forward phase that a later phase reads (the tape); results: for each phase, label -> buffer handed to
-    the caller; guesses: unknown buffer of a steady state -> label of its starting guess; least: fixed positions that are read, as (what
-    the user calls it, from the end or not, offset, room before, room after), which say how many steps a sequence needs;
-    cotangents: label -> argument buffer of the pullback phase; zero: labels that no path leads to.
+    the caller; losses: buffers of what each sequence adds to the objective, and of what no sequence does; guesses: unknown buffer of a
+    steady state -> label of its starting guess; cotangents: label -> argument buffer of the pullback phase; zero: labels that no path
+    leads to; least: fixed positions that are read, as (what the user calls it, from the end or not, offset, room before, room after),
+    which say how many steps a sequence needs; streaming: how it runs a step or a window at a time.
     """
 
     name: str
@@ -289,8 +286,10 @@ class Program:
     results: Mapping[str, Mapping[str, str]]
     kept: frozenset[str] = frozenset()
     objective: str | None = None
+    losses: tuple[str | None, str | None] = (None, None)
     guesses: Mapping[str, str] = field(default_factory=dict)
     cotangents: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, float] = field(default_factory=dict)
     zero: frozenset[str] = frozenset()
     least: tuple[tuple[str, bool, int, int, int], ...] = ()
+    streaming: Streaming = Streaming()

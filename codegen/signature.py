@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict
 
 from codegen.program import Action, Buffer, Loop, Phase, Program, Segment, Size, Solve
+from codegen.streaming import Streaming
 
 
 def encode(program: Program) -> str:
@@ -21,11 +22,13 @@ def encode(program: Program) -> str:
         "results": {name: dict(found) for name, found in program.results.items()},
         "kept": sorted(program.kept),
         "objective": program.objective,
+        "losses": program.losses,
         "guesses": dict(program.guesses),
         "cotangents": dict(program.cotangents),
         "defaults": dict(program.defaults),
         "zero": sorted(program.zero),
         "least": program.least,
+        "streaming": asdict(program.streaming),
     }
     return json.dumps(record)
 
@@ -49,12 +52,19 @@ def decode(text: str) -> Program:
         results=record["results"],
         kept=frozenset(record["kept"]),
         objective=record["objective"],
+        losses=tuple(record["losses"]),
         guesses=record["guesses"],
         cotangents=record["cotangents"],
         defaults=record["defaults"],
         zero=frozenset(record["zero"]),
         least=tuple(tuple(entry) for entry in record["least"]),
+        streaming=_streaming(record["streaming"]),
     )
+
+
+def _streaming(record: dict) -> Streaming:
+    plain = {name: tuple(entry) if isinstance(entry, list) else entry for name, entry in record.items()}
+    return Streaming(**{**plain, "state": tuple((label, name, position) for label, name, position in record["state"])})
 
 
 def _size(size: list) -> Size:

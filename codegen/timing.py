@@ -12,14 +12,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from codegen.arguments import Arguments
 from codegen.checking import choose_dims
-from codegen.drawing import draw_values
+from codegen.drawing import Range, Wishes, draw_values, drawn_labels, fitted_sizes, read_wishes
 from codegen.kernel import Kernel
 from codegen.lower import lower
 from codegen.program import Program
 from derive.recurrence import Recurrence
 
+STEPS, BATCH = 50, 16
 DIM = 32  # size of every dim that is not given
 DRAWS = 20
 POSITIVE_AFTER = 10  # draws without a finite value before only positive values are drawn
@@ -49,23 +49,29 @@ def compare(
     recurrence: Recurrence,
     kernel: Kernel,
     dims: Mapping[str, int],
-    steps: int,
-    batch: int,
+    steps: int | None,
+    batch: int | None,
     repeat: int,
     progress: Callable[[str], None] | None = None,
+    ranges: Mapping[str, Range] | None = None,
+    values: Mapping[str, object] | None = None,
 ) -> Comparison:
     """Compare results of a kernel and of the interpreter, then their times; nothing is timed where results differ.
 
-    repeat: runs whose median is taken. Raises: ValueError for dims that are not there, or where no values with a finite
-    result were drawn; ConvergenceError.
+    steps, batch: 50 and 16 where they are None; repeat: runs whose median is taken; ranges, values: as in `checking.check`.
+    Raises: ValueError for dims that are not there, or where no values with a finite result were drawn; WishError;
+    ConvergenceError.
     """
     say = progress or (lambda stage: None)
     program = lower(recurrence)
-    sizes = {name: dims.get(name, DIM) for name in choose_dims(program, dims)}
+    wishes = read_wishes(program.name, drawn_labels(program), ranges, values)
+    fitted, steps, batch = fitted_sizes(drawn_labels(program), wishes.values, dims, steps, batch)
+    steps, batch = STEPS if steps is None else steps, BATCH if batch is None else batch
+    sizes = {name: fitted.get(name, DIM) for name in choose_dims(program, fitted)}
     peer = Kernel(program, kernel.dtype)
     say("comparing results of")
-    values, seeds = _draw(peer, sizes, steps, batch)
-    ours, theirs = (_results(each, values, seeds, steps, batch) for each in (kernel, peer))
+    drawn, seeds = _draw(peer, sizes, steps, batch, wishes)
+    ours, theirs = (_results(each, drawn, seeds, steps, batch) for each in (kernel, peer))
     errors = {label: _error(ours[label], theirs[label]) for label in theirs}
     worst = max(errors, key=lambda label: (np.isnan(errors[label]), errors[label]), default="")
     shown = {"T": steps, "B": batch, **sizes}
@@ -76,7 +82,7 @@ def compare(
         return found
     say("timing")
     rows = []
-    for what, call in _calls(program, values, seeds, steps, batch).items():
+    for what, call in _calls(program, drawn, seeds, steps, batch).items():
         times: dict[str, list[float]] = {"kernel": [], "peer": []}
         # Turn by turn, so that both meet the same state of the machine.
         for _ in range(repeat):
@@ -114,13 +120,13 @@ def _error(ours: np.ndarray, theirs: np.ndarray) -> float:
 
 
 def _draw(
-    peer: Kernel, dims: Mapping[str, int], steps: int, batch: int
+    peer: Kernel, dims: Mapping[str, int], steps: int, batch: int, wishes: Wishes
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray] | None]:
     """Values with a finite result, and cotangents where there is no objective."""
     rng, program = np.random.default_rng(0), peer.program
-    buffers = Arguments(program, np.dtype(peer.dtype), {}).buffers
+    buffers = drawn_labels(program)
     for draw in range(DRAWS):
-        drawn = draw_values(program, buffers, dims, steps, batch, rng, draw >= POSITIVE_AFTER)
+        drawn = draw_values(program, buffers, dims, steps, batch, rng, draw >= POSITIVE_AFTER, wishes)
         values = {label: array if array.dtype.kind == "i" else array.astype(peer.dtype) for label, array in drawn.items()}
         with np.errstate(all="ignore"):
             run = peer.forward(values, steps=steps, batch=batch)

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING
 
 import click
 
-from codegen.commands.inputs import dtype_option, file_argument, read_recurrence, require_dims, size_options
+from codegen.commands.inputs import (
+    dtype_option,
+    file_argument,
+    joined_ranges,
+    named_options,
+    read_recurrence,
+    read_values,
+    require_dims,
+    size_options,
+    value_options,
+)
 from codegen.commands.terminal import columns, is_terminal, progress, show
 
 if TYPE_CHECKING:
@@ -40,6 +50,7 @@ class Peers(click.ParamType):
 @click.command(epilog=EXAMPLES, short_help="Time the compiled kernel against NumPy.")
 @file_argument
 @size_options(steps=50, batch=16, dims="32 each")
+@value_options
 @dtype_option
 @click.option(
     "--repeat", type=click.IntRange(min=1), default=7, show_default=True, help="Runs; the median time is shown."
@@ -57,8 +68,10 @@ def bench(
     ctx: click.Context,
     file: str,
     dims: dict[str, int],
-    steps: int,
-    batch: int,
+    steps: int | None,
+    batch: int | None,
+    ranges: tuple[tuple[str, tuple[float, float]], ...],
+    archive: str | None,
     dtype: str,
     repeat: int,
     against: tuple[str, ...],
@@ -70,6 +83,7 @@ def bench(
     """
     recurrence = read_recurrence(file)
     require_dims(recurrence, dims)
+    wanted, values = joined_ranges(ranges), read_values(archive)
     with progress(recurrence.name) as say:
         say("loading SymPy for")
         from codegen.driver import compile as compile_kernel
@@ -78,7 +92,8 @@ def bench(
         kernel = compile_kernel(recurrence, dtype, progress=say)
         if kernel.module is None:
             raise ValueError("without a compiler there is nothing to time: both sides would be the interpreter")
-        comparison = compare(recurrence, kernel, dims, steps, batch, repeat, say)
+        with named_options():
+            comparison = compare(recurrence, kernel, dims, steps, batch, repeat, say, wanted, values)
     (show_on_terminal if is_terminal() else show_plainly)(comparison)
     ctx.exit(0 if comparison.agrees else 1)
 

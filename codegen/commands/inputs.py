@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -43,6 +44,78 @@ class Dims(click.ParamType):
         return found
 
 
+class Range(click.ParamType):
+    """`dt=0.1:0.2` or `dt=0.1` -> ("dt", (0.1, 0.2))."""
+
+    name = "range"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, tuple[float, float]]:
+        """Read a label and the ends of its range. Raises: click.BadParameter saying what is wrong."""
+        if isinstance(value, tuple):
+            return value
+        label, _, ends = value.rpartition("=")
+        try:
+            found = tuple(float(end) for end in ends.split(":"))
+        except ValueError:
+            found = ()
+        if not label or len(found) not in (1, 2):
+            self.fail(f"{value[:80]!r} is not of the form dt=0.1:0.2, or dt=0.1", param, ctx)
+        return label.strip(), (found[0], found[-1])
+
+
+def value_options(command: F) -> F:
+    """--range, which may be repeated, and --values."""
+    command = click.option(
+        "--values", "archive", type=click.Path(exists=True, dir_okay=False), metavar="FILE.npz",
+        help="Arrays by label, taken as they are, with their sizes.",
+    )(command)  # fmt: skip
+    return click.option(
+        "--range", "ranges", type=Range(), multiple=True, metavar="NAME=LOW:HIGH",
+        help="Where the values of an argument are drawn from, or its value, NAME=VALUE; may be repeated.",
+    )(command)  # fmt: skip
+
+
+def read_values(archive: str | None) -> dict[str, Any]:
+    """The arrays of an archive, without unpickling anything. Raises: click.BadParameter."""
+    if archive is None:
+        return {}
+    import zipfile
+
+    import numpy as np
+
+    try:
+        found = np.load(archive, allow_pickle=False)
+        if isinstance(found, np.lib.npyio.NpzFile):
+            with found:
+                return {label: found[label] for label in found.files}
+    except (ValueError, EOFError, zipfile.BadZipFile):
+        pass
+    raise click.BadParameter(f"{archive} is no .npz archive of numbers, as numpy.savez writes it", param_hint="--values")
+
+
+def joined_ranges(ranges: tuple[tuple[str, tuple[float, float]], ...]) -> dict[str, tuple[float, float]]:
+    """Ranges by label. Raises: click.BadParameter where one is given twice."""
+    found: dict[str, tuple[float, float]] = {}
+    for label, ends in ranges:
+        if label in found:
+            raise click.BadParameter(f"{label} is given twice", param_hint="--range")
+        found[label] = ends
+    return found
+
+
+@contextlib.contextmanager
+def named_options() -> Iterator[None]:
+    """Errors of ranges and values, as errors of the options that they come from."""
+    from codegen.drawing import WishError
+
+    try:
+        yield
+    except WishError as error:
+        raise click.BadParameter(error.problem, param_hint=f"--{error.option.replace('ranges', 'range')}") from error
+
+
 def file_argument(command: F) -> F:
     """FILE: a path, - for standard input, or a stock name."""
     return click.argument("file", metavar="FILE")(command)
@@ -57,16 +130,13 @@ def dtype_option(command: F) -> F:
 
 
 def size_options(steps: int, batch: int, dims: str) -> Callable[[F], F]:
-    """--dims, --steps and --batch, with defaults; `dims` says what sizes are by default."""
+    """--dims, --steps and --batch, None where not given; steps, batch, dims: what sizes are by default."""
 
     def decorate(command: F) -> F:
         least = click.IntRange(min=1)
-        command = click.option("--batch", type=least, default=batch, show_default=True, help="Number of sequences.")(
-            command
-        )
-        command = click.option("--steps", type=least, default=steps, show_default=True, help="Number of steps, T.")(
-            command
-        )
+        for option, what, size in (("--batch", "Number of sequences", batch), ("--steps", "Number of steps, T", steps)):
+            text = f"{what}; by default {size}, or as in --values."
+            command = click.option(option, type=least, default=None, help=text)(command)
         return click.option(
             "--dims", type=Dims(), default={}, metavar="n=5,m=3", help=f"Sizes of dims; by default {dims}."
         )(command)

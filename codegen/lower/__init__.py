@@ -6,8 +6,10 @@ Imports the derivation's nodes; everything after it imports `codegen.program` al
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from codegen.lower.statements import Statements
+from codegen.lower.streams import streaming
 from codegen.program import Buffer, Program
 from codegen.schedule import Draft, schedule
 from derive.adjoint import gradient, pullback
@@ -17,6 +19,7 @@ from derive.errors import RecurrenceError
 from derive.nodes import Node, Number, Pick, T, walk
 from derive.normal import normalise
 from derive.recurrence import Recurrence, reads
+from derive.temporal import TimeSum
 
 ROLES = {"input": "argument", "index": "argument", "parameter": "argument", "constant": "argument"}
 
@@ -76,7 +79,9 @@ class _Lowering:
         drafts = [Draft("forward", list(self.lowered.statements))]
         defined = self.recurrence.of_role("signal", "quantity", "total", "objective")
         self.results["forward"] = {q.name: self.lowered.known[q] for q in defined if q in self.lowered.known}
-        self.primal_only = dict(self.lowered.known), dict(self.lowered.aside_of)
+        # Sums over time are formed again where a gradient reads them, so that they can be those of a window.
+        kept = {node: read for node, read in self.lowered.aside_of.items() if not any(isinstance(n, TimeSum) for n in walk(node))}
+        self.primal_only = dict(self.lowered.known), kept
         for phase, derivation in self.derivations.items():
             drafts.append(Draft(phase, self._derived(phase, derivation)))
         aim = self.recurrence.objective
@@ -87,12 +92,14 @@ class _Lowering:
             phases={},
             results=self.results,
             objective=aim.name if aim else None,
+            losses=self.lowered.losses,
             cotangents=self.cotangents,
             defaults={name: float(value) for name, value in self.recurrence.defaults.items()},
             least=self._least(),
             zero=next((d.zero for d in self.derivations.values()), frozenset()),
         )
-        return schedule(program, drafts)
+        scheduled = schedule(program, drafts)
+        return replace(scheduled, streaming=streaming(self.recurrence, self.primal, scheduled, self.primal_only[0]))
 
     def _least(self) -> tuple[tuple[str, bool, int, int, int], ...]:
         """The fixed positions of signals that the model reads; inputs read zero where a sequence is too short. A division by T asks for

@@ -56,6 +56,7 @@ class Statements:
         self.statements: list[Statement] = []
         self.known: dict[Quantity, str] = {}
         self.aside_of: dict[Node, Read] = {}
+        self.losses: tuple[str | None, str | None] = (None, None)
         self.elements = Elements(self.place, self.aside, self.picked)
 
     def declare(self, quantity: Quantity, prefix: str, label: str, role: str = "value", ends: tuple[int, int] = (0, 0)) -> str:
@@ -79,6 +80,8 @@ class Statements:
         if isinstance(target, Pick):
             element = self.elements.of(expr, axes(expr.shape))
             self.statements.append(Fill(self.place(target.quantity), target.from_end, target.offset, element))
+        elif isinstance(target, Quantity) and target.role == "objective":
+            self._objective(self.place(target), expr)
         elif equation.sums_sequences:
             self._total(self.place(target), expr)
         else:
@@ -191,7 +194,25 @@ class Statements:
                 return Op("power", (Op("add", (of(operand, index), Op("neg", (mean,)))),), (2, 1))
         return of(operand, index)
 
-    # -- totals over sequences
+    # -- the objective, and totals over sequences
+
+    def _objective(self, out: str, expr: Node) -> None:
+        """The sum of what each sequence costs and of what depends on none; `losses` names the buffers that hold the two."""
+        terms = expr.args if isinstance(expr, Add) else (expr,)
+        groups = [term for term in terms if term.kind != Kind.SHARED], [term for term in terms if term.kind == Kind.SHARED]
+        parts: list[str | None] = []
+        for group, kind in zip(groups, (Kind.SEQUENCE, Kind.SHARED), strict=True):
+            parts.append(self._fresh((), kind) if group else None)
+            if group:
+                self._into(parts[-1], group[0] if len(group) == 1 else Add(*group))  # type: ignore[arg-type]
+        self.losses = parts[0], parts[1]
+        if parts[0] is None:
+            self.statements.append(Map(out, Load(parts[1], 0, ())))  # type: ignore[arg-type]
+            return
+        summed = out if parts[1] is None else self._fresh((), Kind.SHARED)
+        self.statements.append(Accumulate(summed, Load(parts[0], 0, ())))
+        if parts[1] is not None:
+            self.statements.append(Map(out, Op("add", (Load(summed, 0, ()), Load(parts[1], 0, ())))))
 
     def _total(self, out: str, expr: Node) -> None:
         terms = expr.args if isinstance(expr, Add) else (expr,)

@@ -80,6 +80,17 @@ def test_arguments_are_never_modified(elman):
         assert np.all(seeds["h"] == 1) and np.all(seeds["y"] == 1)
 
 
+def test_weights_may_change_between_forward_and_backward_and_inputs_may_not(elman):
+    values = draw()
+    run = elman.forward(values)
+    wanted = run.backward()
+    for label in ("W", "U", "b", "V", "c"):
+        values[label] += 1
+    assert same(run.backward(), wanted) and not same(elman.forward(values).backward(), wanted)
+    values["x"] += 1  # input sequences are read where they lie
+    assert not same(run.backward(), wanted)
+
+
 def test_results_are_the_callers_own(elman):
     run = elman.forward(draw())
     wanted = run.backward()
