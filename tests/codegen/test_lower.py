@@ -49,6 +49,7 @@ NODES = {
     "softmax of a vector": cost("norm2(softmax(h[t])) + norm2(log_softmax(h[t] + u)) + logsumexp(x[t]) + norm2(layer_norm(x[t]*x[t]))"),
     "cross entropy": cost("cross_entropy(x[t], softmax(V @ h[t])) + cross_entropy(x[t], sigmoid(V @ h[t]))"),
     "where": cost("norm2(where(h[t] > x[t-1][0:n], h[t], 2*u)) + where(w[t] <= 0.1, w[t], norm2(u))"),
+    "stopped and chosen slopes": cost("norm2(stop_gradient(h[t])*u) + sum(surrogate(sign(h[t]), exp(h[t]), h[t]))"),
     "kinks": cost("sum(abs(h[t]) + relu(h[t]) + maximum(h[t], u) - minimum(h[t], x[t][0:n]))"),
     "smooth functions": cost("sum(exp(h[t]) + log(2 + h[t]) + sqrt(2 + h[t]) + sin(h[t]) + cos(h[t]) + erf(h[t]) "
         "+ gelu(h[t]) + atan(h[t]))"),
