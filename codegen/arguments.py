@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -56,13 +56,7 @@ class Arguments:
     def read(self, values: Mapping[str, object], steps: int | None, batch: int | None) -> tuple[Sizes, dict[str, np.ndarray]]:
         """Sizes, and an array for every label that was given. Raises ValueError or TypeError naming the argument."""
         known = {**self.buffers, **self.guessed, **self.carried}
-        for label in values:
-            if label not in known and label != "lengths":
-                if label in {name for name, _, _ in self.program.streaming.state}:
-                    raise ValueError(f"{label} follows from an equation of {self.program.name}; leave that equation out to give it")
-                near = difflib.get_close_matches(label, known, 1)
-                hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(sorted(known))}"
-                raise ValueError(f"{self.program.name} takes no argument {label!r}; {hint}")
+        self.require_known(values)
         arrays = {label: self._numbers(known[label], label, values[label]) for label in values if label != "lengths"}
         self._require_all(arrays)
         single = self._is_single(arrays, known)
@@ -71,6 +65,17 @@ class Arguments:
         sizes = self._sizes(arrays, known, values.get("lengths"), steps, batch, single)
         self._check_positions(sizes)
         return sizes, arrays
+
+    def require_known(self, labels: Iterable[str]) -> None:
+        """Refuse what is no argument. Raises ValueError naming it."""
+        known = {**self.buffers, **self.guessed, **self.carried}
+        for label in labels:
+            if label not in known and label != "lengths":
+                if label in {name for name, _, _ in self.program.streaming.state}:
+                    raise ValueError(f"{label} follows from an equation of {self.program.name}; leave that equation out to give it")
+                near = difflib.get_close_matches(label, known, 1)
+                hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(sorted(known))}"
+                raise ValueError(f"{self.program.name} takes no argument {label!r}; {hint}")
 
     def _numbers(self, buffer: Buffer, label: str, value: object) -> np.ndarray:
         return self._array(label, value) if buffer.below is None else self._integers(label, value)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from types import ModuleType
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from derive.recurrence import Recurrence
 
 DTYPES = ("float32", "float64")
+SLOW = "no C compiler was found: kernels are interpreted, with right results but slowly; `retrograd doctor` says more"
 
 
 class CompilerWarning(UserWarning):
@@ -67,7 +68,8 @@ def compile_text(text: bytes, name: str, file: str, dtype: str, fixed: dict[str,
 
 @dataclass
 class _Job:
-    """One request: what is compiled, how, and where it is kept. Segments for cotangents are a module of their own, built at first use."""
+    """One request: what is compiled, how, and where it is kept. Segments for cotangents are a module of their own, built at first use, and
+    so is the program of each product with a direction."""  # noqa: D205, D209
 
     recurrence: Recurrence | str | bytes | Path
     text: bytes
@@ -77,31 +79,55 @@ class _Job:
     fixed: dict[str, int]
     store: Cache
     say: Callable[[str], None]
+    products: dict[str, Kernel] = field(default_factory=dict)
+    compiled: bool = False
 
     def kernel(self) -> Kernel:
         """The kernel, from the cache or newly built."""
         found, origin = self._module("main"), (self.text, self.name, self.file)
         if found is None:
-            warnings.warn(
-                "no C compiler was found: kernels are interpreted, with right results but slowly; `retrograd doctor` says more",
-                CompilerWarning, stacklevel=3,
-            )  # fmt: skip
-            return Kernel(self.program, self.dtype, None, self.fixed, origin=origin)
+            warnings.warn(SLOW, CompilerWarning, stacklevel=3)
+            return Kernel(self.program, self.dtype, None, self.fixed, origin=origin, products=self.product)
         program, module = found
+        self.compiled = True
         apart = "gradient" in program.phases
-        return Kernel(program, self.dtype, module, self.fixed, self._pullback if apart else None, origin)
+        return Kernel(program, self.dtype, module, self.fixed, self._pullback if apart else None, origin, self.product)
+
+    def product(self, name: str) -> Kernel:
+        """The kernel of a product with a direction, from the cache or newly built; interpreted where there is no compiler."""
+        if name not in self.products:
+            found = self._module(name)
+            if found is None and self.compiled:
+                warnings.warn(SLOW, CompilerWarning, stacklevel=5)
+            program, module = (self._program(name), None) if found is None else found
+            self.products[name] = Kernel(program, self.dtype, module, self.fixed)
+        return self.products[name]
 
     @cached_property
     def program(self) -> Program:
         """Parsed where needed, derived and lowered."""
         from codegen.lower import lower
-        from derive.language import parse
 
         self.say("deriving")
-        written = isinstance(self.recurrence, (str, bytes, Path))
-        program = lower(parse(self.text, self.name, self.file) if written else self.recurrence)  # type: ignore[arg-type]
+        program = lower(self._parsed)
         check_dims(program, self.fixed)
         return program
+
+    @cached_property
+    def _parsed(self) -> Recurrence:
+        from derive.language import parse
+
+        written = isinstance(self.recurrence, (str, bytes, Path))
+        return parse(self.text, self.name, self.file) if written else self.recurrence  # type: ignore[return-value]
+
+    def _program(self, part: str) -> Program:
+        """The program that a part belongs to: `main` and `pullback` share one, each product has its own."""
+        if part in ("main", "pullback"):
+            return self.program
+        from codegen.lower.products import lower_product
+
+        self.say("deriving")
+        return lower_product(self._parsed, part)
 
     def _pullback(self) -> ModuleType:
         if not hasattr(self, "_loaded"):
@@ -112,11 +138,11 @@ class _Job:
         return self._loaded
 
     def _module(self, part: str) -> tuple[Program, ModuleType] | None:
-        """The program and the compiled segments of a part, `main` or `pullback`; None where there is no compiler."""
+        """The program and the compiled segments of a part: `main`, `pullback` or a product; None where there is no compiler."""
         quick = quick_key(self.text.decode("utf-8", "surrogateescape"), self.name, self.dtype, json.dumps(self.fixed), part, fingerprint())
         found = self.store.recall(quick)
         if found is None:
-            program, toolchain = self.program, find_toolchain()
+            program, toolchain = self._program(part), find_toolchain()
             if toolchain is None:
                 return None
             found = self._build(program, toolchain, part, quick)
@@ -129,9 +155,10 @@ class _Job:
         from codegen.emit import emit, plain
 
         self.say("generating")
-        phases = ["pullback"] if part == "pullback" else ["forward", "gradient" if "gradient" in program.phases else "pullback"]
+        apart = "gradient" in program.phases
+        phases = ["pullback"] if part == "pullback" else [name for name in program.phases if name != "pullback" or not apart]
         source = emit(program, self.dtype, self.fixed, phases)
-        stem = f"retrograd_{plain(self.name)}_{part}"
+        stem = f"retrograd_{plain(self.name)}_{part.split()[0]}"
         self.say("compiling")
         return self.store.fetch(
             artefact_key(source, toolchain, [encode(program)]), quick,

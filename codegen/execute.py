@@ -100,7 +100,7 @@ def _guess(frame: Frame, name: str, view: np.ndarray, rows: int) -> np.ndarray:
     guess = (
         np.broadcast_to(guess, (frame.steps, *guess.shape)) if rows == frame.steps * frame.batch and view.ndim == guess.ndim + 1 else guess
     )
-    return np.array(guess[: view.shape[0]] if view.ndim == guess.ndim else guess, frame.dtype).reshape(rows, -1)
+    return np.array(guess[: view.shape[0]] if 0 < view.ndim == guess.ndim else guess, frame.dtype).reshape(rows, -1)
 
 
 def _view(frame: Frame, name: str, level: str, t: int) -> np.ndarray:

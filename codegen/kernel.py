@@ -14,6 +14,7 @@ from codegen.execute import Runner, execute
 from codegen.frame import Frame
 from codegen.program import Buffer, Program, Segment
 from codegen.run import Run
+from codegen.second_order import Tangents, jvp, product
 from codegen.stream import Stream
 
 
@@ -24,7 +25,7 @@ class Kernel:
     program: what it computes; dtype: float32 or float64 (the interpreter also takes complex128 and object); module: the compiled
     segments, or None for the interpreter; fixed: dims set at compile time; pullback: loads, or builds at its first use, the segments for
     cotangents where they are not in `module`; origin: text, name and file of the recurrence, by which a kernel is pickled and found or
-    built again elsewhere.
+    built again elsewhere; products: finds, or builds at its first use, the kernel of a product with a direction, by its name.
     Values are one mapping from names as written to arrays: parameters and constants `dims`, input sequences `(T, B, dims)`, inputs
     without time `(B, dims)`, values outside the steps such as "h[0]" `(B, dims)` (zero where left out), "lengths" `(B,)`.
     A batch axis left out of all of them is added and taken off again.
@@ -36,6 +37,7 @@ class Kernel:
     fixed: Mapping[str, int] | None = None
     pullback: Callable[[], ModuleType] | None = None
     origin: tuple[bytes, str, str] | None = None
+    products: Callable[[str], Kernel] | None = None
 
     def forward(
         self,
@@ -117,6 +119,39 @@ class Kernel:
         stream = Stream(self, {**values, **state}, outputs, batch)
         inputs = {label: value for label, value in values.items() if label in stream.inputs}
         return stream.step(inputs), stream.state
+
+    def jvp(
+        self, values: Mapping[str, object], direction: Mapping[str, object], *, steps: int | None = None, batch: int | None = None
+    ) -> Tangents:
+        """The objective, its derivative along a direction, and the tangents of all signals (a Jacobian-vector product).
+
+        direction: label -> array, for any of the labels that have gradients; what is left out stands still.
+        Raises: as `forward`.
+        """
+        return jvp(self, values, direction, steps, batch)
+
+    def hvp(
+        self, values: Mapping[str, object], direction: Mapping[str, object], *, wrt: Iterable[str] | None = None,
+        steps: int | None = None, batch: int | None = None,
+    ) -> dict[str, np.ndarray]:  # fmt: skip
+        """The objective's Hessian times a direction, at every differentiable name (or those in `wrt`), shaped as the gradient.
+
+        Raises: as `value_and_grad`.
+        """
+        self._require_objective()
+        return product(self, "hvp", values, direction, wrt, steps, batch)
+
+    def gnvp(
+        self, values: Mapping[str, object], direction: Mapping[str, object], at: str | Iterable[str], *, wrt: Iterable[str] | None = None,
+        steps: int | None = None, batch: int | None = None,
+    ) -> dict[str, np.ndarray]:  # fmt: skip
+        """The Gauss-Newton matrix J' H J times a direction: J the Jacobian of the signals `at`, H the Hessian of the loss by them.
+
+        Raises: as `hvp`; RecurrenceError where the objective depends on parameters other than through these signals.
+        """
+        self._require_objective()
+        names = (at,) if isinstance(at, str) else tuple(at)
+        return product(self, " ".join(["gnvp", *names]), values, direction, wrt, steps, batch)
 
     def _outputs(self, outputs: Iterable[str] | None) -> tuple[str, ...]:
         """The names of results to hand back."""

@@ -6,19 +6,21 @@ lowers nothing.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 from derive.collection import Collection
 from derive.derivation import Derivation
 from derive.errors import RecurrenceError
 from derive.graph import components
-from derive.names import Names, taken_by
+from derive.names import Names, root, taken_by
 from derive.nodes import At, Kind, Number, Quantity
 from derive.normal import normalise
 from derive.recurrence import Recurrence, Target
 from derive.structure import edges
 
 
-def gradient(recurrence: Recurrence) -> Derivation:
-    """Derive the adjoint system and every gradient of a recurrence's objective.
+def gradient(recurrence: Recurrence, taken: Iterable[str] = ()) -> Derivation:
+    """Derive the adjoint system and every gradient of a recurrence's objective. taken: names that no generated quantity may have.
 
     Shapes: a signal h (n) gets an adjoint h_bar (n) per step; a parameter W (n, m) a total W_bar (n, m); a value outside the steps
     or an input, one per sequence or step. Units: those of the objective over those of the quantity. An abstract objective R
@@ -31,23 +33,25 @@ def gradient(recurrence: Recurrence) -> Derivation:
             f"{recurrence.name} has no objective",
             "add a line such as E = minimize(sum(norm2(h[t]) for t in steps)), or use derive.pullback",
         )
-    return _derive(recurrence, cotangents=False)
+    return _derive(recurrence, taken=taken)
 
 
-def pullback(recurrence: Recurrence) -> Derivation:
+def pullback(recurrence: Recurrence, at: Sequence[Target] | None = None) -> Derivation:
     """Derive the vector-Jacobian product: gradients from cotangents of any signals. The objective plays no part.
 
-    Every quantity the user defined has an input of its own shape for its cotangent (`Derivation.cotangents`).
+    Every quantity the user defined has an input of its own shape for its cotangent (`Derivation.cotangents`), or those in `at` alone,
+    which may be values outside the steps.
     Raises: RecurrenceError as `gradient`.
     """
-    return _derive(recurrence, cotangents=True)
+    return _derive(recurrence, recurrence.of_role("signal", "quantity", "total") if at is None else at)
 
 
-def _derive(recurrence: Recurrence, cotangents: bool) -> Derivation:
+def _derive(recurrence: Recurrence, at: Sequence[Target] | None = None, taken: Iterable[str] = ()) -> Derivation:
+    """The adjoint system, started by the objective, or by cotangents of the targets in `at`."""
     primal = normalise(recurrence)
-    names = Names(taken_by(primal))
+    names = Names({*taken_by(primal), *taken})
     collection = Collection(primal, names)
-    seeds = start(recurrence, collection, names, cotangents)
+    seeds = start(recurrence, collection, names) if at is None else _seed(collection, names, at)
     graph = {e.target: [edge.target for edge in edges(primal, e)] for e in primal.equations}
     order = components(graph)
     active = active_targets(primal, collection)
@@ -56,22 +60,34 @@ def _derive(recurrence: Recurrence, cotangents: bool) -> Derivation:
     return collection.derivation(recurrence, seeds)
 
 
-def start(recurrence: Recurrence, collection: Collection, names: Names, cotangents: bool) -> dict[str, Quantity]:
-    """Where adjoints start: the objective (1), its abstract derivatives, or given cotangents."""
+def start(recurrence: Recurrence, collection: Collection, names: Names) -> dict[str, Quantity]:
+    """Where the adjoints of an objective start: at 1, or at its abstract derivatives."""
     aim = recurrence.objective
-    seeds: dict[str, Quantity] = {}
-    if not cotangents and aim is not None and not aim.abstract:
-        collection.start(collection.primal.named[aim.name], Number(1))
-        return seeds
+    if not aim.abstract:  # type: ignore[union-attr]
+        collection.start(collection.primal.named[aim.name], Number(1))  # type: ignore[union-attr]
+        return {}
+    seeds = {}
     for quantity in recurrence.of_role("signal", "quantity", "total"):
-        name = names.fresh(f"{quantity.name}_seed" if cotangents else f"{aim.name}_{quantity.name}")  # type: ignore[union-attr]
-        role = "constant" if quantity.kind == Kind.SHARED else "input"
-        seed = Quantity(name, role, quantity.shape, quantity.kind)
-        meaning = f"cotangent of {quantity.name}" if cotangents else f"derivative of {aim.name} by {quantity.name}"  # type: ignore[union-attr]
-        collection.add_input(seed, meaning)
-        collection.start(quantity, At(seed, 0) if quantity.kind == Kind.TIMED else seed)
-        seeds[quantity.name] = seed
+        name = names.fresh(f"{aim.name}_{quantity.name}")  # type: ignore[union-attr]
+        seeds[quantity.name] = _given(collection, quantity, name, f"derivative of {aim.name} by {quantity.name}")  # type: ignore[union-attr]
     return seeds
+
+
+def _seed(collection: Collection, names: Names, at: Sequence[Target]) -> dict[str, Quantity]:
+    """An input for the cotangent of each target."""
+    seeds = {}
+    for target in at:
+        name, label = names.fresh(f"{root(target)}_seed"), target.source()
+        seeds[label] = _given(collection, target, name, f"cotangent of {label}")
+    return seeds
+
+
+def _given(collection: Collection, target: Target, name: str, meaning: str) -> Quantity:
+    """An input with which a target's adjoint starts."""
+    seed = Quantity(name, "constant" if target.kind == Kind.SHARED else "input", target.shape, target.kind)
+    collection.add_input(seed, meaning)
+    collection.start(target, At(seed, 0) if seed.kind == Kind.TIMED else seed)
+    return seed
 
 
 def active_targets(primal: Recurrence, collection: Collection) -> set[Target]:

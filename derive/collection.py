@@ -11,9 +11,9 @@ from dataclasses import replace
 from derive import arrays as A
 from derive import temporal
 from derive.arithmetic import Add, Where, add
-from derive.contributions import lifted, reuse, time_sum
+from derive.contributions import function_values, lifted, reuse, time_sum
 from derive.derivation import Contribution, Derivation
-from derive.names import Names
+from derive.names import Names, root
 from derive.nodes import At, Kind, Node, Number, Pick, Quantity, T, Window, walk
 from derive.normal import NONLINEAR, normalise
 from derive.recurrence import Equation, Recurrence, Target
@@ -61,7 +61,7 @@ class Collection:
         self.inputs.append(quantity)
         self.meanings[quantity.name] = meaning
 
-    def start(self, target: Quantity, value: Node) -> None:
+    def start(self, target: Target, value: Node) -> None:
         """Give a target's adjoint a first term."""
         self.started.append(target)
         self.now.setdefault(target, []).append((len(self.place), value))
@@ -108,11 +108,7 @@ class Collection:
 
     def _name(self, target: Target, cyclic: bool = False) -> Node:
         if isinstance(target, Pick):
-            where = "init" if not target.from_end else "final"
-            number = 1 - target.offset if not target.from_end else target.offset
-            stem = f"{target.quantity.name}_{where}{number if number > 1 else ''}_bar"
-            quantity = self._generate(stem, "quantity", target, Kind.SEQUENCE, f"gradient at {target.source()}")
-            return quantity
+            return self._generate(f"{root(target)}_bar", "quantity", target, Kind.SEQUENCE, f"gradient at {target.source()}")
         if target in self.sensed and target.name in self.primal.meanings:
             owner = self.sensed[target].name
             wishes = (["s"] if len([q for q in self.sensed if q.name in self.primal.meanings]) == 1 else []) + [f"s_{owner}"]
@@ -256,8 +252,7 @@ class Collection:
         """Emit the gradients and put everything together."""
         gradients, zero = self._gradients()
         backward = [e for _, made in sorted(self.emitted, key=lambda entry: -entry[0]) for e in made]
-        known = {self._read(e.target): e.expr for e in self.primal.equations if isinstance(e.target, Quantity)}
-        outputs = {expr: read for read, expr in known.items() if isinstance(expr, NONLINEAR) and expr.kind == read.kind}
+        outputs = function_values(self.primal)
         backward = [replace(e, expr=reuse(e.expr, outputs)) for e in backward]
         quantities = dict.fromkeys(q if q.role != "objective" else Quantity(q.name, "total", (), 0) for q in self.primal.quantities)
         primal = [replace(e, target=Quantity(e.target.name, "total", (), 0)) if _is_objective(e) else e for e in self.primal.equations]
@@ -274,10 +269,6 @@ class Collection:
             source=source, primal=self.primal, recurrence=checked, adjoints=self.adjoints, carried=self.carried,
             gradients=gradients, zero=frozenset(zero), cotangents=seeds, contributions=tuple(self.contributions),
         )  # fmt: skip
-
-    @staticmethod
-    def _read(target: Quantity) -> Node:
-        return At(target, 0) if target.kind == Kind.TIMED else target
 
     def free(self) -> list[Target]:
         """What receives a gradient."""

@@ -5,10 +5,14 @@ Input: expressions. Output: expressions.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from derive import arrays as A
 from derive import temporal
 from derive.arithmetic import Add
 from derive.nodes import At, Kind, Node, Pick, Quantity, Window
+from derive.normal import NONLINEAR
+from derive.recurrence import Recurrence
 
 
 def time_sum(value: Node) -> Node:
@@ -25,7 +29,14 @@ def lifted(value: Node) -> Node:
     return temporal.Each(value) if value.kind == Kind.SHARED else value
 
 
-def reuse(node: Node, outputs: dict[Node, Node]) -> Node:
+def function_values(primal: Recurrence) -> dict[Node, Node]:
+    """For each function value that is a quantity by itself, the read of that quantity."""
+    defined = [equation for equation in primal.equations if isinstance(equation.target, Quantity)]
+    reads = {e.expr: At(e.target, 0) if e.target.kind == Kind.TIMED else e.target for e in defined}
+    return {expr: read for expr, read in reads.items() if isinstance(expr, NONLINEAR) and expr.kind == read.kind}
+
+
+def reuse(node: Node, outputs: Mapping[Node, Node]) -> Node:
     """The expression with function values that some signal already holds replaced by reads of that signal."""
     if node in outputs:
         return outputs[node]

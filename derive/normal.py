@@ -6,7 +6,7 @@ lose digits are written in a stable form. Applying it twice changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 from derive.arithmetic import Abstract, Apply, Surrogate
@@ -22,9 +22,10 @@ NONLINEAR = (Apply, Abstract, Softmax, LogSoftmax, LogSumExp, LayerNorm, Argumen
 READS = (At, Pick, Quantity, Number)
 
 
-def normalise(recurrence: Recurrence) -> Recurrence:
-    """The normal form of a recurrence."""
-    return _Normaliser(recurrence).run()
+def normalise(recurrence: Recurrence, apart: Collection[str] = ()) -> Recurrence:
+    """The normal form of a recurrence. apart: names of quantities that are read as they are, also where a stable form would read what
+    they are computed from."""  # noqa: D205, D209
+    return _Normaliser(recurrence).run(apart)
 
 
 def _arguments(recurrence: Recurrence) -> int:
@@ -54,11 +55,12 @@ class _Normaliser:
         self.equations: list[Equation] = []
         self.known: dict[tuple[Node, bool], Node] = {}
 
-    def run(self) -> Recurrence:
+    def run(self, apart: Collection[str]) -> Recurrence:
         for equation in self.recurrence.equations:
             expr = self._visit(equation.expr, equation, equation.timed)
             self.equations.append(replace(equation, expr=expr))
-        known = {(At(e.target, 0) if e.timed else e.target): e.expr for e in self.equations if isinstance(e.target, Quantity)}
+        defined = [e for e in self.equations if isinstance(e.target, Quantity) and e.target.name not in apart]
+        known = {(At(e.target, 0) if e.timed else e.target): e.expr for e in defined}
         self.equations = [replace(e, expr=stable(e.expr, known)) for e in self.equations]
         return replace(self.recurrence, quantities=tuple(self.quantities), equations=tuple(self.equations), meanings=self.meanings)
 

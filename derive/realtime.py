@@ -58,7 +58,7 @@ def sensitivities(recurrence: Recurrence, wrt: str | Iterable[str] | None = None
     """
     primal = normalise(recurrence)
     forward = _Forward(primal, recurrence, _chosen(primal, wrt))
-    seeds = start(recurrence, forward, forward.names, cotangents=False) if recurrence.objective is not None else {}
+    seeds = start(recurrence, forward, forward.names) if recurrence.objective is not None else {}
     active = active_targets(primal, forward) if seeds or forward.started else set(primal.equation)
     forward.carry(active)
     for members in reversed(components({e.target: [edge.target for edge in edges(primal, e)] for e in primal.equations})):

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from derive import arrays as A
 from derive import temporal
+from derive.contributions import function_values, reuse
 from derive.names import Names, taken_by
 from derive.nodes import At, Kind, Node, Number, Pick, Quantity
 from derive.normal import normalise
@@ -50,28 +51,38 @@ class _Tangent:
         for quantity in primal.quantities:
             if quantity.role in ("constant", "index"):
                 continue
-            role = {"parameter": "constant", "objective": "total"}.get(quantity.role, quantity.role)
-            name = self.names.fresh(f"{quantity.name}_dot")
-            self.dots[quantity] = Quantity(name, role, quantity.shape, quantity.kind)
-            self.meanings[name] = f"tangent of {quantity.name}"
+            self.dots[quantity] = dot = named_dot(quantity, self.names)
+            self.meanings[dot.name] = f"tangent of {quantity.name}"
 
     def run(self, source: Recurrence) -> Tangent:
         equations = [e if not e.sums_sequences else Equation(_plain(e.target), e.expr, e.line) for e in self.primal.equations]
-        for equation in self.primal.equations:
-            target = self._target(equation.target)
-            moved = move(equation.expr, self.dots)
-            equations.append(Equation(target, A.filled(Number(0) if moved is None else moved, target.shape), equation.line))
+        outputs = function_values(self.primal)
+        equations += [moved_equation(equation, self.dots, outputs) for equation in self.primal.equations]
         quantities = (*(_plain(q) for q in self.primal.quantities), *self.dots.values())
         result = Recurrence(
             name=f"{source.name}_tangent", title=source.title, quantities=quantities, equations=tuple(equations),
             functions=source.functions, defaults=source.defaults, meanings=self.meanings, file=source.file,
         )  # fmt: skip
         labels: dict[str, Target] = {q.name: dot for q, dot in self.dots.items()}
-        labels |= {ghost.source(): self._target(ghost) for ghost in self.primal.arguments}
+        labels |= {ghost.source(): moved_target(ghost, self.dots) for ghost in self.primal.arguments}
         return Tangent(source, normalise(validate(result, {})), labels)
 
-    def _target(self, target: Target) -> Target:
-        return Pick(self.dots[target.quantity], target.args[1]) if isinstance(target, Pick) else self.dots[target]
+
+def named_dot(quantity: Quantity, names: Names) -> Quantity:
+    """The quantity that holds the tangent of another; the direction at a parameter is a constant."""
+    role = {"parameter": "constant", "objective": "total"}.get(quantity.role, quantity.role)
+    return Quantity(names.fresh(f"{quantity.name}_dot"), role, quantity.shape, quantity.kind)
+
+
+def moved_target(target: Target, dots: Mapping[Quantity, Quantity]) -> Target:
+    """What holds the tangent of a quantity or of a value outside the steps."""
+    return Pick(dots[target.quantity], target.args[1]) if isinstance(target, Pick) else dots[target]
+
+
+def moved_equation(equation: Equation, dots: Mapping[Quantity, Quantity], outputs: Mapping[Node, Node]) -> Equation:
+    """The equation of a target's tangent. outputs: function values that some quantity of the model holds, which are read there."""
+    target, moved = moved_target(equation.target, dots), move(equation.expr, dots)
+    return Equation(target, A.filled(Number(0) if moved is None else reuse(moved, outputs), target.shape), equation.line)
 
 
 def move(node: Node, dots: Mapping[Quantity, Node]) -> Node | None:

@@ -38,7 +38,9 @@ def lower(recurrence: Recurrence, derivatives: bool = True) -> Program:
         if recurrence.objective is not None:
             derivations["gradient"] = gradient(recurrence)
         derivations["pullback"] = pullback(recurrence)
-    return _Lowering(recurrence, primal, derivations).run()
+    lowering = Lowering(recurrence, primal, derivations)
+    scheduled = schedule(*lowering.draft())
+    return replace(scheduled, streaming=streaming(recurrence, primal, scheduled, lowering.primal_only[0]))
 
 
 def check_concrete(recurrence: Recurrence) -> None:
@@ -58,7 +60,9 @@ def check_concrete(recurrence: Recurrence) -> None:
         )
 
 
-class _Lowering:
+class Lowering:
+    """A recurrence in normal form, with derivations of it -> a Program that is not scheduled yet, and its phases' statements."""
+
     def __init__(self, recurrence: Recurrence, primal: Recurrence, derivations: Mapping[str, Derivation]) -> None:
         self.recurrence, self.primal, self.derivations = recurrence, primal, derivations
         self.lowered = Statements()
@@ -67,7 +71,8 @@ class _Lowering:
         self.ends = self._ends()
         self.primal_only: tuple[dict, dict] = ({}, {})
 
-    def run(self) -> Program:
+    def draft(self) -> tuple[Program, list[Draft]]:
+        """Declare and lower everything."""
         user = {q.name for q in self.recurrence.quantities}
         for quantity in self.primal.quantities:
             if quantity.role == "objective" and quantity not in self.primal.equation:
@@ -95,13 +100,12 @@ class _Lowering:
             losses=self.lowered.losses,
             cotangents=self.cotangents,
             defaults={name: float(value) for name, value in self.recurrence.defaults.items()},
-            least=self._least(),
+            least=self.least(),
             zero=next((d.zero for d in self.derivations.values()), frozenset()),
         )
-        scheduled = schedule(program, drafts)
-        return replace(scheduled, streaming=streaming(self.recurrence, self.primal, scheduled, self.primal_only[0]))
+        return program, drafts
 
-    def _least(self) -> tuple[tuple[str, bool, int, int, int], ...]:
+    def least(self) -> tuple[tuple[str, bool, int, int, int], ...]:
         """The fixed positions of signals that the model reads; inputs read zero where a sequence is too short. A division by T asks for
         a step as a read of h[T] does."""  # noqa: D205, D209
         found = {}

@@ -26,7 +26,7 @@ def streaming(recurrence: Recurrence, primal: Recurrence, program: Program, know
     if problem:
         return Streaming(problem, windowless=problem)
     found = Streaming(
-        state=tuple(_state(primal, known)),
+        state=tuple(state(primal, known)),
         inputs=tuple(dict.fromkeys(q.name for q in reached if q.role == "input" and q.kind == Kind.TIMED)),
         actions=needed_actions(program.phases["forward"], [known[q] for q in signals]),
     )
@@ -83,7 +83,7 @@ def _ahead(primal: Recurrence) -> str:
     return ""
 
 
-def _state(primal: Recurrence, known: Mapping[Quantity, str]) -> Iterator[tuple[str, str, int]]:
+def state(primal: Recurrence, known: Mapping[Quantity, str]) -> Iterator[tuple[str, str, int]]:
     """Every value before the first step that a lag reads."""
     reach: dict[Quantity, int] = {}
     for equation in primal.equations:

@@ -1,10 +1,13 @@
 """What the kernel tests share: interpreted kernels from text, small programs, random cases, errors of arrays."""
 
+import functools
+
 import numpy as np
 from fuzzing import Case
 
 from codegen.kernel import Kernel
 from codegen.lower import lower
+from codegen.lower.products import lower_product
 from codegen.program import Fill, Loop, Solve
 from derive.language import load, parse
 
@@ -18,7 +21,8 @@ E = minimize(sum(norm2(h[t]) for t in steps))
 def interpreted(text, dtype="float64", derivatives=True):
     """A kernel of text, or of a stock name, without a compiler."""
     recurrence = parse(text) if "\n" in text else load(text)
-    return Kernel(lower(recurrence, derivatives), dtype)
+    products = functools.cache(lambda name: Kernel(lower_product(recurrence, name), dtype))
+    return Kernel(lower(recurrence, derivatives), dtype, products=products)
 
 
 def statements(program, phase="forward"):

@@ -214,3 +214,38 @@ def gradient(name: str, values: Mapping[str, Any]) -> dict[str, np.ndarray]:
 def objective(name: str, values: Mapping[str, Any]) -> Array:
     """Compute the objective alone, for JAX to trace: second derivatives, Jacobians by `jax.jvp`, and the like."""
     return _cost(name, *_split(name, values))[0]
+
+
+@partial(jax.jit, static_argnums=0, compiler_options={"xla_backend_optimization_level": 0})
+def _along(name: str, arrays: dict[str, Any], direction: dict[str, Any], lengths: Any) -> Any:
+    return jax.jvp(lambda at: jax.value_and_grad(partial(_cost, name), has_aux=True)(at, lengths), (arrays,), (direction,))[1]
+
+
+def along(name: str, values: Mapping[str, Any], direction: Mapping[str, Any]) -> tuple[float, dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Derivatives along a direction, forward over reverse: of the objective, of the signals, and of the gradient (Hessian times direction).
+
+    A label without direction stands still.
+    """
+    arrays, lengths = _split(name, values)
+    moves = {key: jnp.asarray(direction.get(key, np.zeros(a.shape))) for key, a in arrays.items()}
+    (derivative, signals), products = _along(name, arrays, moves, lengths)
+    return float(derivative), *({key: np.asarray(a) for key, a in part.items()} for part in (signals, products))
+
+
+@partial(jax.jit, static_argnums=(0, 4, 5), compiler_options={"xla_backend_optimization_level": 0})
+def _gauss_newton(name: str, arrays: Any, direction: Any, lengths: Any, loss: Callable, outputs: Callable) -> dict[str, Array]:
+    safe, mask = _prepared(name, arrays, lengths)
+
+    def network(at: Any) -> Signals:
+        return outputs(_cost(name, at, lengths)[1])
+
+    (found, moved), back = jax.jvp(network, (arrays,), (direction,)), jax.vjp(network, arrays)[1]
+    return back(jax.jvp(jax.grad(lambda at: loss(safe, mask, at).sum()), (found,), (moved,))[1])[0]
+
+
+def gauss_newton(name: str, values: Mapping[str, Any], direction: Mapping[str, Any], loss: Callable[[Values, Array, Signals], Array],
+                 outputs: Callable[[Signals], Signals]) -> dict[str, np.ndarray]:  # fmt: skip
+    """J' H J times a direction. outputs: what of the signals stands between network and loss; loss: of values, mask and outputs."""
+    arrays, lengths = _split(name, values)
+    moves = {key: jnp.asarray(direction.get(key, np.zeros(a.shape))) for key, a in arrays.items()}
+    return {key: np.asarray(a) for key, a in _gauss_newton(name, arrays, moves, lengths, loss, outputs).items()}
