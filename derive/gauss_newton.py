@@ -239,6 +239,9 @@ def _loss(split: Split) -> Recurrence:
     """The loss as a recurrence of its own; the outputs are zero in it, since its gradient's equations are all that is wanted."""
     ghosts = [ghost for q in split.outputs for ghost in split.model.ghosts.get(q, ())]
     held = [Equation(target, A.filled(Number(0), target.shape)) for target in (*split.outputs, *ghosts)]
-    own = [e for e in split.model.equations if _owner(e.target) in split.loss]
-    inside = {*split.outputs, *split.loss}
-    return replace(split.model, quantities=tuple(q for q in split.model.quantities if q in inside), equations=(*held, *own), notes=())
+    model, inside = split.model, {*split.outputs, *split.loss}
+    return Recurrence(
+        name=model.name, title=model.title, quantities=tuple(q for q in model.quantities if q in inside),
+        equations=(*held, *(e for e in model.equations if _owner(e.target) in split.loss)),
+        functions=model.functions, defaults=model.defaults, objective=model.objective, meanings=model.meanings, file=model.file,
+    )  # fmt: skip
