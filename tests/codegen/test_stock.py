@@ -42,7 +42,8 @@ def test_gradients_equal_jax(compiled, name, ragged):
     assert grads.keys() == wanted.keys() - {"x0"}
     errors = {label: worst(grads[label], wanted[label]) for label in grads}
     assert max(errors.values()) < 1e-9, errors
-    assert worst(-grads["W" if "W" in grads else "V"], wanted["W" if "W" in grads else "V"]) > 1e-3
+    largest = max(wanted, key=lambda label: np.abs(wanted[label]).max())
+    assert worst(-grads[largest], wanted[largest]) > 1e-3
 
 
 @pytest.mark.parametrize("ragged", [False, True])
@@ -93,10 +94,10 @@ def test_cotangents_equal_jax(compiled, name):
     layout, rng = stock_layouts.LAYOUTS[name], np.random.default_rng(8)
     run = compiled(name).forward(values)
     seeds = {signal: rng.standard_normal(run[signal].shape) for signal in list(layout.signals)[-2:]}
-    arrays, lengths = jax_cells._split(name, values)
+    arrays, fixed = jax_cells.split(name, values)
 
     def weighted(arrays):
-        signals = jax_cells._cost(name, arrays, lengths)[1]
+        signals = jax_cells.cost(name, arrays, fixed)[1]
         return sum((signals[signal] * seed).sum() for signal, seed in seeds.items())
 
     wanted, found = jax.grad(weighted)(arrays), run.backward(seeds)

@@ -63,7 +63,7 @@ def test_signals_and_objective_agree(name, lengths):
 def test_gradient_matches_differences(name, lengths):
     values = draw(name, seed=2, batch=4, lengths=lengths)
     grads = jax_cells.gradient(name, values)
-    assert grads.keys() == values.keys() - {"lengths"}
+    assert grads.keys() == values.keys() - {"lengths", *LAYOUTS[name].constants}
     assert_gradient(name, values, grads, seed=3)
 
 
@@ -93,9 +93,9 @@ def test_ragged_batch_is_its_sequences_one_by_one(name):
     values, layout = draw(name, seed=6, lengths=RAGGED), LAYOUTS[name]
     total = 0.0
     for s, last in enumerate(RAGGED):
-        alone = {key: values[key] for key in layout.parameters}
+        alone = {key: values[key] for key in (*layout.parameters, *layout.constants)}
         alone |= {key: values[key][:last, s : s + 1] for key in layout.timed}
-        alone |= {key: values[key][s : s + 1] for key in layout.ghosts}
+        alone |= {key: values[key][s : s + 1] for key in (*layout.ghosts, *layout.sequence)}
         total += numpy_cells.objective(name, alone)
     assert_same(numpy_cells.objective(name, values), total)
     assert_same(jax_cells.forward(name, values)["objective"], total)
@@ -129,4 +129,4 @@ def test_left_out_ghosts_are_zero(name):
     zeros = {**values, **{key: 0 * values[key] for key in ghosts}}
     assert numpy_cells.objective(name, bare) == numpy_cells.objective(name, zeros)
     assert_same(jax_cells.forward(name, bare)["objective"], numpy_cells.objective(name, bare))
-    assert jax_cells.gradient(name, bare).keys() == bare.keys() | ghosts.keys()
+    assert jax_cells.gradient(name, bare).keys() == (bare.keys() | ghosts.keys()) - LAYOUTS[name].constants.keys()
