@@ -6,17 +6,20 @@ lowers nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from derive.arrays import filled
 from derive.collection import Collection
 from derive.derivation import Derivation
 from derive.errors import RecurrenceError
 from derive.graph import components
 from derive.names import Names, root, taken_by
-from derive.nodes import At, Kind, Number, Quantity
+from derive.nodes import At, Kind, Node, Number, Pick, Quantity
 from derive.normal import normalise
 from derive.recurrence import Recurrence, Target
-from derive.structure import edges
+from derive.rules import rule
+from derive.structure import Reading, edges
+from derive.temporal import TimeSum, Within
 
 
 def gradient(recurrence: Recurrence, taken: Iterable[str] = ()) -> Derivation:
@@ -91,7 +94,7 @@ def _given(collection: Collection, target: Target, name: str, meaning: str) -> Q
 
 
 def active_targets(primal: Recurrence, collection: Collection) -> set[Target]:
-    """What the starting points depend on."""
+    """What the starting points depend on, by reads that a gradient passes."""
     found: set[Target] = set()
     stack: list[Target] = list(collection.started)
     while stack:
@@ -99,5 +102,18 @@ def active_targets(primal: Recurrence, collection: Collection) -> set[Target]:
         if target in found or target not in primal.equation:
             continue
         found.add(target)
-        stack += [edge.target for edge in edges(primal, primal.equation[target])]
+        stack += [edge.target for edge in edges(primal, primal.equation[target], _passed)]
     return found
+
+
+def _passed(expr: Node) -> Iterator[Reading]:
+    """The reads to which a rule sends something, in the form of `reads_over_time`."""
+    stack = [(expr, False)]
+    while stack:
+        node, inside = stack.pop()
+        if isinstance(node, (At, Pick, Quantity)):
+            yield node, inside
+        elif isinstance(node, (TimeSum, Within)):
+            stack.append((node.args[0], inside or isinstance(node, TimeSum)))
+        else:
+            stack += [(operand, inside) for operand, _ in rule(node).adjoint(node, filled(Number(1), node.shape))]

@@ -6,14 +6,17 @@ steps computes is refused by naming the cycle.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from derive.errors import Location, RecurrenceError
 from derive.graph import components
-from derive.nodes import At, Kind, Pick, Quantity
+from derive.nodes import At, Kind, Node, Pick, Quantity
 from derive.recurrence import Equation, Recurrence, Target, reads_over_time
+
+
+Reading = tuple[At | Pick | Quantity, bool]
 
 
 class Edge(NamedTuple):
@@ -46,10 +49,10 @@ class Block:
         return tuple(member for group in self.groups for member in group.members)
 
 
-def edges(recurrence: Recurrence, equation: Equation) -> list[Edge]:
-    """What an equation reads, among what has an equation itself."""
+def edges(recurrence: Recurrence, equation: Equation, reads: Callable[[Node], Iterable[Reading]] = reads_over_time) -> list[Edge]:
+    """What an equation reads, among what has an equation itself; `reads` finds the reads that count, by default all."""
     found: dict[Edge, None] = {}
-    for read, summed in reads_over_time(equation.expr):
+    for read, summed in reads(equation.expr):
         barrier = summed or equation.sums_sequences
         if isinstance(read, At):
             found[Edge(read.quantity, read.lag, barrier, read.source())] = None

@@ -47,6 +47,14 @@ LAYOUTS = {
     "settle": Layout(CELL, sequence={"u": "m", "d": "n"}, signals={"x": "n"}, contraction="W"),
     "trajectory": Layout({"W": "nn", "b": "n"}, {"d": "n", "w": ""}, ghosts={"x[0]": "n"}, signals={"x": "n"}, positive=("w",)),
     "elman": Layout(CELL | READ_OUT, PAIR, ghosts=STATE, signals=SEEN, positive=("d",)),
+    "elman_context": Layout(CELL | READ_OUT, PAIR, ghosts=STATE, signals=SEEN | {"s": "n"}, positive=("d",)),
+    "jordan": Layout(
+        {"W": "nk", "U": "nm", "b": "n"} | READ_OUT,
+        PAIR,
+        ghosts={"s[0]": "k", "y[0]": "k"},
+        signals=SEEN | {"s": "k"},
+        constants={"mu": ""},
+    ),
     "state_space": Layout(CELL | READ_OUT | {"h0": "n"}, PAIR, signals=SEEN),
     "martens": Layout(
         {"Whx": "nm", "Whh": "nn", "bh": "n", "Wyh": "kn", "by": "k"}, PAIR, ghosts=STATE, signals={"z": "n", "h": "n", "s": "k", "y": "k"}
@@ -135,6 +143,13 @@ LAYOUTS = {
     ),
     "echo_state": Layout(
         {"V": "kR", "c": "k"}, PAIR, ghosts=STATE, signals=SEEN, constants={"W": "nn", "U": "nm", "rate": ""}
+    ),
+    "spiking": Layout(
+        {"W": "nn", "U": "nm", "V": "kn"},
+        PAIR,
+        ghosts={"i[0]": "n", "v[0]": "n", "s[0]": "n", "y[0]": "k"},
+        signals={"i": "n", "v": "n", "s": "n", "y": "k"},
+        constants={"alpha": "", "beta": "", "kappa": "", "theta": ""},
     ),
 }
 

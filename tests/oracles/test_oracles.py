@@ -24,12 +24,15 @@ def assert_same(got, wanted, tolerance=1e-12):
 def richardson(name, values, key, index, step=2e-3):
     """Central differences of the NumPy objective at steps h, h/2 and h/4, extrapolated twice."""
 
+    held = {}
+    numpy_cells.forward(name, values, held)
+
     def central(h):
         sides = []
         for sign in (1, -1):
             moved = {**values, key: values[key].copy()}
             moved[key][index] += sign * h
-            sides.append(numpy_cells.objective(name, moved))
+            sides.append(numpy_cells.objective(name, moved, held))
         return (sides[0] - sides[1]) / (2 * h)
 
     one, two, four = central(step), central(step / 2), central(step / 4)
@@ -69,12 +72,13 @@ def test_gradient_matches_differences(name, lengths):
 
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_gradient_matches_complex_step(name):
-    values = draw(name, seed=9, batch=4)
+    values, held = draw(name, seed=9, batch=4), {}
+    numpy_cells.forward(name, values, held)
     for key, grad in jax_cells.gradient(name, values).items():
         moved = {**values, key: values[key].astype(complex)}
         direction = np.random.default_rng(10).normal(size=grad.shape)
         moved[key] += 1e-30j * direction
-        assert_same((grad * direction).sum(), numpy_cells.objective(name, moved).imag / 1e-30, 1e-11)
+        assert_same((grad * direction).sum(), numpy_cells.objective(name, moved, held).imag / 1e-30, 1e-11)
 
 
 @pytest.mark.parametrize("damage", ["sign", "scale", "transpose", "dropped", "nan"])
@@ -130,3 +134,16 @@ def test_left_out_ghosts_are_zero(name):
     assert numpy_cells.objective(name, bare) == numpy_cells.objective(name, zeros)
     assert_same(jax_cells.forward(name, bare)["objective"], numpy_cells.objective(name, bare))
     assert jax_cells.gradient(name, bare).keys() == (bare.keys() | ghosts.keys()) - LAYOUTS[name].constants.keys()
+
+
+@pytest.mark.parametrize(("name", "label"), [("jordan", "V"), ("elman_context", "W"), ("spiking", "W")])
+def test_what_is_held_matters(name, label):
+    values = draw(name, seed=2, batch=4)
+    moved = {**values, label: values[label].astype(complex)}
+    moved[label] += 1e-30j
+    held = {}
+    numpy_cells.forward(name, values, held)
+    stopped, moving = (numpy_cells.objective(name, moved, kept).imag / 1e-30 for kept in (held, None))
+    assert_same(stopped, jax_cells.gradient(name, values)[label].sum(), 1e-11)
+    with pytest.raises(AssertionError):
+        assert_same(moving, stopped, 1e-3)

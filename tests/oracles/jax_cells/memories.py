@@ -1,4 +1,4 @@
-"""Other ways to remember: independent units, long delays, a matrix, a fixed reservoir."""
+"""Other ways to remember: independent units, long delays, a matrix, a fixed reservoir, spikes."""
 
 from __future__ import annotations
 
@@ -67,4 +67,30 @@ def echo_state(v: Values, mask: Array) -> tuple[Signals, Array]:
     return {"h": h, "y": y}, cost
 
 
-CELLS = (indrnn, clockwork, fast_weights, echo_state)
+@jax.custom_jvp
+def fire(excess: Array) -> Array:
+    """One above the threshold, else zero; with a slope of its own."""
+    return jnp.where(excess > 0, 1.0, 0.0)
+
+
+@fire.defjvp
+def _fire_jvp(at: tuple[Array], move: tuple[Array]) -> tuple[Array, Array]:
+    return fire(*at), move[0] / (1 + 5 * jnp.abs(at[0])) ** 2
+
+
+def spiking(v: Values, mask: Array) -> tuple[Signals, Array]:
+    """Integrate-and-fire units with a custom derivative."""
+
+    def step(state: tuple[Array, ...], x: Array) -> tuple[tuple[Array, ...], Signals]:
+        current, potential, spikes, y = state
+        current = v["alpha"] * current + spikes @ v["W"].T + x @ v["U"].T
+        potential = v["beta"] * potential + current - v["theta"] * spikes
+        spikes = fire(potential - v["theta"])
+        y = v["kappa"] * y + spikes @ v["V"].T
+        return (current, potential, spikes, y), {"i": current, "v": potential, "s": spikes, "y": y}
+
+    run = scan(step, tuple(v[f"{name}[0]"] for name in "ivsy"), v["x"], mask)
+    return run, half_squares(run["y"], v["d"], mask)
+
+
+CELLS = (indrnn, clockwork, fast_weights, echo_state, spiking)

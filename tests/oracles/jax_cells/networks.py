@@ -60,6 +60,33 @@ def elman(v: Values, mask: Array) -> tuple[Signals, Array]:
     return {"h": h, "y": y}, cost
 
 
+def elman_context(v: Values, mask: Array) -> tuple[Signals, Array]:
+    """Every step on a copy of the state."""
+
+    def step(h: Array, x: Array) -> tuple[Array, Signals]:
+        s = jax.lax.stop_gradient(h)
+        h = jnp.tanh(affine(v, "", s, x))
+        return h, {"s": s, "h": h}
+
+    run = scan(step, v["h[0]"], v["x"], mask)
+    run["y"], cost = classified(v, run["h"] @ v["V"].T + v["c"], mask)
+    return run, cost
+
+
+def jordan(v: Values, mask: Array) -> tuple[Signals, Array]:
+    """The memory is carried, and never differentiated."""
+
+    def step(state: tuple[Array, Array], x: Array) -> tuple[tuple[Array, Array], Signals]:
+        s, y = jax.lax.stop_gradient(state)
+        s = v["mu"] * s + (1 - v["mu"]) * y
+        h = jnp.tanh(affine(v, "", s, x))
+        y = jax.nn.sigmoid(h @ v["V"].T + v["c"])
+        return (s, y), {"s": s, "h": h, "y": y}
+
+    run = scan(step, (v["s[0]"], v["y[0]"]), v["x"], mask)
+    return run, half_squares(run["y"], v["d"], mask)
+
+
 def _logistic(logits: Array, d: Array, mask: Array) -> tuple[Array, Array]:
     y = jnp.where(mask[..., None], jax.nn.sigmoid(logits), 0.0)
     return y, half_squares(y, d, mask)
@@ -152,4 +179,4 @@ def attractor(v: Values, mask: Array) -> tuple[Signals, Array]:
     return {"h": h}, half_squares(h[..., : v["d"].shape[-1]], v["d"], late)
 
 
-CELLS = (settle, trajectory, elman, state_space, martens, finite_response, narx, feedback, clamped, attractor)
+CELLS = (settle, trajectory, elman, elman_context, jordan, state_space, martens, finite_response, narx, feedback, clamped, attractor)

@@ -1,4 +1,4 @@
-"""Other ways to remember: independent units, long delays, a matrix, a fixed reservoir."""
+"""Other ways to remember: independent units, long delays, a matrix, a fixed reservoir, spikes."""
 
 from __future__ import annotations
 
@@ -57,4 +57,18 @@ def echo_state(v: Own, last: int) -> Cost:
     return cost
 
 
-CELLS = (indrnn, clockwork, fast_weights, echo_state)
+def spiking(v: Own, last: int) -> Cost:
+    """Integrate-and-fire units; when differentiated, spikes lie on the line through their value with the surrogate slope."""
+    current, potential, spikes, y, cost = v["i"], v["v"], v["s"], v["y"], 0.0
+    for t in range(1, last + 1):
+        current[t] = v["alpha"] * current[t - 1] + v["W"] @ spikes[t - 1] + v["U"] @ v["x"][t]
+        potential[t] = v["beta"] * potential[t - 1] + current[t] - v["theta"] * spikes[t - 1]
+        excess = potential[t] - v["theta"]
+        base = v["hold"](t, excess)
+        spikes[t] = (base.real > 0) + (excess - base) / (1 + 5 * abs(base)) ** 2
+        y[t] = v["kappa"] * y[t - 1] + v["V"] @ spikes[t]
+        cost += halved_square(y[t] - v["d"][t])
+    return cost
+
+
+CELLS = (indrnn, clockwork, fast_weights, echo_state, spiking)

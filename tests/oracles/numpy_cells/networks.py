@@ -39,6 +39,28 @@ def elman(v: Own, last: int) -> Cost:
     return cost
 
 
+def elman_context(v: Own, last: int) -> Cost:
+    """As `elman`, on a copy of the state that is held fixed when differentiated."""
+    h, y, cost = v["h"], v["y"], 0.0
+    for t in range(1, last + 1):
+        v["s"][t] = v["hold"](t, h[t - 1])
+        h[t] = np.tanh(v["W"] @ v["s"][t] + v["U"] @ v["x"][t] + v["b"])
+        y[t] = softmax(v["V"] @ h[t] + v["c"])
+        cost -= v["d"][t] @ np.log(y[t])
+    return cost
+
+
+def jordan(v: Own, last: int) -> Cost:
+    """A running average of logistic outputs as memory, held fixed when differentiated."""
+    s, h, y, cost = v["s"], v["h"], v["y"], 0.0
+    for t in range(1, last + 1):
+        s[t] = v["mu"] * s[t - 1] + (1 - v["mu"]) * y[t - 1]
+        h[t] = np.tanh(v["W"] @ v["hold"](t, s[t]) + v["U"] @ v["x"][t] + v["b"])
+        y[t] = sigmoid(v["V"] @ h[t] + v["c"])
+        cost += halved_square(y[t] - v["d"][t])
+    return cost
+
+
 def state_space(v: Own, last: int) -> Cost:
     """Tanh state that starts at the parameter h0, logistic outputs."""
     h, y, cost = v["h"], v["y"], 0.0
@@ -117,4 +139,4 @@ def attractor(v: Own, last: int) -> Cost:
     return cost
 
 
-CELLS = (settle, trajectory, elman, state_space, martens, finite_response, narx, feedback, clamped, attractor)
+CELLS = (settle, trajectory, elman, elman_context, jordan, state_space, martens, finite_response, narx, feedback, clamped, attractor)
