@@ -15,7 +15,6 @@ from derive.graph import components
 from derive.nodes import At, Kind, Node, Pick, Quantity
 from derive.recurrence import Equation, Recurrence, Target, reads_over_time
 
-
 Reading = tuple[At | Pick | Quantity, bool]
 
 

@@ -224,7 +224,7 @@ def write_latex(told: Exposition, recurrence: Recurrence, document: bool) -> str
                 {"rule": escape(rule[0].upper() + rule[1:]), "sentence": said, "source": source, "lines": lines}
             )
         sections.append({"number": number, "title": escape(told.sections[number]), "entries": entries})
-    references = _references(found)
+    references = _references(found, plain(derivation.source.title))
     body = _TEMPLATES.get_template("body.tex.j2").render(
         sections=sections,
         references=references,
@@ -236,8 +236,8 @@ def write_latex(told: Exposition, recurrence: Recurrence, document: bool) -> str
     return _TEMPLATES.get_template("document.tex.j2").render(title=title, body=body) + "\n"
 
 
-def _references(found: Sequence[Step]) -> list[dict[str, object]]:
-    known = [(key, REFERENCES[key]) for key in cited(found)]
+def _references(found: Sequence[Step], title: str) -> list[dict[str, object]]:
+    known = [(key, REFERENCES[key]) for key in cited(found, title)]
     return [{"key": key, "authors": escape(r.authors), "title": escape(r.title), "year": r.year} for key, r in known]
 
 
