@@ -45,9 +45,9 @@ def check(
 ) -> Report:
     """Check a recurrence's compiled gradient against numeric differentiation, entry by entry.
 
-    dims: sizes by name (by default all different); steps, batch: sizes of the values drawn, at random from `seed` (7 and 3 by
-    default); kernel: what is checked, compiled when not given. ranges: label -> a number, or the two ends between which it is drawn;
-    values: label -> array that is taken as it is, with its sizes.
+    dims: sizes by name (by default all different); steps, batch: sizes of the values drawn, at random from `seed` (by
+    default 7, or beyond twice the longest lag, and 3); kernel: what is checked, compiled when not given. ranges: label -> a number, or
+    the two ends between which it is drawn; values: label -> array that is taken as it is, with its sizes.
     Raises: RecurrenceError for what cannot be computed; ValueError for sizes; WishError for ranges and values.
     """
     if not isinstance(recurrence, Recurrence):
@@ -56,7 +56,8 @@ def check(
     labels = drawn_labels(program)
     wishes = read_wishes(program.name, labels, ranges, values)
     fitted, steps, batch = fitted_sizes(labels, wishes.values, dims or {}, steps, batch)
-    steps, batch = STEPS if steps is None else steps, BATCH if batch is None else batch
+    steps = max(STEPS, 2 * _longest_lag(recurrence) + 1) if steps is None else steps
+    batch = BATCH if batch is None else batch
     if steps < 1 or batch < 1:
         raise ValueError(f"a check needs at least one step and one sequence, not steps={steps}, batch={batch}")
     sizes = choose_dims(program, fitted)
@@ -74,6 +75,10 @@ def choose_dims(program: Program, given: Mapping[str, int]) -> dict[str, int]:
             raise ValueError(f"the dim {name} must be at least 1, not {size}")
     free = (size for size in SIZES if size not in given.values())
     return {name: given[name] if name in given else next(free, 3) for name in program.dims}
+
+
+def _longest_lag(recurrence: Recurrence) -> int:
+    return max((len(ghosts) for ghosts in recurrence.ghosts.values()), default=0)
 
 
 def _taken(program: Program, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -120,7 +125,7 @@ class _Checking:
     def _paths(self, labels: list[str]) -> dict[str, bool]:
         """Whether the objective depends on each label: as derived; in sequences too short for some lag, as the tangent says."""
         paths = {label: label not in self.program.zero for label in labels}
-        if self.steps > 2 * self._longest_lag():
+        if self.steps > 2 * _longest_lag(self.recurrence):
             return paths
         values = self.draw(np.random.default_rng(2))
         self.draws = 0
@@ -129,9 +134,6 @@ class _Checking:
             along[label] = self.rng.standard_normal(np.shape(values[label]))
             paths[label] = paths[label] and bool(self.jvp(values, along) != 0)
         return paths
-
-    def _longest_lag(self) -> int:
-        return max((len(ghosts) for ghosts in self.recurrence.ghosts.values()), default=0)
 
     # -- values
 
@@ -259,7 +261,7 @@ class _Checking:
 
     def _weaknesses(self) -> list[str]:
         found = []
-        lag = self._longest_lag()
+        lag = _longest_lag(self.recurrence)
         if lag and self.steps <= 2 * lag:
             found.append(f"T = {self.steps} is not beyond twice the longest lag, {lag}: not every path through time is taken")
         groups: dict[int, list[str]] = {}

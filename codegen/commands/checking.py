@@ -29,7 +29,7 @@ Examples:
 @click.command(epilog=EXAMPLES, short_help="Check the compiled gradient numerically.")
 @file_argument
 @dtype_option
-@size_options(steps=7, batch=3, dims="small and all different")
+@size_options(steps="7, or beyond twice the longest lag", batch=3, dims="small and all different")
 @value_options
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seed of the values drawn.")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")

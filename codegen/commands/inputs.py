@@ -129,8 +129,8 @@ def dtype_option(command: F) -> F:
     )(command)
 
 
-def size_options(steps: int, batch: int, dims: str) -> Callable[[F], F]:
-    """--dims, --steps and --batch, None where not given; steps, batch, dims: what sizes are by default."""
+def size_options(steps: int | str, batch: int, dims: str) -> Callable[[F], F]:
+    """--dims, --steps and --batch, None where not given; steps, batch, dims: what sizes are by default, as shown."""
 
     def decorate(command: F) -> F:
         least = click.IntRange(min=1)

@@ -23,7 +23,8 @@ def by_interpreter(recurrence, program=None, dtype="float64", **options):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_stock_recurrences_pass(compiled, name):
-    report = codegen.check(name, kernel=compiled(name), steps=7 if name == "narx" else 4, batch=2)
+    lag = max(map(len, load(name).ghosts.values()), default=0)
+    report = codegen.check(name, kernel=compiled(name), steps=max(4, 2 * lag + 1), batch=2)
     assert report.verdict == "passed", report.to_text()
     assert report.taylor_slope is None or 1.9 < report.taylor_slope < 2.1
     assert report.dot_product_error < 1e-12
@@ -36,6 +37,13 @@ def test_float32_passes_against_float64(compiled, name):
     report = codegen.check(name, "float32", kernel=compiled(name, "float32"), steps=3, batch=2, dims={"n": 2})
     assert report.passed, report.to_text()
     assert any(row.method == "float32 against float64" and row.relative > 1e-9 for row in report.quantities)
+
+
+def test_steps_go_beyond_twice_the_longest_lag():
+    far = "x[t]: n\nh[t]: n = tanh(W @ h[t-4] + x[t])\nE = minimize(sum(norm2(h[t]) for t in steps))\n"
+    shapes = [{row.name: row.shape for row in by_interpreter(parse(text), batch=1).quantities} for text in (far, far.replace("4", "1"))]
+    assert [shape["x"][0] for shape in shapes] == [9, 7]
+    assert "T = 8 is not beyond twice the longest lag, 4" in by_interpreter(parse(far), batch=1, steps=8).verdict
 
 
 def test_a_kernel_is_compiled_where_none_is_given(compiled, session_cache, monkeypatch):

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import re
 import subprocess
 import sys
 
@@ -72,7 +73,7 @@ def test_version():
 def test_zoo_lists_titles_and_prints_files():
     lines = run("zoo").stdout.splitlines()
     assert [line.split()[0] for line in lines] == files.stock_names()
-    assert all(len(line.split()) > 3 for line in lines)
+    assert all(re.fullmatch(r"\w+ +\S.* \(.*\w, (19|20)\d\d.*\)\.", line) for line in lines), lines
     assert run("zoo", "elman").stdout.encode() == files.read_file("elman")[0]
     assert "did you mean lstm?" in refused("zoo", "lsmt")
 

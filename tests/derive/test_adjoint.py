@@ -105,3 +105,18 @@ def test_the_same_bytes_in_every_process() -> None:
     }
     assert len(texts) == 1
     assert "Wi_bar: total[n, n]" in texts.pop()
+
+
+def test_what_no_gradient_passes_has_no_adjoint() -> None:
+    text = """x[t]: m
+s[t]: n = 0.5*s[t-1] + 0.5*h[t-1]
+h[t]: n = tanh(W @ stop_gradient(s[t]) + U @ x[t])
+E = minimize(sum(norm2(h[t]) for t in steps))
+"""
+    derivation = gradient(parse(text))
+    assert derivation.zero == {"s[0]", "h[0]"}
+    assert not [line for line in equations(text) if "t+1" in line or line.startswith(("s_bar", "s_back"))]
+    whole = text.replace("stop_gradient(s[t])", "s[t]")
+    assert gradient(parse(whole)).zero == frozenset() and [line for line in equations(whole) if "t+1" in line]
+    choice = text.replace("W @ stop_gradient(s[t])", "where(s[t] > 0, W @ x[t], x[t])").replace("x[t]: m", "x[t]: n")
+    assert gradient(parse(choice)).zero == {"s[0]", "h[0]"}
