@@ -104,6 +104,15 @@ LAYOUTS = {
         signals={"i": "n", "f": "n", "g": "n", "o": "n", "c": "n", "h": "n", "y": "k"},
     ),
     "gru": Layout(_gates("rzg") | GATED_READ_OUT, PAIR, ghosts=STATE, signals={"r": "n", "z": "n", "g": "n", "h": "n", "y": "k"}),
+    "lstm_peephole": Layout(
+        _gates("ifgo") | {"qi": "n", "qf": "n", "qo": "n"} | GATED_READ_OUT,
+        PAIR,
+        ghosts={"h[0]": "n", "c[0]": "n"},
+        signals={"i": "n", "f": "n", "g": "n", "c": "n", "o": "n", "h": "n", "y": "k"},
+    ),
+    "gru_reset_after": Layout(
+        _gates("rzg") | {"ag": "n"} | GATED_READ_OUT, PAIR, ghosts=STATE, signals={"r": "n", "z": "n", "g": "n", "h": "n", "y": "k"}
+    ),
     "mgu": Layout(_gates("fg") | GATED_READ_OUT, PAIR, ghosts=STATE, signals={"f": "n", "g": "n", "h": "n", "y": "k"}),
     "leaky": Layout(
         CELL | READ_OUT, PAIR, ghosts={"v[0]": "n"}, signals={"v": "n", "r": "n", "y": "k"}, constants={"dt": "", "tau": ""}

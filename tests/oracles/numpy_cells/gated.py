@@ -1,4 +1,4 @@
-"""Gated cells: LSTM, GRU, minimal gated unit."""
+"""Gated cells: LSTM with and without peepholes, GRU with both resets, minimal gated unit."""
 
 from __future__ import annotations
 
@@ -46,6 +46,33 @@ def gru(v: Own, last: int) -> Cost:
     return cost
 
 
+def lstm_peephole(v: Own, last: int) -> Cost:
+    """Gates that see the cell, i and f the old one and o the new one; linear read-out y."""
+    h, c, cost = v["h"], v["c"], 0.0
+    for t in range(1, last + 1):
+        drive = {gate: _gate(v, gate, t, h[t - 1], np.positive) for gate in "ifgo"}
+        v["i"][t] = sigmoid(drive["i"] + v["qi"] * c[t - 1])
+        v["f"][t] = sigmoid(drive["f"] + v["qf"] * c[t - 1])
+        v["g"][t] = np.tanh(drive["g"])
+        c[t] = v["f"][t] * c[t - 1] + v["i"][t] * v["g"][t]
+        v["o"][t] = sigmoid(drive["o"] + v["qo"] * c[t])
+        h[t] = v["o"][t] * np.tanh(c[t])
+        cost += _read_out(v, t)
+    return cost
+
+
+def gru_reset_after(v: Own, last: int) -> Cost:
+    """Reset gate r on the product and its own bias, update gate z that keeps the old state, linear read-out y."""
+    h, r, z, cost = v["h"], v["r"], v["z"], 0.0
+    for t in range(1, last + 1):
+        r[t] = _gate(v, "r", t, h[t - 1], sigmoid)
+        z[t] = _gate(v, "z", t, h[t - 1], sigmoid)
+        v["g"][t] = np.tanh(v["Ug"] @ v["x"][t] + v["bg"] + r[t] * (v["Wg"] @ h[t - 1] + v["ag"]))
+        h[t] = z[t] * h[t - 1] + (1 - z[t]) * v["g"][t]
+        cost += _read_out(v, t)
+    return cost
+
+
 def mgu(v: Own, last: int) -> Cost:
     """One gate f, inside the product and for the update, linear read-out y."""
     h, f, g, cost = v["h"], v["f"], v["g"], 0.0
@@ -57,4 +84,4 @@ def mgu(v: Own, last: int) -> Cost:
     return cost
 
 
-CELLS = (lstm, gru, mgu)
+CELLS = (lstm, lstm_peephole, gru, gru_reset_after, mgu)
