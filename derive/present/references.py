@@ -48,6 +48,7 @@ REFERENCES = {
         "Learning to Forget: Continual Prediction with LSTM",
         2000,
     ),
+    "gers2000peephole": Reference("Felix A. Gers and Jürgen Schmidhuber", "Recurrent Nets that Time and Count", 2000),
     "graves2013": Reference(
         "Alex Graves, Abdel-rahman Mohamed and Geoffrey Hinton",
         "Speech Recognition with Deep Recurrent Neural Networks",
