@@ -18,7 +18,7 @@ from derive.rules import RULES
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
-PAGES = [DOCS / f"{name}.md" for name in ("using", "language", "calculus", "notation", "reliability", "architecture")]
+PAGES = [DOCS / f"{name}.md" for name in ("using", "language", "calculus", "notation", "reliability", "architecture", "sources")]
 LINK = re.compile(r"\[[^\]]+\]\(([^)#]+)(?:#[^)]*)?\)")
 
 
