@@ -45,17 +45,21 @@ class _Reference:
         self.steady = {m: g for block in blocks(recurrence) for g in block.groups if g.steady for m in g.members}
 
     def _sizes(self) -> dict[object, sp.Integer]:
-        sizes: dict[object, sp.Integer] = {}
+        """Sizes by dim, from the arrays; a dim that stands only in sums or products is what is left of one."""
+        axes: list[tuple[sp.Expr, int]] = []
         for quantity in self.recurrence.quantities:
             if quantity.name in self.values and quantity.role != "index":
                 array = np.asarray(self.values[quantity.name])
-                for size, length in zip(quantity.shape, array.shape[array.ndim - len(quantity.shape) :], strict=True):
-                    if size.is_Symbol:
-                        sizes[size] = sp.Integer(length)
+                axes += zip(quantity.shape, array.shape[array.ndim - len(quantity.shape) :], strict=True)
         for ghost in self.recurrence.arguments:
             if ghost.source() in self.values:
-                array = np.asarray(self.values[ghost.source()])
-                sizes.update((s, sp.Integer(n)) for s, n in zip(ghost.shape, array.shape[1:], strict=True) if s.is_Symbol)
+                axes += zip(ghost.shape, np.shape(self.values[ghost.source()])[1:], strict=True)
+        sizes: dict[object, sp.Integer] = {size: sp.Integer(length) for size, length in axes if size.is_Symbol}
+        for size, length in sorted(axes, key=lambda axis: len(axis[0].free_symbols)):
+            unknown = size.free_symbols - sizes.keys()
+            if len(unknown) == 1:
+                (dim,) = unknown
+                (sizes[dim],) = sp.solve(size.xreplace(sizes) - length, dim)
         return sizes
 
     def number(self, value: object, row: int = 0) -> float:

@@ -18,7 +18,7 @@ from derive.recurrence import Recurrence
 from derive.reference import evaluate
 from derive.writing import write
 
-SIZES = {"n": 2, "m": 3, "k": 4}
+SIZES = {"n": 2, "m": 3, "k": 4, "p": 5, "q": 6}
 STEPS, LENGTHS = 4, (4, 2)
 WORKED = """x[t]: m
 h[t]: n = tanh(W @ h[t-1] + U @ x[t] + b)
@@ -130,7 +130,7 @@ def test_without_an_objective_every_signal_has_its_own() -> None:
 def test_stock_gradients_equal_backpropagation(name: str) -> None:
     recurrence = load(name)
     made = sensitivities(recurrence, labels(recurrence))
-    assert set(made.gradients) == set(labels(recurrence)) and made.by
+    assert set(made.gradients) == set(labels(recurrence)) and (made.by or not recurrence.arguments)
     assert error(made, recurrence) < 1e-12
 
 

@@ -45,3 +45,10 @@ def test_a_penalty_counts_once_and_costs_for_every_sequence() -> None:
     recurrence = parse("u: input[n]\nw: n\nE = minimize(dot(u, w) + norm2(w))\n")
     found = evaluate(recurrence, {"u": np.ones((4, 3)), "w": np.full(3, 2.0)}, 1, 4)
     assert found["E"] == pytest.approx(4 * 6 + 12)
+
+
+def test_a_dim_that_stands_only_in_sums_is_what_is_left():
+    text = "x[t]: m\nh[t]: m + k + p = tanh(W @ h[t-1])\nh[0] = 1\nb: k + p\nu: k\nW: (m + k + p, m + k + p)\n"
+    text += "E = minimize(norm2(h[T]) + norm2(b) + norm2(u) + norm2(x[1]))\n"
+    given = {"x": np.ones((2, 1, 2)), "W": np.eye(9), "b": np.ones(7), "u": np.ones(3)}
+    assert evaluate(parse(text), given, 2, 1)["h"].shape == (2, 1, 9)
