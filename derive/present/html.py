@@ -54,7 +54,7 @@ def write_html(told: Exposition, recurrence: Recurrence) -> str:
     return _TEMPLATES.get_template("page.html.j2").render(
         title=headline(told, recurrence),
         sections=_sections(told),
-        references=[(key, REFERENCES[key]) for key in cited(told.steps, plain(derivation.source.title))],
+        references=[(key, REFERENCES[key]) for key in cited(told.steps, headline(told, recurrence))],
         policy=f"default-src 'none'; {admitted}; base-uri 'none'",
         style=Markup(style),
         script=Markup(script),

@@ -224,7 +224,7 @@ def write_latex(told: Exposition, recurrence: Recurrence, document: bool) -> str
                 {"rule": escape(rule[0].upper() + rule[1:]), "sentence": said, "source": source, "lines": lines}
             )
         sections.append({"number": number, "title": escape(told.sections[number]), "entries": entries})
-    references = _references(found, plain(derivation.source.title))
+    references = _references(found, headline(told, recurrence))
     body = _TEMPLATES.get_template("body.tex.j2").render(
         sections=sections,
         references=references,

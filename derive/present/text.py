@@ -202,7 +202,7 @@ def write_text(told: Exposition, recurrence: Recurrence, width: int) -> str:
         lines += [(label if not place else indent) + line for place, line in enumerate(shown)]
         note = f"{step.rule}: {sentence(printer, step)}" + (f" [{step.source}]" if step.source else "")
         lines += textwrap.wrap(note, width, initial_indent=indent + "  ", subsequent_indent=indent + "  ")
-    keys = cited(found, title)
+    keys = cited(found, headline(told, recurrence))
     if keys:
         lines += ["", "References", "──────────"]
         for key in keys:
