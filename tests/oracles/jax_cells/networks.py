@@ -74,12 +74,12 @@ def elman_context(v: Values, mask: Array) -> tuple[Signals, Array]:
 
 
 def jordan(v: Values, mask: Array) -> tuple[Signals, Array]:
-    """The memory is carried, and never differentiated."""
+    """The memory is carried, and what reads it is not differentiated by it."""
 
     def step(state: tuple[Array, Array], x: Array) -> tuple[tuple[Array, Array], Signals]:
-        s, y = jax.lax.stop_gradient(state)
+        s, y = state
         s = v["mu"] * s + (1 - v["mu"]) * y
-        h = jnp.tanh(affine(v, "", s, x))
+        h = jnp.tanh(affine(v, "", jax.lax.stop_gradient(s), x))
         y = jax.nn.sigmoid(h @ v["V"].T + v["c"])
         return (s, y), {"s": s, "h": h, "y": y}
 
