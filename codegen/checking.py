@@ -15,6 +15,7 @@ import numpy as np
 
 from codegen.drawing import Range, Wishes, draw_values, drawn_labels, fitted_sizes, read_wishes
 from codegen.driver import compile as compile_kernel
+from codegen.feasible import Feasible, loosened
 from codegen.gradcheck import Problem, Report
 from codegen.gradcheck import check as check_problem
 from codegen.kernel import Kernel
@@ -52,7 +53,7 @@ def check(
     """
     if not isinstance(recurrence, Recurrence):
         recurrence = parse(recurrence) if isinstance(recurrence, bytes) or "\n" in str(recurrence) else load(recurrence)
-    program = lower(recurrence)
+    program = loosened(lower(recurrence), dtype)
     labels = drawn_labels(program)
     wishes = read_wishes(program.name, labels, ranges, values)
     fitted, steps, batch = fitted_sizes(labels, wishes.values, dims or {}, steps, batch)
@@ -118,20 +119,24 @@ class _Checking:
             held=self.measure if self.held else None,
             saturation=self.saturation if self.probes.saturating else None,
             jvp=self.jvp,
+            feasible=self.feasible.project if self.feasible else None,
             precision=1e-13 if settles else float(np.finfo(np.float64).eps),
             weaknesses=tuple(self._weaknesses()),
         )
 
     def _paths(self, labels: list[str]) -> dict[str, bool]:
-        """Whether the objective depends on each label: as derived; in sequences too short for some lag, as the tangent says."""
+        """Whether the objective depends on each label: as derived; as the tangent says, in sequences too short for some lag and where
+        constraints leave few directions."""  # noqa: D205, D209
         paths = {label: label not in self.program.zero for label in labels}
-        if self.steps > 2 * _longest_lag(self.recurrence):
-            return paths
-        values = self.draw(np.random.default_rng(2))
+        bound = self.feasible.bound if self.feasible else set()
+        short = self.steps <= 2 * _longest_lag(self.recurrence)
+        asked = labels if short else [label for label in labels if label in bound]
+        values = self.draw(np.random.default_rng(2)) if asked else {}
         self.draws = 0
-        for label in labels:
+        for label in asked:
             along = {other: np.zeros_like(values[other]) for other in labels}
             along[label] = self.rng.standard_normal(np.shape(values[label]))
+            along = self.feasible.project(along) if self.feasible else along
             paths[label] = paths[label] and bool(self.jvp(values, along) != 0)
         return paths
 
@@ -141,7 +146,14 @@ class _Checking:
         """Random values for every argument."""
         self.draws += 1
         labels, positive = drawn_labels(self.program), self.draws > POSITIVE_AFTER
-        return draw_values(self.program, labels, self.dims, self.steps, self.batch, rng, positive, self.wishes)
+        values = draw_values(self.program, labels, self.dims, self.steps, self.batch, rng, positive, self.wishes)
+        return self.feasible.place(values) if self.feasible else values
+
+    @cached_property
+    def feasible(self) -> Feasible | None:
+        """Where values may lie and move, where constraints bind parameters."""
+        given = frozenset(self.wishes.values)
+        return Feasible(self.recurrence, self.reference, self.dtype, self.rng, given) if self.program.systems else None
 
     def _shape(self, buffer: Buffer) -> tuple[int, ...]:
         lead = {"shared": (), "sequence": (self.batch,), "timed": (self.steps, self.batch)}[buffer.kind]
@@ -164,9 +176,13 @@ class _Checking:
         """What numeric differentiation differences."""
         return self.held.recurrence if self.held else self.recurrence
 
+    def _plain(self, recurrence: Recurrence) -> Program:
+        """A recurrence without derivatives of its own."""
+        return loosened(lower(recurrence, derivatives=False), self.dtype)
+
     @cached_property
     def _moving_program(self) -> Program:
-        return lower(self.moving, derivatives=False) if self.held else self.program
+        return self._plain(self.moving) if self.held else self.program
 
     def measure(self, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """What is held, at these values."""
@@ -177,7 +193,7 @@ class _Checking:
 
     @cached_property
     def _measuring(self) -> Kernel:
-        return Kernel(lower(self.held.measured, derivatives=False), "float64")  # type: ignore[union-attr]
+        return Kernel(self._plain(self.held.measured), "float64")  # type: ignore[union-attr]
 
     def _own(self, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The model's own arguments, without what is held."""
@@ -219,7 +235,7 @@ class _Checking:
     @cached_property
     def _tangent(self) -> tuple[Kernel, Mapping[str, object]]:
         forward = tangent(self.recurrence)
-        return Kernel(lower(forward.recurrence, derivatives=False), "float64"), forward.tangents
+        return Kernel(self._plain(forward.recurrence), "float64"), forward.tangents
 
     def jvp(self, values: Mapping[str, np.ndarray], direction: Mapping[str, np.ndarray]) -> float:
         """The derivative of the objective along a direction, by the tangent recurrence."""
@@ -242,7 +258,7 @@ class _Checking:
 
     @cached_property
     def _probing(self) -> Kernel:
-        return Kernel(lower(self.probes.recurrence, derivatives=False), "float64")
+        return Kernel(self._plain(self.probes.recurrence), "float64")
 
     def kink_distance(self, values: Mapping[str, np.ndarray]) -> float:
         """The least distance of any argument from a kink; 0 where the objective is not finite, so that values are drawn again."""

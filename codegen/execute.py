@@ -8,6 +8,7 @@ import numpy as np
 
 from codegen.frame import Frame
 from codegen.program import Loop, Phase, Segment, Solve
+from codegen.systems import Projection
 
 
 class Runner(Protocol):
@@ -19,12 +20,16 @@ class Runner(Protocol):
 
 def execute(phase: Phase, frame: Frame, runner: Runner) -> None:
     """Run every action of a phase. Raises ConvergenceError where a steady state is not found."""
-    if not frame.batch and not any(frame.program.buffers[s.out].kind == "shared" for part in phase.segments() for s in part.statements):
+    if not frame.batch and not any(frame.program.buffers[s.out].kind == "shared" for s in phase.statements()):
         return
     for action in phase.actions:
         match action:
             case Segment():
                 runner.run(action.number, 1, frame.steps)
+            case Projection():
+                from codegen.constraints import project
+
+                project(action, frame)
             case Solve():
                 settle(action, frame, runner, 1)
             case Loop():

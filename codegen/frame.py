@@ -15,7 +15,8 @@ class Frame:
 
     arrays: by buffer, shared `shape`, sequence `(B, shape)`, timed `(before + T + after, B, shape)` or `(1, B, shape)` where one
     step's room is enough; active: `(T,)`, how many rows are at least as long as each step (rows are sorted, longest first);
-    lengths: `(B,)`; ragged: whether any row ends before T; guesses: starting guesses of steady states by buffer.
+    lengths: `(B,)`; ragged: whether any row ends before T; guesses: starting guesses of steady states by buffer; factors: decomposed
+    constraints by their system's place, kept from call to call.
     """
 
     program: Program
@@ -27,6 +28,7 @@ class Frame:
     arrays: dict[str, np.ndarray] = field(default_factory=dict)
     guesses: dict[str, np.ndarray] = field(default_factory=dict)
     solutions: dict[str, object] = field(default_factory=dict)
+    factors: dict[int, object] = field(default_factory=dict)
 
     @property
     def ragged(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import ModuleType
 
 import numpy as np
@@ -38,6 +38,7 @@ class Kernel:
     pullback: Callable[[], ModuleType] | None = None
     origin: tuple[bytes, str, str] | None = None
     products: Callable[[str], Kernel] | None = None
+    factors: dict[int, object] = field(default_factory=dict, compare=False, repr=False)
 
     def forward(
         self,
@@ -164,6 +165,36 @@ class Kernel:
                 raise ValueError(f"outputs has {name!r}, which is no signal; there are {', '.join(names)}")
         return wanted
 
+    def nearest(self, values: Mapping[str, object], *, steps: int | None = None, batch: int | None = None) -> dict[str, object]:
+        """The same values, with parameters moved as little as possible (in the sum of squares) to where every constraint holds.
+
+        Raises: ValueError naming the constraints where no values satisfy them all; as `forward` for the arguments.
+        """
+        if not self.program.systems:
+            return dict(values)
+        from codegen.constraints import nearest
+
+        arguments = Arguments(self.program, np.dtype(self.dtype), self.fixed or {})
+        sizes, arrays = arguments.read(values, steps, batch)
+        moved = nearest(self.program, self._frame(arguments, sizes, arrays))
+        return {**values, **{self.program.buffers[name].label: array.astype(self.dtype) for name, array in moved.items()}}
+
+    def project(
+        self, values: Mapping[str, object], changes: Mapping[str, object], *, steps: int | None = None, batch: int | None = None
+    ) -> dict[str, np.ndarray]:
+        """The changes of constrained parameters that keep every constraint and are nearest to the given ones; zero where left out.
+
+        values: as for `forward`, for sizes and constants. Raises: as `forward`.
+        """
+        if not self.program.systems:
+            return {}
+        from codegen.constraints import project_changes
+
+        arguments = Arguments(self.program, np.dtype(self.dtype), self.fixed or {})
+        sizes, arrays = arguments.read(values, steps, batch)
+        given = {label: np.asarray(change, self.dtype) for label, change in changes.items()}
+        return project_changes(self.program, self._frame(arguments, sizes, arrays), given)
+
     def _require_objective(self) -> None:
         if "gradient" not in self.program.phases:
             raise ValueError(f"{self.program.name} has no objective; use forward(…).backward(cotangents)")
@@ -174,10 +205,8 @@ class Kernel:
         """Run the forward phase; keep: copy all but input sequences, so that weights may be updated before the gradient is taken."""
         arguments = Arguments(self.program, np.dtype(self.dtype), self.fixed or {})
         sizes, arrays = arguments.read(values, steps, batch)
-        frame = Frame(self.program, sizes.dims, sizes.steps, sizes.batch, sizes.lengths, np.dtype(self.dtype))
-        for label, buffer in arguments.buffers.items():
-            read = self._given(frame, buffer, arrays.get(label), sizes)
-            frame.arrays[buffer.name] = read.copy() if keep and buffer.kind != "timed" and read is arrays.get(label) else read
+        frame = self._frame(arguments, sizes, arrays, keep)
+        self._require_constraints(frame)
         for label, name, position in self.program.streaming.state:
             if label in arguments.carried and label in arrays:
                 frame.arrays[name][frame.room(name) - 1 + position] = self._given(frame, arguments.carried[label], arrays[label], sizes)
@@ -190,6 +219,21 @@ class Kernel:
                 frame.arrays[name] = frame.allocate(name, whole=name in whole)
         execute(self.program.phases["forward"], frame, self._runner("forward", frame))
         return Run(self, frame, sizes, arrays, outputs)
+
+    def _frame(self, arguments: Arguments, sizes: Sizes, arrays: Mapping[str, np.ndarray], keep: bool = False) -> Frame:
+        """The arguments as buffers; keep: copied, as in `_run`."""
+        frame = Frame(self.program, sizes.dims, sizes.steps, sizes.batch, sizes.lengths, np.dtype(self.dtype), factors=self.factors)
+        for label, buffer in arguments.buffers.items():
+            read = self._given(frame, buffer, arrays.get(label), sizes)
+            frame.arrays[buffer.name] = read.copy() if keep and buffer.kind != "timed" and read is arrays.get(label) else read
+        return frame
+
+    def _require_constraints(self, frame: Frame) -> None:
+        """Refuse parameters that break a constraint. Raises ValueError."""
+        if self.program.systems:
+            from codegen.constraints import require_constraints
+
+            require_constraints(self.program, frame)
 
     def _given(self, frame: Frame, buffer: Buffer, array: np.ndarray | None, sizes: Sizes) -> np.ndarray:
         """An argument as a buffer: in the order of rows, zero beyond each sequence's end, with room outside the steps."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from math import prod
 
 from codegen.streaming import Streaming
+from codegen.systems import Project, Projection, System
 
 Size = tuple[tuple[int, tuple[str, ...]], ...]  # a polynomial in dims: terms of (coefficient, names)
 Index = tuple[tuple["int | None | Load", Size], ...]
@@ -198,7 +199,7 @@ class Fill:
     element: Element
 
 
-Statement = Map | Reduce | Product | OuterSum | Accumulate | PickStep | Fill
+Statement = Project | Map | Reduce | Product | OuterSum | Accumulate | PickStep | Fill
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,22 +251,25 @@ class Loop:
     body: tuple[Segment | Solve, ...]
 
 
-Action = Segment | Solve | Loop
+Action = Segment | Solve | Loop | Projection
 
 
 @dataclass(frozen=True, slots=True)
 class Phase:
     """What runs at one call: its actions in order, and the buffers they write."""
-
     name: str
     actions: tuple[Action, ...]
     writes: tuple[str, ...] = ()
 
     def segments(self) -> Iterator[Segment]:
         """Every segment, in order of execution."""
-        for action in self.actions:
-            parts = action.body if isinstance(action, Loop) else (action,)
-            yield from (part.segment if isinstance(part, Solve) else part for part in parts)
+        parts = (part for action in self.actions for part in (action.body if isinstance(action, Loop) else (action,)))
+        yield from (part.segment if isinstance(part, Solve) else part for part in parts if not isinstance(part, Projection))
+
+    def statements(self) -> Iterator[Statement]:
+        """Every statement, projections too."""
+        for part in (*self.segments(), *(action for action in self.actions if isinstance(action, Projection))):
+            yield from part.statements
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +280,7 @@ class Program:
     the caller; losses: buffers of what each sequence adds to the objective, and of what no sequence does; guesses: unknown buffer of a
     steady state -> label of its starting guess; cotangents: label -> argument buffer of the pullback phase; zero: labels that no path
     leads to; least: fixed positions that are read, as (what the user calls it, from the end or not, offset, room before, room after),
-    which say how many steps a sequence needs; streaming: how it runs a step or a window at a time.
+    which say how many steps a sequence needs; streaming: how it runs a step or a window at a time; systems: constraints on parameters.
     """
 
     name: str
@@ -293,3 +297,4 @@ class Program:
     zero: frozenset[str] = frozenset()
     least: tuple[tuple[str, bool, int, int, int], ...] = ()
     streaming: Streaming = Streaming()
+    systems: tuple[System, ...] = ()

@@ -24,9 +24,11 @@ from codegen.program import (
     Solve,
     Statement,
 )  # fmt: skip
+from codegen.systems import Project, Projection
 from codegen.traversal import reads, solves
 from codegen.unknowns import choose_cut, is_affine, redirect
 from codegen.verify import verify
+from derive.errors import RecurrenceError
 from derive.graph import components
 
 
@@ -56,7 +58,7 @@ def schedule(program: Program, drafts: Sequence[Draft]) -> Program:
 
 def _with_writes(phase: Phase) -> Phase:
     """The phase with the buffers that its statements and steady states write, sorted."""
-    outs = {statement.out for part in phase.segments() for statement in part.statements}
+    outs = {statement.out for statement in phase.statements()}
     outs |= {name for action in phase.actions for solve in solves(action) for pair in solve.cut for name in pair}
     return replace(phase, writes=tuple(sorted(outs)))
 
@@ -77,7 +79,7 @@ def _is_used(buffer: Buffer, phases: Mapping[str, Phase]) -> bool:
         return True
     return any(
         buffer.name == s.out or any(read.buffer == buffer.name for read in reads(s))
-        for phase in phases.values() for part in phase.segments() for s in part.statements
+        for phase in phases.values() for s in phase.statements()
     ) or any(
         buffer.name in pair for phase in phases.values() for a in phase.actions for solve in solves(a) for pair in solve.cut
     )  # fmt: skip
@@ -88,7 +90,7 @@ def _tape(phases: Mapping[str, Phase]) -> frozenset[str]:
     later = {
         read.buffer
         for name, phase in phases.items() if name != "forward"
-        for part in phase.segments() for s in part.statements for read in reads(s)
+        for s in phase.statements() for read in reads(s)
     }  # fmt: skip
     return frozenset(forward & later)
 
@@ -176,6 +178,10 @@ class _Scheduler:
         inside = [(key, edge) for key in members for edge in graph[key] if edge[0] in members]
         statements = [self.of[key] for key in members]
         timed = any(self._timed(s) for s in statements)
+        if any(isinstance(s, Project) for s in statements):
+            if inside:
+                raise RecurrenceError("project stands on a cycle without lag", "project what is known before the cycle is solved")
+            return Projection(tuple(statements))  # type: ignore[arg-type]
         if not inside:
             return self._segment("sweep" if timed else "once", statements)
         if any(barrier for _, (_, _, barrier) in inside):
@@ -214,6 +220,9 @@ class _Scheduler:
     def _join(actions: list, new: Action, orders: tuple[str, ...]) -> None:
         """Add an action, joined to the last where both are segments of one of these orders, and no product's matrix is made there."""
         last = actions[-1] if actions else None
+        if isinstance(last, Projection) and isinstance(new, Projection):
+            actions[-1] = replace(last, statements=(*last.statements, *new.statements))
+            return
         if isinstance(last, Segment) and isinstance(new, Segment) and last.order == new.order and new.order in orders:
             made = {statement.out for statement in last.statements}
             if not any(isinstance(statement, Product) and statement.matrix in made for statement in new.statements):

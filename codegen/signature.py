@@ -1,4 +1,4 @@
-"""Signature: a Program without its statements <-> JSON, so that a cached kernel loads without deriving anything."""
+"""Signature: a Program without its compiled statements <-> JSON, so that a cached kernel loads without deriving anything."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import json
 from dataclasses import asdict
 
 from codegen.program import Action, Buffer, Loop, Phase, Program, Segment, Size, Solve
+from codegen.serial import pack, unpack
 from codegen.streaming import Streaming
+from codegen.systems import Projection
 
 
 def encode(program: Program) -> str:
@@ -29,6 +31,7 @@ def encode(program: Program) -> str:
         "zero": sorted(program.zero),
         "least": program.least,
         "streaming": asdict(program.streaming),
+        "systems": pack(program.systems),
     }
     return json.dumps(record)
 
@@ -59,6 +62,7 @@ def decode(text: str) -> Program:
         zero=frozenset(record["zero"]),
         least=tuple(tuple(entry) for entry in record["least"]),
         streaming=_streaming(record["streaming"]),
+        systems=unpack(record["systems"]),
     )
 
 
@@ -86,9 +90,13 @@ def _encode(action: Action) -> dict:
             }
         case Loop():
             return {"loop": action.direction, "body": [_encode(part) for part in action.body]}
+        case Projection():
+            return {"projection": pack(action)}
 
 
 def _decode(record: dict) -> Action:
+    if "projection" in record:
+        return unpack(record["projection"])
     if "segment" in record:
         return Segment(record["segment"], record["order"], ())
     if "solve" in record:

@@ -15,6 +15,7 @@ from codegen.arguments import Arguments, Sizes
 from codegen.execute import execute
 from codegen.frame import Frame
 from codegen.program import Action, Phase, Program, Segment, Solve
+from codegen.systems import Projection
 
 if TYPE_CHECKING:
     from codegen.kernel import Kernel
@@ -161,6 +162,7 @@ class Stream:
         program, sizes = self._kernel.program, self._sizes
         enough = max((1 - before - offset if end else offset - after for _, end, offset, before, after in program.least), default=1)
         first = self._filled(max(1, enough), arrays, sizes)
+        self._kernel._require_constraints(first)
         execute(Phase("forward", tuple(a for a in self._actions() if is_once(a))), first, self._kernel._runner("forward", first))
         frame = self._filled(1, arrays, sizes)
         for name, array in first.arrays.items():
@@ -173,7 +175,8 @@ class Stream:
     def _filled(self, steps: int, arrays: Mapping[str, np.ndarray], sizes: Sizes) -> Frame:
         """A frame of some steps, with the arguments."""
         kernel, program = self._kernel, self._kernel.program
-        frame = Frame(program, sizes.dims, steps, sizes.batch, np.full(sizes.batch, steps, np.int64), np.dtype(kernel.dtype))
+        lengths = np.full(sizes.batch, steps, np.int64)
+        frame = Frame(program, sizes.dims, steps, sizes.batch, lengths, np.dtype(kernel.dtype), factors=kernel.factors)
         for label, buffer in self._arguments.buffers.items():
             if label in self._arguments.inputs:
                 frame.arrays[buffer.name] = frame.allocate(buffer.name, whole=True)
@@ -190,4 +193,6 @@ class Stream:
 
 def is_once(action: Action) -> bool:
     """Whether an action runs once for all steps."""
+    if isinstance(action, Projection):
+        return True
     return (isinstance(action, Segment) and action.order == "once") or (isinstance(action, Solve) and action.level in ("shared", "rows"))

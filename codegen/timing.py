@@ -129,6 +129,7 @@ def _draw(
         drawn = draw_values(program, buffers, dims, steps, batch, rng, draw >= POSITIVE_AFTER, wishes)
         values = {label: array if array.dtype.kind == "i" else array.astype(peer.dtype) for label, array in drawn.items()}
         with np.errstate(all="ignore"):
+            values = peer.nearest(values, steps=steps, batch=batch)  # type: ignore[assignment]
             run = peer.forward(values, steps=steps, batch=batch)
         results = {label: np.asarray(run[label]) for label in program.results["forward"]}
         if all(np.all(np.isfinite(result)) for result in results.values()):

@@ -24,6 +24,7 @@ from codegen.program import (
     Solve,
     Statement,
 )  # fmt: skip
+from codegen.systems import Project
 
 
 def elements(element: Element) -> Iterator[Element]:
@@ -55,6 +56,8 @@ def reads(statement: Statement) -> list[Read]:
             return [statement.left, statement.right]
         case PickStep():
             return [Read(statement.buffer)]
+        case Project():
+            return [Read(buffer) for _, buffer in statement.changes]
     found = [Read(e.buffer, e.lag) for e in elements(statement.element) if isinstance(e, Load)]
     if isinstance(statement, Accumulate) and statement.place:
         found.append(Read(statement.place[1].buffer, statement.place[1].lag))

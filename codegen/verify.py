@@ -8,6 +8,7 @@
 5. A loose buffer is read at the current step of its own loop only.
 6. The matrix of a product is written before the segment that reads it, which may rearrange it once; a sum over rows alone reads nothing
    timed.
+7. A projection names parameters of one system; it reads and writes what is shared.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from codegen.program import (
     Solve,
     Statement,
 )  # fmt: skip
+from codegen.systems import Project
 from codegen.traversal import elements, reads
 
 
@@ -78,6 +80,9 @@ def _check_statement(program: Program, phase: Phase, statement: Statement, writt
     outside = (
         isinstance(statement, PickStep) and (statement.offset > 0) == statement.from_end and (statement.from_end or statement.offset <= 0)
     )
+    if isinstance(statement, Project):
+        held = (statement.part, *(name for name, _ in statement.changes))
+        _require(set(held) <= set(program.systems[statement.system].parameters), phase, statement.out, 7, "is not of its system")
     for read in reads(statement):
         buffer = program.buffers.get(read.buffer)
         _require(buffer is not None, phase, read.buffer, 1, "does not exist")
@@ -105,6 +110,9 @@ def _check_kind(program: Program, phase: Phase, statement: Statement) -> None:
     if isinstance(statement, Product):
         _require(program.buffers[statement.matrix].kind == "shared", phase, statement.matrix, 3, "multiplies rows and is not shared")
         _require(program.buffers[statement.operand.buffer].kind == out.kind, phase, out.name, 3, "is not of its operand's kind")
+    if isinstance(statement, Project):
+        kinds = {program.buffers[name].kind for name in (out.name, *(read.buffer for read in reads(statement)))}
+        _require(kinds == {"shared"}, phase, out.name, 7, "projects what is not shared")
     if isinstance(statement, PickStep):
         _require(out.kind == "sequence", phase, out.name, 3, "holds a fixed step and is not a sequence's")
     if isinstance(statement, Fill):

@@ -6,6 +6,7 @@ Input: nodes. Output: nodes.
 from __future__ import annotations
 
 import sympy as sp
+from sympy.core.symbol import Str
 
 from derive.arithmetic import Mul, common_shape, joint_kind, same_shape
 from derive.errors import ShapeError
@@ -245,6 +246,41 @@ class Pad(Node):
     def text(self) -> str:
         """`pad(v, 0, 2*n)`."""
         return f"pad({', '.join([self.args[0].source(), *(size_text(part) for axis in self.spec for part in axis)])})"
+
+
+class Project(Node):
+    """A parameter's part of the projection of values onto the directions that the recurrence's constraints allow.
+
+    The values stand for changes of the parameters named with them; those of the same constraints that are not named do
+    not change. Linear and self-adjoint, so that its tangent and its adjoint are projections too.
+    """
+
+    def __new__(cls, name: Str | str, shape: Shape | sp.Tuple, names: sp.Tuple | tuple[Str | str, ...], *values: Node) -> Project:
+        """Build from a parameter, its shape, and one value for each of some parameters."""
+        as_str = [part if isinstance(part, Str) else Str(part) for part in (name, *names)]
+        return super().__new__(cls, as_str[0], sp.Tuple(*shape), sp.Tuple(*as_str[1:]), *values)
+
+    @property
+    def name(self) -> str:
+        """The parameter whose part it is."""
+        return self.args[0].name
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The parameters whose changes are given, in the order of the operands."""
+        return tuple(name.name for name in self.args[2])
+
+    def infer(self) -> tuple[Shape, Kind]:
+        """The shape of the parameter; constraints know nothing of sequences."""
+        for operand in self.operands:
+            if operand.kind != Kind.SHARED:
+                raise ShapeError(f"project takes changes of parameters; {operand.source()} differs from sequence to sequence")
+        return tuple(self.args[1]), Kind.SHARED
+
+    def text(self) -> str:
+        """`project(W, W = W_free_bar)`."""
+        given = (f"{name} = {value.source()}" for name, value in zip(self.names, self.operands, strict=True))
+        return f"project({', '.join([self.name, *given])})"
 
 
 def filled(node: Node, shape: Shape) -> Node:

@@ -13,9 +13,10 @@ from sympy.core.symbol import Str
 
 from derive.arithmetic import number, same_shape
 from derive.arrays import filled
-from derive.errors import RecurrenceError, ShapeError
+from derive.constraints import require_equality
+from derive.errors import Location, RecurrenceError, ShapeError
 from derive.nodes import At, Kind, Node, Pick, Quantity, Shape, dim, shape_text
-from derive.recurrence import Equation, Objective, Recurrence
+from derive.recurrence import Constraint, Equation, Objective, Recurrence
 from derive.reserved import RESERVED
 from derive.validity import validate
 
@@ -57,6 +58,7 @@ class Builder:
         self._functions: list[str] = []
         self._objective: Objective | None = None
         self._everywhere: dict[Quantity, tuple[Node, int | None]] = {}
+        self._constraints: list[Constraint] = []
         self.meanings: dict[str, str] = {}
         self.notes: list[str] = []
         self.lines: dict[str, int] = {}
@@ -158,6 +160,12 @@ class Builder:
             self.define(quantity, expr, line)
         return quantity
 
+    def constrain(self, left: object, right: object, where: Location | None = None) -> None:
+        """Hold parameters to left == right, which is affine in them; a side may be a scalar, for every component of the other."""
+        constraint = Constraint(number(left), number(right), where)
+        require_equality(constraint.left, constraint.right)
+        self._constraints.append(constraint)
+
     def recurrence(self) -> Recurrence:
         """The finished record. Raises RecurrenceError for what is missing or does not fit."""
         draft = self._draft()
@@ -179,4 +187,5 @@ class Builder:
             meanings=dict(self.meanings),
             notes=tuple(self.notes),
             file=self.file,
+            constraints=tuple(self._constraints),
         )

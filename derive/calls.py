@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
 import sympy as sp
@@ -13,7 +13,7 @@ from derive.arithmetic import Abstract, Apply, Surrogate, Transpose, Where
 from derive.functions import FUNCTIONS
 from derive.indexing import Indexing
 from derive.limits import Source
-from derive.nodes import Node, Window
+from derive.nodes import Node, Quantity, Window
 from derive.suggestions import plural
 
 RELATIONS = {ast.Lt: "<", ast.LtE: "<=", ast.Gt: ">", ast.GtE: ">=", ast.Eq: "==", ast.NotEq: "!="}
@@ -26,6 +26,7 @@ class Reader(Protocol):
     source: Source
     indexing: Indexing
     functions: frozenset[str]
+    quantities: Mapping[str, Quantity]
 
     def node(self, tree: ast.expr) -> Node:
         """The node of an expression."""
@@ -146,6 +147,20 @@ def _onehot(reader: Reader, tree: ast.Call) -> Node:
     return reader.onehot(tree.args[0])
 
 
+def _project(reader: Reader, tree: ast.Call) -> Node:
+    hint = "write project(W, W = change), with parameters of one assert"
+    whole = tree.args[0] if len(tree.args) == 1 else None
+    if not isinstance(whole, ast.Name) or not tree.keywords:
+        raise reader.source.error(tree, "project takes a parameter, and changes of parameters by their names", hint)
+    for name in (whole.id, *(part.arg for part in tree.keywords)):
+        if name not in reader.quantities or reader.quantities[name].role != "parameter":
+            raise reader.source.error(tree, f"{name} is not a parameter", hint)
+    names = tuple(part.arg for part in tree.keywords)
+    shape = reader.quantities[whole.id].shape
+    values = [reader.node(part.value) for part in tree.keywords]
+    return reader.build(lambda *parts: arrays.Project(whole.id, shape, names, *parts), tree, *values)  # type: ignore[arg-type]
+
+
 def _plain(kind: Callable[..., Node], count: int) -> Callable[[Reader, ast.Call], Node]:
     return lambda reader, tree: reader.build(kind, tree, *arguments(reader, tree, count))
 
@@ -181,6 +196,7 @@ CALLS: dict[str, Callable[[Reader, ast.Call], Node]] = {
     "eye": _filled(arrays.Eye, "eye(n)", (1,)),
     "pad": _pad,
     "reshape": _reshape,
+    "project": _project,
     "slope": _slope,
 }
 INSIDE_LAMBDAS = frozenset([*FUNCTIONS, "where", "slope", "stop_gradient", "surrogate"])

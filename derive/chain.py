@@ -57,10 +57,13 @@ class Model(Unrolled):
 
 
 class Point:
-    """Random rational numbers for the free symbols of a model, and what follows for the others by their equations."""
+    """Random rational numbers for the free symbols of a model, and what follows for the others by their equations.
 
-    def __init__(self, graph: Graph, seed: int) -> None:
-        self.graph, self.random = graph, random.Random(seed)
+    sparse: symbols that are zero half of the time, as in a mask.
+    """
+
+    def __init__(self, graph: Graph, seed: int, sparse: Iterable[sp.Symbol] = ()) -> None:
+        self.graph, self.random, self.sparse = graph, random.Random(seed), frozenset(sparse)
         self.numbers: dict[Scalar, sp.Rational] = {}
         self.values = Values(lambda name: self.draw(), form=lambda x: x)
         self.origin = {symbol: key for key, symbol in graph.values.table.items() if symbol not in graph.values.renamed}
@@ -80,7 +83,7 @@ class Point:
             elif symbol in self.origin:
                 made = self._origin(self.origin[symbol])
             else:
-                made = self.draw()
+                made = sp.S.Zero if symbol in self.sparse and self.random.random() < 0.5 else self.draw()
             self.numbers[symbol] = made
         return self.numbers[symbol]
 

@@ -15,7 +15,8 @@ from derive.contributions import function_values, lifted, reuse, time_sum
 from derive.derivation import Contribution, Derivation
 from derive.names import Names, root
 from derive.nodes import At, Kind, Node, Number, Pick, Quantity, T, Window, walk
-from derive.normal import NONLINEAR, normalise
+from derive.normal import normalise, pre_activations
+from derive.projections import plan, project
 from derive.recurrence import Equation, Recurrence, Target
 from derive.rules import rule
 from derive.validity import validate
@@ -29,7 +30,7 @@ class Collection:
     def __init__(self, primal: Recurrence, names: Names) -> None:
         self.primal, self.names = primal, names
         self.place = {e.target: i for i, e in enumerate(primal.equations)}
-        self.sensed = self._pre_activations()
+        self.sensed = pre_activations(primal)
         self.now: dict[Target, list[tuple[int, Node]]] = {}
         self.lagged: dict[tuple[Quantity, int], list[tuple[int, Node]]] = {}
         self.started: list[Target] = []
@@ -41,18 +42,8 @@ class Collection:
         self.meanings = dict(primal.meanings)
         self.contributions: list[Contribution] = []
         self.emitted: list[tuple[int, list[Equation]]] = []
-
-    def _pre_activations(self) -> dict[Target, Quantity]:
-        """For each pre-activation, the quantity whose nonlinearity reads it."""
-        found: dict[Target, Quantity] = {}
-        for equation in self.primal.equations:
-            for node in walk(equation.expr):
-                if isinstance(node, NONLINEAR) and isinstance(equation.target, Quantity):
-                    for arg in node.operands:
-                        quantity = arg.quantity if isinstance(arg, At) else arg
-                        if isinstance(quantity, Quantity) and quantity in self.primal.equation and not (isinstance(arg, At) and arg.lag):
-                            found.setdefault(quantity, equation.target)
-        return found
+        self.plans = plan(primal)
+        self.bound = {parameter for entry in self.plans for parameter in entry.system.parameters}
 
     # -- starting points
 
@@ -114,7 +105,7 @@ class Collection:
             wishes = (["s"] if len([q for q in self.sensed if q.name in self.primal.meanings]) == 1 else []) + [f"s_{owner}"]
             meaning = f"sensitivity of {owner}: derivative by the bias in its {target.name}"
         else:
-            wishes, meaning = [f"{target.name}_bar"], f"adjoint of {target.name}"
+            wishes, meaning = [f"{target.name}_free_bar" if target in self.bound else f"{target.name}_bar"], f"adjoint of {target.name}"
             if target in self.sensed:
                 meaning += f", the sensitivity of {self.sensed[target].name}"
         shared = "quantity" if cyclic else "total"  # a total cannot stand on a cycle; `_summed_first` takes it out
@@ -263,11 +254,14 @@ class Collection:
         result = Recurrence(
             name=f"{source.name}_gradient", title=source.title, quantities=(*quantities, *self.inputs, *made),
             equations=(*primal, *backward), functions=source.functions, defaults=source.defaults, meanings=self.meanings, file=source.file,
+            constraints=source.constraints,
         )  # fmt: skip
         checked = normalise(validate(result, {}))
         return Derivation(
             source=source, primal=self.primal, recurrence=checked, adjoints=self.adjoints, carried=self.carried,
             gradients=gradients, zero=frozenset(zero), cotangents=seeds, contributions=tuple(self.contributions),
+            projections=tuple(self.projections),
+            free={p.name: self.adjoints[p] for made in self.projections for p in made.system.parameters},
         )  # fmt: skip
 
     def free(self) -> list[Target]:
@@ -286,7 +280,9 @@ class Collection:
                 self._emit(target, set())
             adjoint = self.adjoints[target]
             gradients[label] = adjoint.quantity if isinstance(adjoint, At) else adjoint  # type: ignore[assignment]
-            self.meanings[gradients[label].name] = f"gradient at {label}"
+            self.meanings[gradients[label].name] = f"gradient at {label}" + (", unprojected" if target in self.bound else "")
+        self.projections, gradients, zero = project(self.plans, gradients, zero, self.names, self.meanings)
+        self.emitted += [(-1, list(made.equations)) for made in self.projections]
         return gradients, zero
 
 

@@ -15,13 +15,15 @@ import numpy as np
 import sympy as sp
 
 from derive.chain import Chain, Model, Point, leading
+from derive.constraints import System, systems
 from derive.derivation import Derivation
 from derive.errors import RecurrenceError
+from derive.exact import ExactProjector
 from derive.nodes import At, Kind, Quantity
 from derive.recurrence import Recurrence, Target
 from derive.scalars import Scalar
 from derive.structure import blocks
-from derive.unrolled import Key, Unrolled, array
+from derive.unrolled import Key, Unrolled, array, elementwise
 
 POINTS = 3
 SWOLLEN = 4000  # operations beyond which a difference is not cancelled but evaluated
@@ -95,6 +97,9 @@ class Comparison:
         if not derivation.cotangents and derivation.primal.objective:
             self.seeds[self.model.memo[derivation.primal.objective.name, 0, 0][()]] = sp.S.One
         self.given = dict(self.system.memo)
+        self.constrained = systems(derivation.source)
+        constants = derivation.primal.of_role("constant") if self.constrained else ()
+        self.sparse = [symbol for q in constants if q.shape for symbol in self.model.memo[q.name, 0, 0].ravel()]
         self.targets = {target.source(): target for target in derivation.adjoints}
 
     def _cotangents(self) -> list[tuple[Key, np.ndarray, np.ndarray]]:
@@ -134,9 +139,26 @@ class Comparison:
         try:
             if not all(self._equal(target, q, chain) for target, q in hints.items() if target.source() not in labels):
                 return set()
-            return {label for label, q in labels.items() if self._equal(self.targets[label], q, chain)}
+            free = {label: self.derivation.total(label) for label in labels}
+            equal = {label for label, q in free.items() if self._equal(self.targets[label], q, chain)}  # type: ignore[arg-type]
         except ValueError:
             return set()
+        for system in self.constrained:
+            bound = {parameter.name for parameter in system.parameters}
+            if not (bound <= equal and self._projected(system)):
+                equal -= bound
+        return equal
+
+    def _projected(self, system: System) -> bool:
+        """Whether the derived gradients of a system's parameters are what its matrix makes of the unprojected ones."""
+        try:
+            projector = ExactProjector(self.system, system)
+        except ValueError:
+            return False  # with constants in it, the matrix is compared at points
+        names, derivation = [parameter.name for parameter in system.parameters], self.derivation
+        wanted = projector.project({name: self.system.value(derivation.total(name), 0, 0) for name in names})  # type: ignore[arg-type]
+        made = {name: self.system.value(derivation.gradients[name], 0, 0) for name in names}
+        return all(self._vanishes(x) for name in names for x in np.ravel(made[name] - wanted[name]))
 
     def _named(self) -> dict[Target, Quantity]:
         """The model's targets whose adjoint is said to be a quantity of the derived system, which is then proved."""
@@ -200,7 +222,7 @@ class Comparison:
         while done < POINTS:
             seed = next(seeds)
             try:
-                failures = list(self._at(Point(self.graph, seed), chain, labels))
+                failures = list(self._at(Point(self.graph, seed, self.sparse), chain, labels))
             except ZeroDivisionError:
                 if seed > 10 * POINTS:
                     raise
@@ -216,15 +238,27 @@ class Comparison:
         derivatives = chain.solve(point)
         solved = Solved(self.derivation.recurrence, self.sizes, self.lengths, point)
         solved.memo.update((key, point.array(values)) for key, values in self.given.items())
+        wanted = self._wanted(solved, derivatives)
         for label in labels:
             quantity = self.derivation.recurrence.named[self.derivation.gradients[label].name]
             for own, key in zip(self.model.instances(self.targets[label]), solved.instances(quantity), strict=True):
                 made = solved.value(quantity, *key[1:])
                 for index, symbol in np.ndenumerate(self.model.memo[own]):
-                    if made[index] != derivatives[symbol]:
+                    if made[index] != wanted[symbol]:
                         place = {Kind.SHARED: (), Kind.SEQUENCE: own[2:], Kind.TIMED: own[1:]}[self.targets[label].kind]
-                        problem = f"derived {made[index]}, by the chain rule {derivatives[symbol]}"
+                        problem = f"derived {made[index]}, by the chain rule {wanted[symbol]}"
                         yield Failure(label, (*place, *index), problem)
+
+
+    def _wanted(self, solved: Solved, derivatives: Mapping[sp.Symbol, sp.Rational]) -> dict[sp.Symbol, sp.Rational]:
+        """The derivatives, those by constrained parameters projected."""
+        found = dict(derivatives)
+        for system in self.constrained:
+            symbols = {q.name: self.model.memo[q.name, 0, 0] for q in system.parameters}
+            free = {name: elementwise(derivatives.__getitem__, array) for name, array in symbols.items()}
+            for name, made in ExactProjector(solved, system).project(free).items():
+                found.update(zip(symbols[name].ravel(), made.ravel(), strict=True))
+        return found
 
 
 def _is_zero(expr: Scalar) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from derive.nodes import At, Node, Pick, Quantity
+from derive.projections import Projection
 from derive.recurrence import Recurrence, Target
 
 
@@ -28,7 +29,8 @@ class Derivation:
     each primal quantity or value outside the steps, the expression of its adjoint (a read of a generated quantity, or a constant
     where it is one); carried: for (quantity, lag), the generated signal that a lagged read sends back; gradients: label -> the
     quantity that holds the gradient; zero: labels that no path leads to; cotangents: label of a primal quantity -> the input
-    that holds its cotangent; contributions: every application of a rule.
+    that holds its cotangent; contributions: every application of a rule; projections: how the gradients of constrained
+    parameters were projected; free: for these, the quantity that holds the gradient before its projection.
     """
 
     source: Recurrence
@@ -40,3 +42,9 @@ class Derivation:
     zero: frozenset[str] = frozenset()
     cotangents: Mapping[str, Quantity] = field(default_factory=dict)
     contributions: tuple[Contribution, ...] = ()
+    projections: tuple[Projection, ...] = ()
+    free: Mapping[str, Quantity] = field(default_factory=dict)
+
+    def total(self, label: str) -> Quantity | None:
+        """The quantity that holds the derivative of the objective by a label, whatever constraints say."""
+        return self.free.get(label, self.gradients.get(label))

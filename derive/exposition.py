@@ -16,6 +16,7 @@ from derive.sections import realtime
 from derive.sections.algorithm import algorithm
 from derive.sections.boxes import Box
 from derive.sections.chain import adjoints, all_slopes
+from derive.sections.constraints import projections
 from derive.sections.draft import Draft
 from derive.sections.gradients import gradients, updates
 from derive.sections.inversion import blocks_of_jacobian, inversion
@@ -32,6 +33,8 @@ SECTIONS = {
     7: "Weight updates",
     8: "The algorithm",
 }
+
+CONSTRAINED = "Constraints, projections and weight updates"
 
 Sentence = tuple[str | Box | int, ...]
 
@@ -69,10 +72,12 @@ def exposition(derivation: Derivation) -> Exposition:
     Raises: RecurrenceError where a node has no notation.
     """
     if not isinstance(derivation, Sensitivities):
-        return Exposition("Gradient of", SECTIONS, numbered(_drafts(derivation)))
+        titles = {**SECTIONS, 7: CONSTRAINED} if derivation.projections else SECTIONS
+        return Exposition("Gradient of", titles, numbered(_drafts(derivation)))
     found = numbered(realtime.drafts(derivation))
     place = {key: number for number, key in enumerate(sorted({step.section for step in found}), 1)}
-    titles = {number: realtime.SECTIONS[key] for key, number in place.items()}
+    known = {**realtime.SECTIONS, 7: CONSTRAINED} if derivation.projections else realtime.SECTIONS
+    titles = {number: known[key] for key, number in place.items()}
     return Exposition("Forward sensitivities of", titles, tuple(replace(step, section=place[step.section]) for step in found))
 
 
@@ -92,6 +97,7 @@ def _drafts(derivation: Derivation) -> list[Draft]:
     slopes = blocks_of_jacobian(system)
     made = adjoints(system, all_slopes(system, slopes))
     lemma = gradients(system, made)
+    projected = projections(system, made.computing)
     changes = updates(system, made.computing)
     drafts = [
         *first,
@@ -100,6 +106,7 @@ def _drafts(derivation: Derivation) -> list[Draft]:
         *slopes,
         *made.lines,
         *lemma,
+        *projected,
         *changes,
     ]
     return drafts + algorithm(system, {**computing, **made.computing}, changes)

@@ -254,7 +254,7 @@ class Expressions:
                 tree.func, f"{written} cannot be called", "only functions of the language are called, by their names"
             )
         name = tree.func.id
-        if tree.keywords or any(isinstance(arg, ast.Starred) for arg in tree.args):
+        if (tree.keywords and name != "project") or any(isinstance(arg, ast.Starred) for arg in tree.args):
             raise self.source.error(tree, f"{name} takes plain arguments only", "leave out names and stars")
         if name in self.lambdas:
             self.used.add(name)

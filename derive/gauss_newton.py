@@ -18,7 +18,7 @@ from derive.names import Names, taken_by
 from derive.nodes import At, Kind, Node, Number, Quantity
 from derive.nodes import replace as substitute
 from derive.normal import normalise
-from derive.products import Product, explained, free_targets
+from derive.products import Product, allowed, explained, free_targets
 from derive.recurrence import Equation, Recurrence, Target, reads
 from derive.structure import describe
 from derive.tangents import moved_equation, moved_target, named_dot
@@ -44,7 +44,7 @@ def gauss_newton_product(recurrence: Recurrence, at: str | Iterable[str]) -> Pro
         )
     names = tuple(dict.fromkeys((at,) if isinstance(at, str) else at))
     split = split_at(normalise(recurrence, apart=names), names)
-    return explained(_GaussNewton(recurrence, split).product(), "Gauss-Newton matrix times direction, at")
+    return allowed(explained(_GaussNewton(recurrence, split).product(), "Gauss-Newton matrix times direction, at"))
 
 
 # -- the split

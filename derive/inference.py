@@ -41,8 +41,8 @@ class Inference:
         self._visits = 0
         self._memo: dict[tuple[int, Shape | None], Shape | None] = {}
 
-    def run(self, equations: list[tuple[ast.expr, Shape]]) -> dict[str, Shape]:
-        """Visit the equations, each with its target's shape, and those that read a name once its shape is found.
+    def run(self, equations: list[tuple[ast.expr, Shape | None]]) -> dict[str, Shape]:
+        """Visit the equations, each with its target's shape where it has one, and those that read a name once its shape is found.
 
         Gives up where names depend on each other in a very long chain; what is left then asks for a declaration.
         """
@@ -164,6 +164,10 @@ class Inference:
             if len(known) == 2:
                 self._pair(name, node.args, known, expected)
             return () if name in TO_SCALAR else None
+        if name == "project":
+            for part in node.keywords:
+                self.visit(part.value, self.shapes.get(part.arg or ""))
+            return self.visit(node.args[0], expected) if node.args else expected
         if name in OWN_SHAPE:
             known = [self.visit(arg, None) for arg in node.args]
             if name == "concat" and known and all(known):

@@ -12,12 +12,13 @@ from pathlib import Path
 
 from derive.builder import Builder
 from derive.clashes import Declared, with_hint
+from derive.constraints import LINEAR
 from derive.errors import RecurrenceError, ShapeError
 from derive.expressions import Expressions
 from derive.indexing import Indexing
 from derive.inference import Inference
 from derive.limits import MAX_BYTES, Source, parse_tree, read_source
-from derive.nodes import Kind, Node, Quantity, shape_text
+from derive.nodes import Kind, Node, Quantity, Shape, shape_text
 from derive.recurrence import Recurrence
 from derive.reserved import RESERVED
 from derive.sizes import size_text
@@ -71,6 +72,8 @@ class _Reader:
         for definition in statements.definitions:
             self._define(definition)
         self._aim()
+        for equality in statements.equalities:
+            self._constrain(equality)
         self._unused()
         return self.builder.recurrence()
 
@@ -139,12 +142,13 @@ class _Reader:
 
     def _infer(self) -> None:
         statements = self.statements
-        equations = [
+        equations: list[tuple[ast.expr, Shape | None]] = [
             (d.expr, self.quantities[d.name].shape) for d in statements.definitions if d.name in self.quantities
         ]
         aim = statements.objective
         if aim is not None and aim.expr is not None:
             equations.append((aim.expr, ()))
+        equations += [(_difference(equality), None) for equality in statements.equalities]
         known = {name: quantity.shape for name, quantity in self.quantities.items()}
         skip = {*self.indexing.dims, *statements.functions, *statements.lambdas, *([aim.name] if aim else [])}
         timed = [name for name, quantity in self.quantities.items() if quantity.kind == Kind.TIMED]
@@ -224,6 +228,19 @@ class _Reader:
                 error.problem, error.hint or "leave out one of the two", self.source.where(definition.target)
             ) from None
 
+    def _constrain(self, equality: ast.Compare) -> None:
+        for node in ast.walk(equality):
+            quantity = self.quantities.get(node.id) if isinstance(node, ast.Name) else None
+            if quantity is not None and quantity.kind != Kind.SHARED:
+                varies = "from step to step" if quantity.kind == Kind.TIMED else "from sequence to sequence"
+                raise self.source.error(node, f"{quantity.name} differs {varies}", LINEAR)
+        self.expressions.enter("a constraint", False, "")
+        left, right = (self.expressions.whole(side) for side in (equality.left, equality.comparators[0]))
+        try:
+            self._guard(equality, self.builder.constrain, left, right, self.source.where(equality))
+        except ShapeError as error:
+            raise with_hint(error, self.declared.hint((left, right))) from None
+
     def _aim(self) -> None:
         aim = self.statements.objective
         if aim is None:
@@ -237,6 +254,11 @@ class _Reader:
             self._guard(aim.expr or aim.target, build, aim.name, expr, aim.target.lineno)
         except ShapeError as error:
             raise with_hint(error, "an objective is a scalar: write norm2(…), sum(…) or dot(a, …)") from None
+
+
+def _difference(equality: ast.Compare) -> ast.expr:
+    """The two sides of an equality as terms of a sum, in which shapes follow from one another."""
+    return ast.copy_location(ast.BinOp(equality.left, ast.Sub(), equality.comparators[0]), equality)
 
 
 def load(reference: str | Path) -> Recurrence:

@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from derive.arithmetic import Add, Div, MatMul, Mul, Neg, Transpose, Where
-from derive.arrays import Concat, Diag, Dot, Mean, Outer, Pad, Slice, Sum
+from derive.arrays import Concat, Diag, Dot, Mean, Outer, Pad, Project, Slice, Sum
 from derive.flattening import Kron, Reshape
-from derive.nodes import At, Node, Pick
+from derive.nodes import At, Node
 from derive.recurrence import Target, reads
 from derive.temporal import Argument, Each, StopGradient, TimeSum, Within
 
-LINEAR = (Add, Neg, Transpose, Concat, Diag, Mean, Sum, Pad, Slice, Reshape, StopGradient, Each, Argument, TimeSum, Within)
+LINEAR = (Add, Neg, Transpose, Concat, Diag, Mean, Sum, Pad, Slice, Reshape, Project, StopGradient, Each, Argument, TimeSum, Within)
 BILINEAR = (Mul, MatMul, Dot, Outer, Kron)
 
 
 def is_linear(expressions: Iterable[Node], unknowns: Iterable[Target]) -> bool:
     """Whether every expression is affine in the unknowns at the current step (other steps of them are known)."""
     names = set(unknowns)
-    return all(_degree(expr, names) <= 1 for expr in expressions)
+    return all(affine_degree(expr, names) <= 1 for expr in expressions)
 
 
 def reads_unknown(expr: Node, names: set[Target]) -> bool:
@@ -28,13 +28,13 @@ def reads_unknown(expr: Node, names: set[Target]) -> bool:
     )
 
 
-def _degree(node: Node, names: set[Target]) -> int:
-    """0 where no unknown enters, 1 where it is affine, 2 otherwise."""
-    if not reads_unknown(node, names):
+def affine_degree(node: Node, names: set[Target]) -> int:
+    """0 where no unknown enters at the current step, 1 where the expression is affine in them, 2 otherwise."""
+    if not node.operands:
+        return int(reads_unknown(node, names))
+    degrees = [affine_degree(arg, names) for arg in node.operands]
+    if not any(degrees):
         return 0
-    if isinstance(node, (At, Pick)) or not node.operands:
-        return 1
-    degrees = [_degree(arg, names) for arg in node.operands]
     if isinstance(node, BILINEAR):
         return min(2, sum(degrees))
     if isinstance(node, Div):

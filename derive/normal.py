@@ -12,9 +12,9 @@ from dataclasses import replace
 from derive.arithmetic import Abstract, Apply, Surrogate
 from derive.arrays import LayerNorm, LogSoftmax, LogSumExp, Softmax
 from derive.names import Names, taken_by
-from derive.nodes import At, Kind, Node, Number, Pick, Quantity
+from derive.nodes import At, Kind, Node, Number, Pick, Quantity, walk
 from derive.nodes import replace as replace_nodes
-from derive.recurrence import Equation, Recurrence
+from derive.recurrence import Equation, Recurrence, Target
 from derive.rewriting import stable
 from derive.temporal import Argument, TimeSum
 
@@ -43,6 +43,19 @@ def _nonlinear(node: Node) -> Iterator[Node]:
         if isinstance(node, Surrogate) and not isinstance(arg, Argument):
             yield arg
         yield from _nonlinear(arg)
+
+
+def pre_activations(primal: Recurrence) -> dict[Target, Quantity]:
+    """For each pre-activation of a normal form, the quantity whose nonlinearity reads it."""
+    found: dict[Target, Quantity] = {}
+    for equation in primal.equations:
+        for node in walk(equation.expr):
+            if isinstance(node, NONLINEAR) and isinstance(equation.target, Quantity):
+                for arg in node.operands:
+                    quantity = arg.quantity if isinstance(arg, At) else arg
+                    if isinstance(quantity, Quantity) and quantity in primal.equation and not (isinstance(arg, At) and arg.lag):
+                        found.setdefault(quantity, equation.target)
+    return found
 
 
 class _Normaliser:

@@ -10,9 +10,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from derive.adjoint import gradient
-from derive.nodes import Pick, Quantity
-from derive.recurrence import Recurrence, Target
+from derive.names import Names, taken_by
+from derive.nodes import Kind, Pick, Quantity
+from derive.nodes import replace as substitute
+from derive.normal import normalise
+from derive.projections import DIRECTIONS, build, plan
+from derive.recurrence import Equation, Recurrence, Target
 from derive.tangents import Tangent, tangent
+from derive.validity import validate
 from derive.writing import write
 
 
@@ -54,14 +59,15 @@ def jacobian_product(recurrence: Recurrence) -> Product:
 def hessian_product(recurrence: Recurrence) -> Product:
     """Derive the product of the objective's Hessian with a direction: the tangent of the gradient.
 
-    Labels are those of the gradient: parameters, inputs and values outside the steps; directions and results have their shapes.
+    Labels are those of the gradient: parameters, inputs and values outside the steps; directions and results have their shapes. With
+    constraints both are projected onto what these allow, Π H Π.
     Raises: RecurrenceError as `gradient`.
     Source: [pearlmutter1994].
     """
     first = gradient(recurrence)
     moved = tangent(first.recurrence)
     results = {label: moved.tangents[quantity.name] for label, quantity in first.gradients.items()}
-    return _product(recurrence, moved, first.gradients, results, "Hessian times direction, at")  # type: ignore[arg-type]
+    return allowed(_product(recurrence, moved, first.gradients, results, "Hessian times direction, at"))  # type: ignore[arg-type]
 
 
 def free_targets(recurrence: Recurrence) -> list[Target]:
@@ -73,6 +79,29 @@ def _product(source: Recurrence, moved: Tangent, labels: Iterable[str], results:
     there = {*moved.recurrence.quantities, *moved.recurrence.arguments}
     directions = {label: moved.tangents[label] for label in labels if moved.tangents.get(label) in there}
     return explained(Product(source, moved.recurrence, directions, results), meaning)
+
+
+def allowed(product: Product) -> Product:
+    """The product with directions projected onto what constraints allow, as its results, which are gradients, are already."""
+    recurrence, plans = product.recurrence, plan(product.recurrence)
+    names, meanings = Names(taken_by(recurrence)), dict(recurrence.meanings)
+    directions, added, equations, places = dict(product.directions), [], [], {}
+    for entry in plans:
+        for parameter in entry.system.parameters:
+            if parameter.name not in directions:  # it has no part in the product, but in the constraints
+                given = Quantity(names.fresh(f"{parameter.name}_dot"), "constant", parameter.shape, Kind.SHARED)
+                directions[parameter.name] = given
+                meanings[given.name] = f"direction at {parameter.name}"
+                added.append(given)
+        made = build(entry, directions, names, meanings, DIRECTIONS)  # type: ignore[arg-type]
+        places |= {directions[name]: quantity for name, quantity in made.gradients}
+        added += [line.target for line in made.lines]
+        equations += made.equations
+    if not plans:
+        return product
+    moved = [Equation(e.target, substitute(e.expr, places), e.line) for e in recurrence.equations]
+    whole = replace(recurrence, quantities=(*recurrence.quantities, *added), equations=(*moved, *equations), meanings=meanings)
+    return replace(product, recurrence=normalise(validate(whole, {})), directions=directions)
 
 
 def explained(product: Product, meaning: str) -> Product:

@@ -107,7 +107,9 @@ def default_lengths(recurrence: Recurrence, steps: int | None = None) -> tuple[i
 
 
 def default_dims(recurrence: Recurrence) -> dict[str, int]:
-    """Small unequal sizes from 2, so that every sum has terms; the dims of square matrices first."""
+    """Small unequal sizes, the dims of square matrices first: from 2, so that every sum has terms; from 3 where constraints must leave
+    some components free."""  # noqa: D205, D209
+    first = 3 if recurrence.constraints else 2
     square = {str(q.shape[0]) for q in recurrence.quantities if len(q.shape) == 2 and q.shape[0] == q.shape[1]}
     ordered = sorted(recurrence.dims, key=lambda name: (name not in square, name))
-    return dict(sorted((name, place + 2) for place, name in enumerate(ordered)))
+    return dict(sorted((name, place + first) for place, name in enumerate(ordered)))

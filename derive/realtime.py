@@ -18,6 +18,7 @@ from derive import temporal
 from derive.adjoint import active_targets, start
 from derive.arithmetic import Add, MatMul, add, scale
 from derive.collection import Collection
+from derive.constraints import systems
 from derive.derivation import Derivation
 from derive.directions import Directions, stacked
 from derive.errors import RecurrenceError
@@ -49,7 +50,8 @@ class Sensitivities(Derivation):
 def sensitivities(recurrence: Recurrence, wrt: str | Iterable[str] | None = None) -> Sensitivities:
     """Derive the forward sensitivities of a recurrence, and from them the gradient of its objective, if it has one.
 
-    wrt: labels of parameters, inputs without time and values outside the steps ("W", "h[0]"); all parameters by default.
+    wrt: labels of parameters, inputs without time and values outside the steps ("W", "h[0]"); all parameters by default; parameters
+    that constraints bind to one of them come along.
     Shapes: h (n) and W (n, m) give h_by_W (n, n*m) at every step, in the loop's own direction of time; the gradient
     W_bar is (n, m). Where there is no objective every quantity has its sensitivities, otherwise the states.
     Units: those of the state over those of the parameter.
@@ -77,7 +79,9 @@ def _chosen(primal: Recurrence, wrt: str | Iterable[str] | None) -> list[Target]
             timed = label in primal.named and primal.named[label].role == "input"
             why = f"{label} has a value at every step, and would need one for every two" if timed else f"no {label} to derive by"
             raise RecurrenceError(why, f"sensitivities are by {', '.join(known) or 'parameters, of which there are none here'}")
-    return [known[label] for label in dict.fromkeys(labels)]
+    chosen = [known[label] for label in dict.fromkeys(labels)]
+    together = [q for system in systems(primal) if {*chosen} & {*system.parameters} for q in system.parameters]
+    return list(dict.fromkeys([*chosen, *together]))
 
 
 def _falls_on(read: Node, target: Target) -> bool:

@@ -1,4 +1,4 @@
-"""The Recurrence record: quantities, equations, values outside the steps, objective.
+"""The Recurrence record: quantities, equations, values outside the steps, objective, constraints.
 
 Input: what the builder collected. Output: a frozen record, valid by construction, that every later stage reads.
 """
@@ -11,6 +11,7 @@ from functools import cached_property
 
 import sympy as sp
 
+from derive.errors import Location
 from derive.nodes import At, Kind, Node, Number, Pick, Quantity, T, walk
 from derive.temporal import TimeSum
 
@@ -37,6 +38,19 @@ class Equation:
 
 
 @dataclass(frozen=True, slots=True)
+class Constraint:
+    """left == right: what the parameters must satisfy, affine in them; where: its place in a file."""
+
+    left: Node
+    right: Node
+    where: Location | None = field(default=None, compare=False)
+
+    def source(self) -> str:
+        """As a statement of the language."""
+        return f"assert {self.left.source()} == {self.right.source()}"
+
+
+@dataclass(frozen=True, slots=True)
 class Objective:
     """The objective: its name, `minimize` or `maximize`, and whether it is left abstract."""
 
@@ -52,7 +66,7 @@ class Recurrence:
     quantities: inputs, parameters, constants and defined quantities, in order of declaration; equations: one for each defined
     quantity and each value outside 1..T that has one; functions: names declared without definition; defaults: values of scalar
     constants; objective: at most one; meanings: what generated names stand for; notes: remarks for the user (inferred
-    parameters, warnings); file: for messages.
+    parameters, warnings); file: for messages; constraints: equalities, linear in the parameters, that these satisfy.
     """
 
     name: str
@@ -65,6 +79,7 @@ class Recurrence:
     meanings: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     file: str = ""
+    constraints: tuple[Constraint, ...] = ()
 
     @cached_property
     def named(self) -> dict[str, Quantity]:
@@ -100,9 +115,10 @@ class Recurrence:
     def dims(self) -> tuple[str, ...]:
         """Names of the dims, sorted."""
         found = {s.name for q in self.quantities for size in q.shape for s in size.free_symbols}
-        for equation in self.equations:
-            found |= {s.name for n in walk(equation.expr) if isinstance(n, Number) for s in n.value.free_symbols if s != T}
-            found |= {s.name for n in walk(equation.expr) for size in n.shape for s in size.free_symbols}
+        sides = [side for constraint in self.constraints for side in (constraint.left, constraint.right)]
+        for expr in (*(equation.expr for equation in self.equations), *sides):
+            found |= {s.name for n in walk(expr) if isinstance(n, Number) for s in n.value.free_symbols if s != T}
+            found |= {s.name for n in walk(expr) for size in n.shape for s in size.free_symbols}
         return tuple(sorted(found))
 
     def of_role(self, *roles: str) -> tuple[Quantity, ...]:

@@ -7,6 +7,7 @@ scheduler and of the code generator: what everything else is compared with.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import copy
 
 import numpy as np
 import sympy as sp
@@ -14,11 +15,13 @@ import sympy as sp
 from derive import arrays as A
 from derive import temporal
 from derive.arithmetic import Abstract, Add, Apply, Div, MatMul, Mul, Neg, Pow, Surrogate, Transpose, Where
+from derive.constraints import System, system_of, systems
 from derive.elementary import COMPARE, elementary
 from derive.errors import RecurrenceError
 from derive.flattening import Kron, Reshape
 from derive.linearity import is_linear
 from derive.nodes import At, Kind, Node, Number, Pick, Quantity, T
+from derive.nullspace import Nullspace
 from derive.recurrence import Recurrence, Target
 from derive.structure import blocks
 
@@ -34,6 +37,12 @@ def evaluate(recurrence: Recurrence, values: Values, steps: int, batch: int, len
     return _Reference(recurrence, values, steps, batch, lengths).run()
 
 
+def nullspaces(recurrence: Recurrence, values: Values) -> list[Nullspace]:
+    """For each system of constraints, the directions that it allows, given the sizes and constants in `values`."""
+    literal = _Reference(recurrence, values, 0, 0, None)
+    return [literal.nullspace(system) for system in systems(recurrence)]
+
+
 class _Reference:
     def __init__(self, recurrence: Recurrence, values: Values, steps: int, batch: int, lengths: object) -> None:
         self.recurrence, self.values, self.steps, self.batch = recurrence, values, steps, batch
@@ -43,6 +52,16 @@ class _Reference:
         self.numbers: dict[tuple[object, int], float] = {}
         self.memo: dict[tuple[Target, int, int], np.ndarray] = {}
         self.steady = {m: g for block in blocks(recurrence) for g in block.groups if g.steady for m in g.members}
+
+    def nullspace(self, system: System) -> Nullspace:
+        """The directions that the constraints of a system allow."""
+        def residual(values: Mapping[str, np.ndarray]) -> np.ndarray:
+            trial = copy(self)
+            trial.values, trial.memo = {**self.values, **values}, {}
+            sides = [(trial.eval(c.left, 0, 0), trial.eval(c.right, 0, 0)) for c in system.constraints]
+            return np.concatenate([np.ravel(left - right) for left, right in sides])
+
+        return Nullspace({q.name: self.shape(q.shape) for q in system.parameters}, residual)
 
     def _sizes(self) -> dict[object, sp.Integer]:
         """Sizes by dim, from the arrays; a dim that stands only in sums or products is what is left of one."""
@@ -236,6 +255,8 @@ class _Reference:
                 sizes = v[0].shape or (1,)
                 out[tuple(slice(self._index(s), self._index(s) + n) for (s, _), n in zip(node.spec, sizes, strict=True))] = v[0]
                 return out
+            case A.Project():
+                return self.nullspace(system_of(self.recurrence, node.name)).project(dict(zip(node.names, v, strict=True)))[node.name]
             case temporal.StopGradient():
                 return v[0]
         raise NotImplementedError(f"no value rule for {type(node).__name__}")

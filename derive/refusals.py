@@ -12,7 +12,7 @@ from derive.indexing import Indexing
 from derive.limits import Source
 from derive.nodes import Quantity
 from derive.reserved import RESERVED
-from derive.suggestions import EXPRESSION_FORMS, declaration, near
+from derive.suggestions import EXPRESSION_FORMS, STATEMENT_FORMS, declaration, keyword_hint, near
 
 
 class Names(Protocol):
@@ -69,6 +69,21 @@ def uncallable(names: Names, tree: ast.Name) -> RecurrenceError:
     guess = near(name, [*CALLS, *names.lambdas, *names.functions])
     hint = f"{guess}define it: {name} = lambda u: …, or leave it abstract: {name}: function"
     return error(tree, f"{name} is not a function of the language", hint)
+
+
+def alone(source: Source, value: ast.expr) -> RecurrenceError:
+    """The error for an expression that stands alone as a statement."""
+    hint = STATEMENT_FORMS
+    match value:
+        case ast.Constant(value=str()):
+            hint = "the title is the first statement; comments begin with #"
+        case ast.Lambda():
+            hint = keyword_hint("lambda")
+        case ast.Call(func=ast.Name(id="minimize" | "maximize" as sense)):
+            hint = f"give the objective a name: E = {sense}(…)"
+        case ast.Compare(ops=[ast.Eq()]):
+            hint = "an equation is written with one =; a constraint on parameters with assert"
+    return source.error(value, "an expression alone is not a statement of the language", hint)
 
 
 def not_a_power(names: Names, tree: ast.BinOp) -> str:

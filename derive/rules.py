@@ -198,6 +198,15 @@ def _pad(node: A.Pad, g: Node) -> Sent:
     return [(operand, A.Slice(g, sp.Tuple(*(sp.Tuple(*axis) for axis in spec))))]
 
 
+def _project(node: A.Project, g: Node) -> Sent:
+    return [(value, A.Project(name, value.shape, (node.name,), g)) for name, value in zip(node.names, node.operands, strict=True)]
+
+
+def _project_tangent(node: A.Project, d: Tangents) -> Node | None:
+    moved = [(name, part) for name, part in zip(node.names, d, strict=True) if part is not None]
+    return A.Project(node.name, node.shape, tuple(name for name, _ in moved), *(part for _, part in moved)) if moved else None
+
+
 def _nothing(node: Node, g: Node) -> Sent:
     return []
 
@@ -263,6 +272,7 @@ RULES: dict[type, Rule] = {
     A.Diag: _map_linear(lambda node, g: A.Diag(g), "the diagonal of the adjoint"),
     flattening.Reshape: Rule(flattening.reshape_adjoint, _linear_tangent, "the adjoint in the old shape"),
     flattening.Kron: Rule(flattening.kron_adjoint, _bilinear_tangent, "each factor receives the adjoint times the other, summed"),
+    A.Project: Rule(_project, _project_tangent, "a projection is its own adjoint"),
     temporal.Each: _map_linear(lambda node, g: g, "one for each sequence; the total sums them"),
     temporal.StopGradient: Rule(_nothing, lambda node, d: None, "nothing flows back through stop_gradient"),
     A.Zeros: Rule(_nothing, lambda node, d: None, "a constant"),

@@ -7,6 +7,7 @@ import keyword
 from dataclasses import dataclass, field
 
 from derive.limits import Source
+from derive.refusals import alone
 from derive.reserved import RESERVED
 from derive.suggestions import STATEMENT_FORMS, STATEMENTS, keyword_hint
 
@@ -68,6 +69,7 @@ class Statements:
     functions: dict[str, ast.expr] = field(default_factory=dict)
     lambdas: dict[str, ast.Lambda] = field(default_factory=dict)
     slopes: dict[str, ast.Lambda] = field(default_factory=dict)
+    equalities: list[ast.Compare] = field(default_factory=list)
     objective: Aim | None = None
     places: dict[str, ast.expr] = field(default_factory=dict)
 
@@ -92,9 +94,9 @@ class _Sorter:
                 case ast.Assign(targets=[target]):
                     self._assigned(statement, target)
                 case ast.Assert():
-                    raise self.source.error(statement, "constraints are not available yet", "leave out the assert")
+                    self._assert(statement)
                 case ast.Expr():
-                    raise self._alone(statement.value)
+                    raise alone(self.source, statement.value)
                 case _:
                     name, hint = STATEMENTS.get(
                         type(statement).__name__, (self.source.written(statement, 20), STATEMENT_FORMS)
@@ -102,18 +104,18 @@ class _Sorter:
                     raise self.source.error(statement, f"{name} is not a statement of the language", hint)
         return self.found
 
-    def _alone(self, value: ast.expr) -> Exception:
-        hint = STATEMENT_FORMS
-        match value:
-            case ast.Constant(value=str()):
-                hint = "the title is the first statement; comments begin with #"
-            case ast.Lambda():
-                hint = keyword_hint("lambda")
-            case ast.Call(func=ast.Name(id="minimize" | "maximize" as sense)):
-                hint = f"give the objective a name: E = {sense}(…)"
-            case ast.Compare(ops=[ast.Eq()]):
-                hint = "an equation is written with one ="
-        return self.source.error(value, "an expression alone is not a statement of the language", hint)
+    def _assert(self, statement: ast.Assert) -> None:
+        test, hint = statement.test, "write assert W == W.T, say"
+        if statement.msg is not None:
+            raise self.source.error(statement.msg, "an assert has no message", "leave out what follows the comma")
+        if not isinstance(test, ast.Compare):
+            raise self.source.error(test, "a constraint is an equality", hint)
+        if len(test.ops) > 1:
+            raise self.source.error(test, "a constraint has one ==", "write an assert for each")
+        if not isinstance(test.ops[0], ast.Eq):
+            hint = f"{hint}; for a range, derive the parameter from a free one: W: (n, n) = tanh(V)"
+            raise self.source.error(test, "a constraint is an equality", hint)
+        self.found.equalities.append(test)
 
     def _fresh(self, name: str, tree: ast.expr) -> str:
         known = self.found.places.get(name)

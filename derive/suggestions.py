@@ -9,7 +9,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
-STATEMENT_FORMS = "statements are declarations (W: (n, m)), equations (h[t]: n = …) and one objective"
+STATEMENT_FORMS = "statements are declarations (W: (n, m)), equations (h[t]: n = …), asserts and one objective"
 MAX_COMPARED = 24
 EXPRESSION_FORMS = "see docs/language.md for the expressions there are"
 

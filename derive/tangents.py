@@ -62,6 +62,7 @@ class _Tangent:
         result = Recurrence(
             name=f"{source.name}_tangent", title=source.title, quantities=quantities, equations=tuple(equations),
             functions=source.functions, defaults=source.defaults, meanings=self.meanings, file=source.file,
+            constraints=source.constraints,
         )  # fmt: skip
         labels: dict[str, Target] = {q.name: dot for q, dot in self.dots.items()}
         labels |= {ghost.source(): moved_target(ghost, self.dots) for ghost in self.primal.arguments}

@@ -14,6 +14,8 @@ import sympy as sp
 from derive import arrays as A
 from derive import temporal
 from derive.arithmetic import Abstract, Add, Apply, Div, MatMul, Mul, Neg, Pow, Surrogate, Transpose, Where
+from derive.constraints import system_of
+from derive.exact import ExactProjector
 from derive.flattening import Kron, Reshape
 from derive.nodes import At, Kind, Node, Number, Pick, Quantity, T
 from derive.recurrence import Recurrence, Target
@@ -95,6 +97,15 @@ class Unrolled:
         else:
             result = self.eval(equation.expr, *key[1:])
         return np.broadcast_to(array(result), self.shape(target.shape))
+
+    def given(self, values: Mapping[str, np.ndarray]) -> Unrolled:
+        """The same recurrence for given values of some shared quantities, constants as they are here."""
+        plain = self.scalars.values if isinstance(self.scalars, Graph) else self.scalars
+        other = Unrolled(self.recurrence, {}, self.lengths, plain)
+        other.sizes = self.sizes
+        other.memo = {(q.name, 0, 0): self.value(q, 0, 0) for q in self.recurrence.of_role("constant")}
+        other.memo.update(((name, 0, 0), value) for name, value in values.items())
+        return other
 
     def symbols(self, key: Key, target: Target) -> np.ndarray:
         """An array of new symbols for something that nothing defines."""
@@ -264,6 +275,9 @@ class Unrolled:
                     tuple(slice(self._index(s), self._index(s) + n) for (s, _), n in zip(node.spec, sizes, strict=True))
                 ] = v[0]
                 return out
+            case A.Project():
+                projector = ExactProjector(self, system_of(self.recurrence, node.name))
+                return projector.project(dict(zip(node.names, v, strict=True)))[node.name]
             case temporal.Each():
                 return v[0]
             case temporal.StopGradient():

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from derive.arithmetic import Add, Div, Mul, Neg
+from derive.arithmetic import Add, Div, Mul, Neg, same_shape
+from derive.arrays import Project
+from derive.constraints import constrained, require_affine, systems
 from derive.errors import Location, RecurrenceError
-from derive.nodes import At, Kind, Node, Pick, Quantity
+from derive.nodes import At, Kind, Node, Pick, Quantity, shape_text, walk
 from derive.recurrence import Equation, Recurrence, reads, reads_over_time
 from derive.structure import Block, blocks, describe, directions
 from derive.temporal import TimeSum, Within
@@ -34,6 +36,8 @@ def validate(recurrence: Recurrence, lines: Mapping[str, int]) -> Recurrence:
         _check_equation(recurrence, equation)
     found = blocks(recurrence)
     _check_ends(recurrence, found)
+    require_affine(recurrence)
+    _check_projections(recurrence)
     return replace(
         recurrence, notes=(*recurrence.notes, *_unused(recurrence, lines), *_settling(recurrence, found), *_repeated(recurrence))
     )
@@ -115,8 +119,30 @@ def _check_ends(recurrence: Recurrence, found: tuple[Block, ...]) -> None:
             )
 
 
+def _check_projections(recurrence: Recurrence) -> None:
+    """A projection names parameters that the same asserts bind."""
+    joint = {q.name: tuple(p.name for p in system.parameters) for system in systems(recurrence) for q in system.parameters}
+    for equation in recurrence.equations:
+        for node in walk(equation.expr):
+            if isinstance(node, Project):
+                _check_projection(recurrence, equation, node, joint)
+
+
+def _check_projection(recurrence: Recurrence, equation: Equation, node: Project, joint: Mapping[str, tuple[str, ...]]) -> None:
+    line, bound = equation.line, joint.get(node.name, ())
+    if not bound:
+        raise _error(recurrence, line, f"project({node.name}, …) needs an assert that binds {node.name}", f"write assert {node.name} == …")
+    for name, operand in zip(node.names, node.operands, strict=True):
+        if name not in bound:
+            raise _error(recurrence, line, f"no assert binds {name} together with {node.name}", f"they bind {', '.join(bound)}")
+        wanted = recurrence.named[name].shape
+        if not same_shape(operand.shape, wanted):
+            raise _error(recurrence, line, f"project takes the shape of {name}, {shape_text(wanted)}, not {shape_text(operand.shape)}")
+
+
 def _unused(recurrence: Recurrence, lines: Mapping[str, int]) -> list[str]:
     used = {(r.quantity if isinstance(r, (At, Pick)) else r) for e in recurrence.equations for r in reads(e.expr)}
+    used |= set(constrained(recurrence.constraints))
     idle = [q.name for q in recurrence.of_role("input", "index", "parameter", "constant") if q not in used and q.name in lines]
     return [f"warning: {name} is declared on line {lines[name]} and never used" for name in idle]
 

@@ -17,6 +17,7 @@ def write(recurrence: Recurrence) -> str:
         lines.append(f"{recurrence.objective.name} = {recurrence.objective.sense}(...)")
     for quantity in recurrence.of_role("input", "index", "parameter", "constant"):
         lines.append(_declaration(recurrence, quantity))
+    lines += [constraint.source() for constraint in recurrence.constraints]
     body = [line for equation in recurrence.equations if (line := _statement(recurrence, equation))]
     width = min(72, max((len(line) for line, _ in body), default=0))
     lines += [f"{line:<{width}}  # {comment}" if comment else line for line, comment in body]

@@ -56,7 +56,7 @@ def test_prose_is_wrapped(page):
 
 def test_recurrences_in_the_language_page_are_read_and_derived():
     found = fenced(read("language.md"), "rec")
-    assert len(found) == 5
+    assert len(found) == 6
     for text in found:
         recurrence = parse(text)
         gradient(recurrence)

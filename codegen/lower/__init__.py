@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from codegen.lower.constraints import lower_systems
 from codegen.lower.statements import Statements
 from codegen.lower.streams import streaming
 from codegen.program import Buffer, Program
@@ -80,6 +81,8 @@ class Lowering:
             label = quantity.name if quantity.name in user else ""
             self.lowered.declare(quantity, "q_", label, ROLES.get(quantity.role, "value"), self.ends.get(quantity.name, (0, 0)))
         self._arguments()
+        systems = lower_systems(self.recurrence, self.lowered.known)
+        self.lowered.bound = {s.buffers[name].label: (place, name) for place, s in enumerate(systems) for name in s.parameters}
         self._lower(self.primal.equations)
         drafts = [Draft("forward", list(self.lowered.statements))]
         defined = self.recurrence.of_role("signal", "quantity", "total", "objective")
@@ -102,6 +105,7 @@ class Lowering:
             defaults={name: float(value) for name, value in self.recurrence.defaults.items()},
             least=self.least(),
             zero=next((d.zero for d in self.derivations.values()), frozenset()),
+            systems=systems,
         )
         return program, drafts
 

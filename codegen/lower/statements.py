@@ -27,6 +27,7 @@ from codegen.program import (
     Reduce,
     Statement,
 )  # fmt: skip
+from codegen.systems import Project
 from derive import arrays as A
 from derive import temporal
 from derive.arithmetic import Add, Div, MatMul, Mul, Neg, Transpose, is_rational
@@ -49,7 +50,10 @@ def summed_steps(node: temporal.TimeSum) -> tuple[int | None, int | None]:
 
 
 class Statements:
-    """Lowers equations one by one; `buffers` and `statements` grow. `prefix` tells generated quantities of phases apart."""
+    """Lowers equations one by one; `buffers` and `statements` grow. `prefix` tells generated quantities of phases apart.
+
+    bound: for each constrained parameter, the place of its system and its buffer.
+    """
 
     def __init__(self) -> None:
         self.buffers: dict[str, Buffer] = {}
@@ -57,6 +61,7 @@ class Statements:
         self.known: dict[Quantity, str] = {}
         self.aside_of: dict[Node, Read] = {}
         self.losses: tuple[str | None, str | None] = (None, None)
+        self.bound: dict[str, tuple[int, str]] = {}
         self.elements = Elements(self.place, self.aside, self.picked)
 
     def declare(self, quantity: Quantity, prefix: str, label: str, role: str = "value", ends: tuple[int, int] = (0, 0)) -> str:
@@ -139,6 +144,9 @@ class Statements:
             case temporal.TimeSum():
                 element = self.elements.of(node.args[0], axes(node.shape))
                 self._accumulate(out, element, summed_steps(node))
+            case A.Project():
+                changes = tuple((self.bound[n][1], self.aside(v).buffer) for n, v in zip(node.names, node.operands, strict=True))
+                self.statements.append(Project(out, *self.bound[node.name], changes))
             case A.Sum() | A.Norm2() | A.Dot() | A.CrossEntropy() | RowMax() | RowSumExp() | RowSum() | RowScatter():
                 self._reduce(out, node)
             case _:

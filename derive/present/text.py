@@ -63,7 +63,7 @@ class TextPrinter(Printer):
         if box.sup is None:
             return shown
         sup = self.show(box.sup)
-        if isinstance(box.sup, Glyph) and set(sup) <= set("⁻¹ᵀ′"):
+        if isinstance(box.sup, Glyph) and set(sup) <= set("⁻¹ᵀ′⁺"):
             return shown + sup
         return shown + (_RAISED.get(sup) or (f"^{sup}" if sup.isalnum() else f"^({sup})"))
 

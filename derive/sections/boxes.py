@@ -243,7 +243,8 @@ def transposed(box: Box) -> Box:
     """The transpose; that of a transpose is the box itself."""
     if isinstance(box, Script) and box.sup == TRANSPOSED and box.sub is None:
         return box.base.body if isinstance(box.base, Fence) else box.base
-    return Script(Fence(box) if isinstance(box, Partial) else fenced(box, ATOM), sup=TRANSPOSED)
+    apart = isinstance(box, Partial) or (isinstance(box, Script) and isinstance(box.base, Fence))
+    return Script(Fence(box) if apart else fenced(box, ATOM), sup=TRANSPOSED)
 
 
 def inverse(box: Box) -> Box:

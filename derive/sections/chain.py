@@ -229,7 +229,8 @@ def as_it_stands(system: System, target: Target, section: int = 5, rule: str = "
 def _carried(system: System, made: Adjoints) -> None:
     """Lines for what no line accounts for: carried signals that cannot be put in, and quantities on the way."""
     final = {adjoint for target, adjoint in system.derivation.adjoints.items() if isinstance(target, Pick)}
-    final |= set(system.derivation.gradients.values())  # type: ignore[arg-type]
+    final |= {system.derivation.total(label) for label in system.derivation.gradients}  # type: ignore[arg-type]
+    final |= {line.target for projection in system.derivation.projections for line in projection.lines}
     for equation in system.whole.equations:
         target = equation.target
         if isinstance(target, Pick) or target not in system.generated or target in made.covered or target in final:

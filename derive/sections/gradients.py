@@ -25,11 +25,12 @@ REASONS = {
 def gradients(system: System, made: Adjoints) -> list[Draft]:
     """The lemma, and from it the gradient of every parameter, value outside the steps and input."""
     lines = _lemma(system)
-    known = {quantity: label for label, quantity in system.derivation.gradients.items()}
+    known = {system.derivation.total(label): label for label in system.derivation.gradients}
+    projected = {line.target for projection in system.derivation.projections for line in projection.lines}
     kinds = {q.name: q.role for q in system.primal.quantities}
     for equation in system.whole.equations:
         target = equation.target
-        if isinstance(target, Pick) or target in made.covered or target not in system.generated:
+        if isinstance(target, Pick) or target in made.covered or target not in system.generated or target in projected:
             continue
         label = known.get(target, "")
         reason = REASONS["zero" if label in system.derivation.zero else kinds.get(label, "initial")]
@@ -44,7 +45,7 @@ def _lemma(system: System) -> list[Draft]:
     """∂R/∂W_ij = x_j ∂R/∂b_i for the first parameter that multiplies a vector."""
     cells = {cell.sensitivity: cell for cell in system.cells}
     for parameter in system.primal.of_role("parameter"):
-        quantity = system.derivation.gradients.get(parameter.name)
+        quantity = system.derivation.total(parameter.name)
         if quantity is None or quantity not in system.whole.equation or len(parameter.shape) != 2:
             continue
         for term in _terms(system.whole.equation[quantity].expr):
@@ -91,7 +92,8 @@ def updates(system: System, computing: dict[Target, list[Draft]]) -> list[Draft]
         if quantity not in computing or isinstance(system.whole.equation[quantity].expr, Zeros):
             continue
         line = computing[quantity][-1]
-        gradient = line.after[0] if not isinstance(line.after[0], Terms) else line.before
+        written_out = not isinstance(line.after[0], Terms) and label not in system.derivation.free
+        gradient = line.after[0] if written_out else line.before
         step_box = row(system.rate, gradient)
         held = Name(label) if parameter is not None else line.before.bottom  # type: ignore[attr-defined]
         left = Listing((Glyph("Δ", r"\Delta"), held), "")

@@ -9,6 +9,7 @@ import sympy as sp
 from derive.nodes import At, Kind, Node, Pick, Quantity, Shape, T
 from derive.recurrence import Equation, Recurrence, Target, reads
 from derive.sections.boxes import DOTS, LAST, Box, Call, Fence, Glyph, Listing, Name, Relation, Script, Unfolding, row
+from derive.sections.constraints import listed_constraints
 from derive.sections.draft import Draft, draft, listed
 from derive.sections.notation import position, size, step
 from derive.sections.system import System
@@ -77,6 +78,7 @@ def model(system: System) -> tuple[list[Draft], dict[Target, Draft]]:
                 because="Given for each sequence, zero where left out; it has a gradient.",
             )
         )
+    lines += listed_constraints(system)
     aim = _objective(system)
     if aim:
         lines.append(aim[1])

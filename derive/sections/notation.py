@@ -112,8 +112,10 @@ def function_sign(name: str) -> Glyph:
 class Notation:
     """Turns nodes into boxes. `derivatives` holds quantities that stand for a derivative: step (or None) -> box."""
 
-    def __init__(self, derivatives: Mapping[Quantity, Callable[[Glyph | None], Box]], identity: Name) -> None:
-        self.derivatives, self.identity = derivatives, identity
+    def __init__(
+        self, derivatives: Mapping[Quantity, Callable[[Glyph | None], Box]], identity: Name, projector: Name | None = None
+    ) -> None:
+        self.derivatives, self.identity, self.projector = derivatives, identity, projector
 
     def read(self, quantity: Quantity, at: Glyph | None = None) -> Box:
         """A quantity, at a step where it is timed."""
@@ -284,6 +286,11 @@ class Notation:
     @box.register
     def _(self, node: A.Pad) -> Box:
         return Call(operator("pad"), (self.box(node.args[0]), *(size(part) for axis in node.spec for part in axis)))
+
+    @box.register
+    def _(self, node: A.Project) -> Box:
+        head = self.projector or operator("project")
+        return Script(Call(head, tuple(self.box(value) for value in node.operands)), sub=Name(node.name))
 
     @box.register(temporal.Each)
     @box.register(temporal.Argument)

@@ -11,6 +11,7 @@ from derive.realtime import Sensitivities
 from derive.recurrence import Equation, Target, reads
 from derive.sections.algorithm import algorithm
 from derive.sections.boxes import Big, Box, Call, Glyph, Name, Partial, Relation, operator, row, terms, transposed
+from derive.sections.constraints import projections
 from derive.sections.draft import Draft, draft
 from derive.sections.gradients import REASONS, updates
 from derive.sections.model import model, space, structure
@@ -36,7 +37,8 @@ Shown = Callable[[Glyph | None], Box]
 def drafts(derivation: Sensitivities) -> list[Draft]:
     """The lines in the order of SECTIONS; without an objective, none after the sensitivities but the algorithm."""
     system = System(derivation)
-    system.notation = Notation({**system.notation.derivatives, **_derivatives(system, derivation)}, system.notation.identity)
+    notation = system.notation
+    system.notation = Notation({**notation.derivatives, **_derivatives(system, derivation)}, notation.identity, notation.projector)
     first, written = model(system)
     known = {e.target.source(): e.target for e in system.whole.equations}
     computing: dict[Target, list[Draft]] = {known[t.source()]: [line] for t, line in written.items() if t.source() in known}
@@ -44,10 +46,11 @@ def drafts(derivation: Sensitivities) -> list[Draft]:
     sent = _explicit(system, derivation)
     found = _gradients(system)
     made = {target: [line] for part in (own, sent, found) for target, line in part.items()}
+    projected = projections(system, made) if system.source.objective else []
     changes = updates(system, made) if system.source.objective else []
     lines = [line for line in first if line.rule != "objective" or system.source.objective]
     lines += structure(system, {target for target in made if isinstance(target, Quantity)}, "derived")
-    lines += [*_meaning(system, derivation), *own.values(), *sent.values(), *found.values(), *changes]
+    lines += [*_meaning(system, derivation), *own.values(), *sent.values(), *found.values(), *projected, *changes]
     return lines + algorithm(system, {**computing, **made}, changes)
 
 
@@ -118,7 +121,7 @@ def _through(system: System, label: str) -> str:
     """Whether a gradient comes through states, directly, or both."""
     if label in system.derivation.zero:
         return REASONS["zero"]
-    expr = system.whole.equation[system.derivation.gradients[label]].expr
+    expr = system.whole.equation[system.derivation.total(label)].expr  # type: ignore[index]
     holders = set(system.derivation.by.values())  # type: ignore[attr-defined]
     found = {
         any((read if isinstance(read, Quantity) else read.quantity) in holders for read in reads(term))
@@ -153,7 +156,8 @@ def _recurrence(system: System, equation: Equation, state: str, label: str) -> D
 def _explicit(system: System, derivation: Sensitivities) -> dict[Target, Draft]:
     """The adjoints between the objective and the states, and the objective's derivatives by the states."""
     states = {(g.quantity if isinstance(g, At) else g): state for state, g in derivation.explicit.items()}
-    held = {*derivation.by.values(), *derivation.gradients.values()}
+    held = {*derivation.by.values(), *(derivation.total(label) for label in derivation.gradients)}
+    held |= {line.target for projection in derivation.projections for line in projection.lines}
     found: dict[Target, Draft] = {}
     for equation in system.whole.equations:
         target = equation.target
@@ -171,7 +175,9 @@ def _explicit(system: System, derivation: Sensitivities) -> dict[Target, Draft]:
 
 def _gradients(system: System) -> dict[Target, Draft]:
     found: dict[Target, Draft] = {}
-    for label, quantity in system.derivation.gradients.items():
+    for label in system.derivation.gradients:
+        quantity = system.derivation.total(label)
+        assert quantity is not None  # there is a gradient
         right = system.notation.box(system.expression(quantity))
         found[quantity] = draft(6, "gradient", system.notation.target(quantity), right, because=_through(system, label))
     return found

@@ -20,7 +20,7 @@ from derive.names import Names, taken_by
 from derive.nodes import At, Kind, Node, Pick, Quantity, replace, walk
 from derive.recurrence import Target, reads
 from derive.rules import rule
-from derive.sections.boxes import Box, Call, Glyph, Name, Partial, terms
+from derive.sections.boxes import Box, Call, Fence, Glyph, Name, Partial, Script, row, terms
 from derive.sections.notation import Notation, position, step
 from derive.temporal import Each, TimeSum, Within
 
@@ -52,6 +52,17 @@ class Cell:
         return self.value.kind == Kind.TIMED
 
 
+@dataclass(frozen=True, slots=True)
+class Constrained:
+    """Names of A vec(θ) = c, of the projector onto what it allows, and of the gradient by all of θ."""
+
+    parameters: Name
+    matrix: Name
+    right: Name
+    projector: Name
+    gradient: Name
+
+
 def signed_terms(node: Node) -> list[Signed]:
     """The terms of a sum with their signs."""
     if isinstance(node, Each):
@@ -75,7 +86,10 @@ class System:
         self.abstract = pulled or aim.abstract  # type: ignore[union-attr]
         self.rate, self.delta = Name(self.names.fresh("eta", "rate")), Name(self.names.fresh("delta", "kron"))
         self.row_index, self.column_index = self._letters()
-        self.notation = Notation(self._derivatives(), Name(self.names.fresh("I", "Id")))
+        identity = Name(self.names.fresh("I", "Id"))
+        self.constrained = self._constrained()
+        projector = self.constrained.projector if self.constrained else None
+        self.notation = Notation(self._derivatives(), identity, projector)
         self.generated = {q for q in self.whole.quantities if q not in self._primal_quantities}
         self.generated -= set(derivation.cotangents.values())
         self.carriers = set(derivation.carried.values())
@@ -116,7 +130,21 @@ class System:
                 and isinstance(quantity, Quantity)
             ):
                 found[quantity] = by(target.name)
+        for projection in self.derivation.projections:
+            found.update((quantity, self._projected(name)) for name, quantity in projection.gradients)
         return found
+
+    def _projected(self, name: str) -> Callable[[Glyph | None], Box]:
+        assert self.constrained is not None  # there is a projection
+        whole = Fence(row(self.constrained.projector, self.constrained.gradient))
+        return lambda _: Script(whole, sub=Name(name))
+
+    def _constrained(self) -> Constrained | None:
+        """Names for the linear system of the constraints, where there are any that leave fewer directions."""
+        if not self.derivation.projections:
+            return None
+        wishes = (("theta", "params"), ("A", "A_c"), ("c", "c_A"), ("Pi", "proj"), ("g", "grad"))
+        return Constrained(*(Name(self.names.fresh(*names)) for names in wishes))
 
     # -- cells
 

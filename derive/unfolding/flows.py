@@ -72,7 +72,7 @@ def backward(shares: Shares) -> list[Draft]:
     """The derivation's line for the gradient, at every use of the entry, and what the sensitivities in it are sums of."""
     derivation, system = shares.unfolding.derivation, shares.system
     label = shares.unfolding.entry.target.source()
-    quantity = derivation.gradients[label]
+    quantity = derivation.total(label)
     left, right = system.notation.target(quantity), system.notation.box(_gradient(shares, quantity))
     because = "The gradient as the derivation has it, for any number of steps."
     lines = [draft(5, "gradient", left, right, because=because, source="werbos1990")]

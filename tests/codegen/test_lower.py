@@ -79,6 +79,8 @@ NODES = {
         "h0: n\nE = minimize(norm2(h[T]))",
     "constants": "x[t]: m\ntau: const = 0.3\nC: const[n, m]\nh[t]: n = h[t-1] + tau*(C @ x[t] - h[t-1])*k0\n"
         "k0: scalar\nE = minimize(norm2(h[T]))",
+    "projections": "x[t]: n\nh[t]: n = tanh(W @ h[t-1] + x[t] + q)\nq: n = 2*project(p, p = p*p, r = W @ r) + r\np: n\nr: n\n"
+        "assert sum(p) == sum(r)\nassert W[0, :] == r\nE = minimize(norm2(h[T]) + sum(project(r, p = p)))",
     "scalars": "x[t]: scalar\nh[t]: scalar = tanh(a*h[t-1] + c*x[t])\na: scalar\nc: scalar\nE = minimize(sum(h[t]**2 for t in steps))",
     "steady within a loop": "x[t]: n\nh[t]: n = tanh(0.3*g[t] + x[t])\ng[t]: n = tanh(0.4*h[t] + W @ g[t-1])\n"
         "E = minimize(sum(norm2(h[t]) for t in steps))",
@@ -117,6 +119,8 @@ def made(text):
 def errors(text, seed, steps, lengths):
     recurrence, kernel, derivation = made(text)
     whole, cut = drawn(recurrence, seed, steps, lengths)
+    cut = kernel.nearest(cut, steps=steps, batch=len(lengths))
+    whole |= {q.name: cut[q.name] for q in recurrence.of_role("parameter")}
     run = kernel.forward(cut, steps=steps, batch=len(lengths))
     wanted = evaluate(derivation.recurrence if derivation else recurrence, whole, steps, len(lengths), lengths)
     found = {name: worst(run[name], wanted[name]) for name in run.kernel.program.results["forward"]}

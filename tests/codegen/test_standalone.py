@@ -127,8 +127,21 @@ def test_the_runtime_needs_numpy_alone():
     modules = standalone.runtime()
     assert {"kernel.py", "execute.py", "steady.py", "convergence.py"} <= set(modules)
     imported = {name.split(".")[0] for text in modules.values() for name in standalone._imported(text)}
-    local = {name.removesuffix(".py") for name in modules} | {name.split(".")[1] for name in standalone.UNREACHED}
+    local = {name.removesuffix(".py") for name in modules}
+    local |= {name.split(".")[1] for name in (*standalone.UNREACHED, standalone.CONSTRAINTS)}
     assert imported - local <= {"numpy", *sys.stdlib_module_names}
+    constrained = standalone.runtime(constrained=True)
+    assert set(constrained) - set(modules) == {"constraints.py", "affine.py", "allowed.py", "numerics.py"}
+    assert not any(name.split(".")[0] in standalone.FORBIDDEN for text in constrained.values() for name in standalone._imported(text))
+
+
+def test_constrained_parameters_need_scipy(tmp_path):
+    standalone.generate(parse(SMALL + "assert sum(a) == 1\n", "small"), tmp_path / "small")
+    assert 'dependencies = ["numpy>=1.26", "scipy>=1.11"]' in (tmp_path / "small" / "pyproject.toml").read_text()
+    assert "Needs NumPy and SciPy to run" in (tmp_path / "small" / "README.md").read_text()
+    ast.parse((tmp_path / "small" / "test_gradient.py").read_text())
+    standalone.generate(parse(SMALL, "small"), tmp_path / "plain")
+    assert 'dependencies = ["numpy>=1.26"]' in (tmp_path / "plain" / "pyproject.toml").read_text()
 
 
 def test_a_runtime_that_needs_more_is_refused(monkeypatch):
