@@ -39,8 +39,7 @@ def evaluate(recurrence: Recurrence, values: Values, steps: int, batch: int, len
 
 def nullspaces(recurrence: Recurrence, values: Values) -> list[Nullspace]:
     """For each system of constraints, the directions that it allows, given the sizes and constants in `values`."""
-    literal = _Reference(recurrence, values, 0, 0, None)
-    return [literal.nullspace(system) for system in systems(recurrence)]
+    return [_Reference(recurrence, values, 0, 0, None).nullspace(system) for system in systems(recurrence)]
 
 
 class _Reference:
@@ -55,11 +54,11 @@ class _Reference:
 
     def nullspace(self, system: System) -> Nullspace:
         """The directions that the constraints of a system allow."""
+
         def residual(values: Mapping[str, np.ndarray]) -> np.ndarray:
             trial = copy(self)
             trial.values, trial.memo = {**self.values, **values}, {}
-            sides = [(trial.eval(c.left, 0, 0), trial.eval(c.right, 0, 0)) for c in system.constraints]
-            return np.concatenate([np.ravel(left - right) for left, right in sides])
+            return np.concatenate([np.ravel(trial.eval(c.left, 0, 0) - trial.eval(c.right, 0, 0)) for c in system.constraints])
 
         return Nullspace({q.name: self.shape(q.shape) for q in system.parameters}, residual)
 

@@ -22,6 +22,7 @@ from derive.recurrence import Target, reads
 from derive.rules import rule
 from derive.sections.boxes import Box, Call, Fence, Glyph, Name, Partial, Script, row, terms
 from derive.sections.notation import Notation, position, step
+from derive.sections.projector import name_system
 from derive.temporal import Each, TimeSum, Within
 
 Signed = tuple[bool, Node]
@@ -52,17 +53,6 @@ class Cell:
         return self.value.kind == Kind.TIMED
 
 
-@dataclass(frozen=True, slots=True)
-class Constrained:
-    """Names of A vec(θ) = c, of the projector onto what it allows, and of the gradient by all of θ."""
-
-    parameters: Name
-    matrix: Name
-    right: Name
-    projector: Name
-    gradient: Name
-
-
 def signed_terms(node: Node) -> list[Signed]:
     """The terms of a sum with their signs."""
     if isinstance(node, Each):
@@ -87,7 +77,7 @@ class System:
         self.rate, self.delta = Name(self.names.fresh("eta", "rate")), Name(self.names.fresh("delta", "kron"))
         self.row_index, self.column_index = self._letters()
         identity = Name(self.names.fresh("I", "Id"))
-        self.constrained = self._constrained()
+        self.constrained = name_system(self.names) if derivation.projections else None
         projector = self.constrained.projector if self.constrained else None
         self.notation = Notation(self._derivatives(), identity, projector)
         self.generated = {q for q in self.whole.quantities if q not in self._primal_quantities}
@@ -138,13 +128,6 @@ class System:
         assert self.constrained is not None  # there is a projection
         whole = Fence(row(self.constrained.projector, self.constrained.gradient))
         return lambda _: Script(whole, sub=Name(name))
-
-    def _constrained(self) -> Constrained | None:
-        """Names for the linear system of the constraints, where there are any that leave fewer directions."""
-        if not self.derivation.projections:
-            return None
-        wishes = (("theta", "params"), ("A", "A_c"), ("c", "c_A"), ("Pi", "proj"), ("g", "grad"))
-        return Constrained(*(Name(self.names.fresh(*names)) for names in wishes))
 
     # -- cells
 
