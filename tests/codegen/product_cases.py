@@ -17,7 +17,7 @@ def kernel(name):
 
 @functools.cache
 def case(name):
-    """Values with every kind of length, and two directions that are zero beyond each sequence's end."""
+    """Values with every kind of length, and two directions that keep the constraints and are zero beyond each sequence's end."""
     timed = stock_layouts.LAYOUTS[name].timed
     values = stock_layouts.draw(name, seed=6, steps=7, batch=len(LENGTHS), lengths=LENGTHS if timed else None)
     rng, directions = np.random.default_rng(5), []
@@ -26,7 +26,7 @@ def case(name):
         for label in timed:
             for row, length in enumerate(LENGTHS):
                 move[label][length:, row] = 0
-        directions.append(move)
+        directions.append(stock_layouts.allowed(name, move))
     return values, *directions
 
 

@@ -7,6 +7,7 @@ import pytest
 from oracles import jax_cells, numpy_cells, stock_layouts
 
 import derive
+from derive.files import read_file
 from derive.writing import write
 from tests.codegen.kernel_cases import interpreted, worst
 
@@ -103,3 +104,12 @@ def test_cotangents_equal_jax(compiled, name):
     wanted, found = jax.jit(jax.grad(weighted), compiler_options={"xla_backend_optimization_level": 0})(arrays), run.backward(seeds)
     errors = {label: worst(found[label], wanted[label]) for label in found}
     assert max(errors.values()) < 1e-9, errors
+
+
+@pytest.mark.parametrize(("name", "label"), [("hopfield", "W"), ("tied", "W2")])
+def test_constraints_change_the_gradient(compiled, name, label):
+    free = "".join(line for line in read_file(name)[0].decode().splitlines(keepends=True) if not line.startswith("assert"))
+    values, _, wanted = case(name, False)
+    given = {key: value for key, value in values.items() if key != "x0"}
+    grads = interpreted(free).value_and_grad(given)[1]
+    assert worst(grads[label], wanted[label]) > 1e-3 and worst(grads["b" if "b" in grads else "b1"], wanted["b" if "b" in grads else "b1"]) < 1e-9

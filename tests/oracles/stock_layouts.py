@@ -19,7 +19,8 @@ SUMS = {"N": "nn", "B": "np", "O": "kp", "A": "mkp", "R": "mn"}  # letters for s
 class Layout:
     """Shapes by name, as strings of letters: dims, and those of `SUMS`.
 
-    positive: inputs that are not negative; contraction: a parameter whose steady state must be the only one.
+    positive: inputs that are not negative; contraction: a parameter whose steady state must be the only one; hollow: a parameter
+    that is symmetric with zeros on the diagonal; equal: parameters that are equal.
     """
 
     parameters: dict[str, str]
@@ -30,6 +31,8 @@ class Layout:
     constants: dict[str, str] = field(default_factory=dict)
     positive: tuple[str, ...] = ()
     contraction: str = ""
+    hollow: str = ""
+    equal: tuple[str, ...] = ()
 
 
 def _gates(letters: str) -> dict[str, str]:
@@ -82,6 +85,14 @@ LAYOUTS = {
         signals={"h1": "n", "h2": "p", "h3": "q", "y": "k"},
         positive=("d",),
     ),
+    "tied": Layout(
+        {"W1": "nn", "U": "nm", "b1": "n", "W2": "nn", "P": "nn", "b2": "n"} | READ_OUT,
+        PAIR,
+        ghosts={"h[0]": "n", "g[0]": "n"},
+        signals={"h": "n", "g": "n", "y": "k"},
+        positive=("d",),
+        equal=("W1", "W2"),
+    ),
     "bidirectional": Layout(
         _gates("fb") | {"V": "kN", "c": "k"},
         PAIR,
@@ -126,6 +137,9 @@ LAYOUTS = {
         ghosts={"q[0]": "n", "v[0]": "n"},
         signals={"v": "n", "q": "n", "y": "k"},
         constants={"dt": "", "gamma": "", "epsilon": ""},
+    ),
+    "hopfield": Layout(
+        {"W": "nn", "b": "n"}, sequence={"u": "n", "d": "n"}, signals={"x": "n"}, contraction="W", hollow="W"
     ),
     "equilibrium": Layout(
         CELL | READ_OUT | {"R": "nn"}, PAIR, ghosts={"z[0]": "n"}, signals={"z": "n", "y": "k"}, contraction="W"
@@ -199,6 +213,15 @@ def completed(name: str, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarr
     return {**values, **zeros}
 
 
+def allowed(name: str, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The nearest values, or directions, that keep the constraints."""
+    layout, found = LAYOUTS[name], dict(values)
+    if layout.hollow:
+        found[layout.hollow] = (found[layout.hollow] + found[layout.hollow].T) / 2
+        np.fill_diagonal(found[layout.hollow], 0.0)
+    return found | {key: sum(values[other] for other in layout.equal) / len(layout.equal) for key in layout.equal}
+
+
 def draw(
     name: str,
     seed: int,
@@ -223,6 +246,7 @@ def draw(
             values[key] = rng.normal(size=lead + shape(letters, dims)) * 0.7
             if key in layout.positive:
                 values[key] = np.abs(values[key])
+    values = allowed(name, values)
     if layout.contraction:
         # A contraction has one steady state only, so that independent solvers must agree.
         values[layout.contraction] *= 0.6 / np.linalg.norm(values[layout.contraction], 2)

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from .networks import rest
 from .scans import Signals, Values, affine, linear, scan
 
 
@@ -50,6 +51,14 @@ def cornn(v: Values, mask: Array) -> tuple[Signals, Array]:
     return run, cost
 
 
+def hopfield(v: Values, mask: Array) -> tuple[Signals, Array]:
+    """A network at rest; both triangles receive what a weight of both directions would."""
+    pairs = jnp.triu(v["W"], 1) + jnp.tril(v["W"], -1).T
+    weights = (pairs + pairs.T) / 2
+    x = jax.vmap(rest, (None, 0, 0))(weights, v["u"] + v["b"], v.get("x0", jnp.zeros_like(v["d"])))
+    return {"x": x}, 0.5 * jnp.sum((x - v["d"]) ** 2, -1)
+
+
 def equilibrium(v: Values, mask: Array) -> tuple[Signals, Array]:
     """Sixty layers of equal weights for the infinitely many, differentiated one by one."""
 
@@ -63,4 +72,4 @@ def equilibrium(v: Values, mask: Array) -> tuple[Signals, Array]:
     return {"z": z, "y": y}, cost
 
 
-CELLS = (leaky, antisymmetric, cornn, equilibrium)
+CELLS = (leaky, antisymmetric, cornn, hopfield, equilibrium)

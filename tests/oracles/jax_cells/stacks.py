@@ -27,6 +27,15 @@ def deep(v: Values, mask: Array) -> tuple[Signals, Array]:
     return run, cost
 
 
+def tied(v: Values, mask: Array) -> tuple[Signals, Array]:
+    """One matrix for both layers, of which the parameters are two halves."""
+    shared = {**v, "W": v["W1"] / 2 + v["W2"] / 2}
+    h = _net(shared, ("W", "U", "b1"), v["h[0]"], v["x"], mask)
+    g = _net(shared, ("W", "P", "b2"), v["g[0]"], h, mask)
+    y, cost = classified(v, g @ v["V"].T + v["c"], mask)
+    return {"h": h, "g": g, "y": y}, cost
+
+
 def bidirectional(v: Values, mask: Array) -> tuple[Signals, Array]:
     """Two tanh nets in opposite directions, softmax read-out."""
     hf = _net(v, ("Wf", "Uf", "bf"), v["hf[0]"], v["x"], mask)
@@ -50,4 +59,4 @@ def bidirectional_stack(v: Values, mask: Array) -> tuple[Signals, Array]:
     return run, cost
 
 
-CELLS = (deep, bidirectional, bidirectional_stack)
+CELLS = (deep, tied, bidirectional, bidirectional_stack)

@@ -51,6 +51,14 @@ def cornn(v: Own, last: int) -> Cost:
     return cost
 
 
+def hopfield(v: Own, last: int) -> Cost:
+    """A network at rest, with the nearest weights that are symmetric without a diagonal."""
+    weights = (v["W"] + v["W"].T) / 2
+    weights = weights - np.diag(np.diag(weights))
+    v["x"] = rest(weights, v["u"] + v["b"], v.get("x0", np.zeros(len(v["b"]))))
+    return halved_square(v["x"] - v["d"])
+
+
 def equilibrium(v: Own, last: int) -> Cost:
     """A network that comes to rest at every step, on the step before."""
     z, cost = v["z"], 0.0
@@ -61,4 +69,4 @@ def equilibrium(v: Own, last: int) -> Cost:
     return cost
 
 
-CELLS = (leaky, antisymmetric, cornn, equilibrium)
+CELLS = (leaky, antisymmetric, cornn, hopfield, equilibrium)

@@ -42,6 +42,15 @@ def deep(v: Own, last: int) -> Cost:
     return _cross_entropies(v, last, "Wo", "bo", v["h3"])
 
 
+def tied(v: Own, last: int) -> Cost:
+    """Two tanh layers with the mean of their recurrent weights in both, softmax, cross entropy."""
+    h, g, weights = v["h"], v["g"], (v["W1"] + v["W2"]) / 2
+    for t in range(1, last + 1):
+        h[t] = np.tanh(weights @ h[t - 1] + v["U"] @ v["x"][t] + v["b1"])
+        g[t] = np.tanh(weights @ g[t - 1] + v["P"] @ h[t] + v["b2"])
+    return _cross_entropies(v, last, "V", "c", g)
+
+
 def bidirectional(v: Own, last: int) -> Cost:
     """One net forward from hf[0], one backward from hb[T+1], softmax of both, cross entropy."""
     forward, backward = _net(v, "hf", "f", v["x"], last, -1), _net(v, "hb", "b", v["x"], last, 1)
@@ -56,4 +65,4 @@ def bidirectional_stack(v: Own, last: int) -> Cost:
     return _cross_entropies(v, last, "V", "c", _beside(*upper, last))
 
 
-CELLS = (deep, bidirectional, bidirectional_stack)
+CELLS = (deep, tied, bidirectional, bidirectional_stack)
