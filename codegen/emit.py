@@ -34,6 +34,7 @@ from codegen.traversal import elements, reads
 
 TEMPLATES = Path(__file__).parent / "templates"
 INDENT = "    "
+UNARY = "tanh exp log sqrt sin cos abs erf atan sigmoid relu softplus sign gelu".split()
 
 
 def emit(program: Program, dtype: str, fixed: Mapping[str, int] | None = None, phases: Sequence[str] | None = None) -> str:
@@ -49,7 +50,7 @@ def emit(program: Program, dtype: str, fixed: Mapping[str, int] | None = None, p
     chosen = [program.phases[name] for name in phases if name in program.phases] if phases is not None else program.phases.values()
     segments = sorted((part for phase in chosen for part in phase.segments()), key=lambda part: part.number)
     return environment.get_template("kernel.pyx.j2").render(
-        name=plain(program.name), dtype=dtype, ctype="double" if dtype == "float64" else "float", suffix="" if dtype == "float64" else "f",
+        name=plain(program.name), dtype=dtype, ctype="double" if dtype == "float64" else "float", suffix="" if dtype == "float64" else "f", functions=UNARY,
         products=any(isinstance(s, (Product, OuterSum)) for p in segments for s in p.statements),
         segments=[_Segment(program, order, part, fixed or {}).describe() for part in segments],
     )  # fmt: skip
