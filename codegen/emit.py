@@ -1,7 +1,7 @@
 """Emit: Program -> the source of a Cython module.
 
-Statements become loops over raw pointers in functions without the GIL; products run in register tiles. Templates place the
-text; everything is decided here.
+Every unit (a phase, or a segment of a phase with steady states) becomes a function that threads run together, every segment a function
+over one thread's rows. Templates place the text; everything is decided here and in `codegen.loops`.
 """
 
 from __future__ import annotations
@@ -11,53 +11,30 @@ from pathlib import Path
 
 import jinja2
 
-from codegen.printer import Printer, product_text, size_text
-from codegen.program import (
-    Accumulate,
-    Buffer,
-    Fill,
-    Index,
-    InWindow,
-    Load,
-    Map,
-    OuterSum,
-    PickStep,
-    Piece,
-    Product,
-    Program,
-    Read,
-    Reduce,
-    Segment,
-    Statement,
-)  # fmt: skip
-from codegen.traversal import elements, reads
+from codegen.loops import SegmentLines, packed_name
+from codegen.printer import size_text
+from codegen.program import Program
+from codegen.stages import Matrix, Stage, Unit, units
 
 TEMPLATES = Path(__file__).parent / "templates"
-INDENT = "    "
 UNARY = "tanh exp log sqrt sin cos abs erf atan sigmoid relu softplus sign gelu".split()
 
 
 def emit(program: Program, dtype: str, fixed: Mapping[str, int] | None = None, phases: Sequence[str] | None = None) -> str:
-    """The Cython source of a program's segments, for float32 or float64.
+    """The Cython source of a program's units, for float32 or float64.
 
-    fixed: dims that are constants in it; phases: whose segments, all by default.
+    fixed: dims that are constants in it; phases: whose units, all by default.
     """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         keep_trailing_newline=True, autoescape=False,
     )  # fmt: skip
-    order = list(program.buffers)
     chosen = [program.phases[name] for name in phases if name in program.phases] if phases is not None else program.phases.values()
-    segments = sorted((part for phase in chosen for part in phase.segments()), key=lambda part: part.number)
+    source = _Source(program, fixed or {}, [unit for phase in chosen for unit in units(phase, program.buffers)])
     return environment.get_template("kernel.pyx.j2").render(
-        name=plain(program.name), dtype=dtype, ctype="double" if dtype == "float64" else "float", suffix="" if dtype == "float64" else "f", functions=UNARY,
-        products=any(isinstance(s, (Product, OuterSum)) for p in segments for s in p.statements),
-        segments=[_Segment(program, order, part, fixed or {}).describe() for part in segments],
+        name=plain(program.name), dtype=dtype, ctype="double" if dtype == "float64" else "float", suffix="" if dtype == "float64" else "f",
+        functions=UNARY, segments=source.segments(), units=source.described(), matrices=source.most_matrices(),
     )  # fmt: skip
-
-
-def _packed_name(matrix: str, transposed: bool) -> str:
-    return f"{'wt' if transposed else 'w'}_{matrix}"
 
 
 def plain(name: str) -> str:
@@ -65,33 +42,60 @@ def plain(name: str) -> str:
     return name if name.isascii() and name.isidentifier() and len(name) <= 64 else "recurrence"
 
 
-class _Segment:
-    """One segment's function: declarations and body."""
+class _Source:
+    """What the templates place for the units of a program."""
 
-    def __init__(self, program: Program, order: Sequence[str], segment: Segment, fixed: Mapping[str, int]) -> None:
-        self.fixed = fixed
-        self.program, self.order, self.segment = program, order, segment
-        self.buffers: Mapping[str, Buffer] = program.buffers
-        self.values = self.windows = self.integers = self.axes = 0
+    def __init__(self, program: Program, fixed: Mapping[str, int], chosen: Sequence[Unit]) -> None:
+        self.program, self.fixed, self.units = program, fixed, chosen
+        self.order = list(program.buffers)
 
-    def describe(self) -> dict[str, object]:
-        """What the template places."""
-        packed = list(dict.fromkeys((s.matrix, s.transposed) for s in self.segment.statements if isinstance(s, Product)))
-        body = self._with_packed(packed, self._body())
-        used = sorted(
-            {s.out for s in self.segment.statements} | {r.buffer for s in self.segment.statements for r in reads(s)}, key=self.order.index
-        )
+    def most_matrices(self) -> int:
+        """The largest number of matrices that a unit lays out, and at least one."""
+        return max([1, *(len(unit.matrices) for unit in self.units)])
+
+    def segments(self) -> list[dict[str, object]]:
+        """Every segment's function, by number."""
+        found = [
+            SegmentLines(self.program, self.order, segment, self.fixed, unit.matrices)
+            for unit in self.units for stage in unit.stages for segment in stage.segments
+        ]  # fmt: skip
+        return [lines.describe() for lines in sorted(found, key=lambda lines: lines.segment.number)]
+
+    def described(self) -> list[dict[str, object]]:
+        """Every unit's function: its matrices, and its stages with what is laid out before each."""
+        return [
+            {
+                "number": unit.number,
+                "dims": [(name, str(self.fixed.get(name, f"call.d[{place + 3}]"))) for place, name in enumerate(self.program.dims)],
+                "rooms": [self._room(matrix) for matrix in unit.matrices],
+                "stages": [self._stage(unit, stage) for stage in unit.stages],
+            }
+            for unit in self.units
+        ]
+
+    def _sizes(self, matrix: Matrix) -> tuple[str, str]:
+        """Columns and inner dimension of a matrix as its products read it."""
+        n, m = (size_text(size) for size in self.program.buffers[matrix[0]].shape)
+        return (m, n) if matrix[1] else (n, m)
+
+    def _room(self, matrix: Matrix) -> str:
+        return ", ".join(self._sizes(matrix))
+
+    def _stage(self, unit: Unit, stage: Stage) -> dict[str, object]:
+        packs = []
+        for name, transposed in stage.packs:
+            _, m = (size_text(size) for size in self.program.buffers[name].shape)
+            strides = f"{m}, 1" if transposed else f"1, {m}"
+            place = self.order.index(name) + 2
+            columns, inner = self._sizes((name, transposed))
+            slot = unit.matrices.index((name, transposed))
+            packs.append(f"pack_share(call, id, {columns}, {inner}, <array> call.p[{place}], {strides}, call.packed[{slot}])")
         return {
-            "number": self.segment.number,
-            "dims": [(name, str(self.fixed.get(name, f"d[{place + 3}]"))) for place, name in enumerate(self.program.dims)],
-            "buffers": [(self.order.index(name) + 2, name, b.kind == "timed", b.below is not None) for name, b in self._named(used)],
-            "values": [f"v{n}" for n in range(self.values)],
-            "windows": [f"w{n}" for n in range(self.windows)],
-            "integers": [f"g{n}" for n in range(self.integers)],
-            "axes": [f"i{n}" for n in range(self.axes)],
-            "packed": [_packed_name(*matrix) for matrix in packed],
-            "lines": body,
+            "packs": packs,
+            "segments": [segment.number for segment in stage.segments],
+            "shared": stage.shared,
         }
+<<<<<<< HEAD
 
     def _named(self, names: Sequence[str]) -> list[tuple[str, Buffer]]:
         return [(name, self.buffers[name]) for name in names]
@@ -287,3 +291,5 @@ class _Segment:
         position = f"lengths[r] + {statement.offset}" if statement.from_end else str(statement.offset)
         inner = [*printer.lines, f"{self._store(out, printer)} = {value}"]
         return self._loops(out.shape, inner, [f"t = {position}", *printer.row_lines])
+=======
+>>>>>>> cdadd40 (Phases run whole in compiled code, by threads that own rows)

@@ -24,6 +24,7 @@ from codegen.program import (
     Solve,
     Statement,
 )  # fmt: skip
+from codegen.stages import is_shared
 from codegen.systems import Project, Projection
 from codegen.traversal import reads, solves
 from codegen.unknowns import choose_cut, is_affine, redirect
@@ -216,16 +217,14 @@ class _Scheduler:
             order.append(chosen)
         return order
 
-    @staticmethod
-    def _join(actions: list, new: Action, orders: tuple[str, ...]) -> None:
-        """Add an action, joined to the last where both are segments of one of these orders, and no product's matrix is made there."""
+    def _join(self, actions: list, new: Action, orders: tuple[str, ...]) -> None:
+        """Add an action, joined to the last where both are segments of one of these orders that fill rows, or both what is shared."""
         last = actions[-1] if actions else None
         if isinstance(last, Projection) and isinstance(new, Projection):
             actions[-1] = replace(last, statements=(*last.statements, *new.statements))
             return
         if isinstance(last, Segment) and isinstance(new, Segment) and last.order == new.order and new.order in orders:
-            made = {statement.out for statement in last.statements}
-            if not any(isinstance(statement, Product) and statement.matrix in made for statement in new.statements):
+            if is_shared(last, self.buffers) == is_shared(new, self.buffers):
                 actions[-1] = replace(last, statements=(*last.statements, *new.statements))
                 return
         actions.append(new)

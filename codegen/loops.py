@@ -1,0 +1,284 @@
+"""Loops: one segment of a Program -> the lines of its function in Cython.
+
+Statements become loops over raw pointers, over the rows of one thread or its share of a sum's components; products run in register
+tiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from codegen.printer import Printer, product_text, size_text
+from codegen.program import (
+    Accumulate,
+    Buffer,
+    Fill,
+    Index,
+    InWindow,
+    Load,
+    Map,
+    OuterSum,
+    PickStep,
+    Piece,
+    Product,
+    Program,
+    Read,
+    Reduce,
+    Segment,
+    Statement,
+)  # fmt: skip
+from codegen.stages import Matrix, is_shared
+from codegen.traversal import elements, reads
+
+INDENT = "    "
+ROWS_NOW = "rows = active[t - 1] if active[t - 1] < r1 else r1"
+
+
+def packed_name(matrix: str, transposed: bool) -> str:
+    """The variable of a matrix laid out for its products."""
+    return f"{'wt' if transposed else 'w'}_{matrix}"
+
+
+class SegmentLines:
+    """One segment's function: declarations and body."""
+
+    def __init__(
+        self, program: Program, order: Sequence[str], segment: Segment, fixed: Mapping[str, int], matrices: Sequence[Matrix]
+    ) -> None:
+        self.fixed, self.matrices = fixed, matrices
+        self.program, self.order, self.segment = program, order, segment
+        self.shared = is_shared(segment, program.buffers)
+        self.buffers: Mapping[str, Buffer] = program.buffers
+        self.values = self.windows = self.integers = self.axes = 0
+
+    def describe(self) -> dict[str, object]:
+        """What the template places."""
+        body = self._body()
+        used = sorted(
+            {s.out for s in self.segment.statements} | {r.buffer for s in self.segment.statements for r in reads(s)}, key=self.order.index
+        )
+        return {
+            "number": self.segment.number,
+            "dims": [(name, str(self.fixed.get(name, f"call.d[{place + 3}]"))) for place, name in enumerate(self.program.dims)],
+            "buffers": [(self.order.index(name) + 2, name, b.kind == "timed", b.below is not None) for name, b in self._named(used)],
+            "values": [f"v{n}" for n in range(self.values)],
+            "windows": [f"w{n}" for n in range(self.windows)],
+            "integers": [f"g{n}" for n in range(self.integers)],
+            "axes": [f"i{n}" for n in range(self.axes)],
+            "packed": [(packed_name(*matrix), self.matrices.index(matrix)) for matrix in self._packed()],
+            "lines": body,
+        }
+
+    def _named(self, names: Sequence[str]) -> list[tuple[str, Buffer]]:
+        return [(name, self.buffers[name]) for name in names]
+
+    def _packed(self) -> list[Matrix]:
+        return list(dict.fromkeys((s.matrix, s.transposed) for s in self.segment.statements if isinstance(s, Product)))
+
+    def _body(self) -> list[str]:
+        order, groups = self.segment.order, self._groups()
+        if self.shared:
+            return self._shared_body(groups)
+        if order in ("once", "step"):
+            head = ["t = t0", "rows = r1" if order == "once" else ROWS_NOW]
+            return head + [line for group in groups for line in self._zero(group[0]) + self._group(group)]
+        if order == "sweep":
+            return [line for group in groups for line in self._zero(group[0]) + self._sweep(group)]
+        steps = "range(t0, t1 + 1)" if order == "forward" else "range(t1, t0 - 1, -1)"
+        inner = ["if stopped(call, id):", f"{INDENT}return", ROWS_NOW, *(line for group in groups for line in self._group(group))]
+        return [f"for t in {steps}:", *(INDENT + line for line in inner)]
+
+    def _shared_body(self, groups: Sequence[Sequence[Statement]]) -> list[str]:
+        """Sums split their own components over the threads, which wait where one reads what another made."""
+        lines, made = [], set[str]()
+        for group in groups:
+            if made & {read.buffer for statement in group for read in reads(statement)}:
+                lines.append("wait(call)")
+                made = set()
+            made |= {statement.out for statement in group}
+            own = self._zero(group[0]) + (self._sweep(group) if self.segment.order == "sweep" else self._group(group))
+            lines += own if self._is_split(group[0]) else ["if id == 0:", *(INDENT + line for line in own)]
+        return ["t = t0", "rows = r1", *lines]
+
+    def _is_split(self, statement: Statement) -> bool:
+        """Whether every thread forms its own share of a sum's components."""
+        if isinstance(statement, Accumulate):
+            return bool(self.buffers[statement.out].shape) and statement.place is None
+        return isinstance(statement, OuterSum)
+
+    def _groups(self) -> list[list[Statement]]:
+        """The statements in runs that share a loop: maps of one shape that read each other component by component."""
+        groups: list[list[Statement]] = []
+        for statement in self.segment.statements:
+            if groups and self._joins(statement, groups[-1]):
+                groups[-1].append(statement)
+            else:
+                groups.append([statement])
+        return groups
+
+    def _joins(self, statement: Statement, group: Sequence[Statement]) -> bool:
+        first = self.buffers[group[0].out]
+        out = self.buffers[statement.out]
+        if not (isinstance(statement, Map) and isinstance(group[0], Map) and (out.kind, out.shape) == (first.kind, first.shape)):
+            return False
+        made = {other.out for other in group}
+        if any(isinstance(e, Piece) and e.load.buffer in made for e in elements(statement.element)):
+            return False
+        loads = [e for e in elements(statement.element) if isinstance(e, Load) and e.buffer in made]
+        return all(e.index == self._plain(out) if not e.lag else self.segment.order != "sweep" for e in loads)
+
+    # -- statements
+
+    def _sweep(self, group: Sequence[Statement]) -> list[str]:
+        statement = group[0]
+        if isinstance(statement, OuterSum):
+            return self._outer_sum(statement, timed=True)
+        per_step = ["for t in range(t0, t1 + 1):", INDENT + ROWS_NOW]
+        per_step += [INDENT + line for line in self._group(group)]
+        if not isinstance(statement, Product):
+            return per_step
+        whole = ["t = t0", "rows = batch*(t1 - t0 + 1)", *self._group(group)]
+        return ["if ragged or r0 > 0 or r1 < batch:", *(INDENT + line for line in per_step), "else:", *(INDENT + line for line in whole)]
+
+    def _group(self, group: Sequence[Statement]) -> list[str]:
+        statement = group[0]
+        match statement:
+            case Map():
+                return self._maps(group)  # type: ignore[arg-type]
+            case Reduce():
+                return self._reduce(statement)
+            case Product():
+                return self._product(statement)
+            case OuterSum():
+                return self._outer_sum(statement, timed=False)
+            case Accumulate():
+                return self._accumulate(statement, self.segment.order == "once")
+            case PickStep():
+                return self._pick(statement)
+            case Fill():
+                return self._fill(statement)
+        raise TypeError(f"no emission rule for {type(statement).__name__}")
+
+    def _plain(self, out: Buffer, start: int = 0) -> Index:
+        return tuple((start + place, ()) for place in range(len(out.shape)))
+
+    def _loops(
+        self,
+        sizes: Sequence[object],
+        inner: list[str],
+        row_lines: Sequence[str] = (),
+        rows: bool = True,
+        without: int | None = None,
+        split: bool = False,
+    ) -> list[str]:
+        """Loops over rows and axes around lines; split: over this thread's share of the first axis alone."""
+        self.axes = max(self.axes, len(sizes))
+        lines = inner
+        for place in (place for place in reversed(range(len(sizes))) if place != without):
+            size = size_text(sizes[place])  # type: ignore[arg-type]
+            span = f"share({size}, id, threads), share({size}, id + 1, threads)" if split and place == 0 else size
+            lines = [f"for i{place} in range({span}):", *(INDENT + line for line in lines)]
+        lines = [*row_lines, *lines]
+        return ["for r in range(r0, rows):", *(INDENT + line for line in lines)] if rows else lines
+
+    def _finish(self, printer: Printer) -> None:
+        self.values, self.windows = max(self.values, len(printer.known)), max(self.windows, len(printer.windows))
+        self.integers = max(self.integers, len(printer.integers))
+
+    def _store(self, out: Buffer, printer: Printer, place: tuple[int, Load] | None = None) -> str:
+        index = [(place[1] if place and axis == place[0] else axis, ()) for axis in range(len(out.shape))]
+        return f"b_{out.name}[{printer.address(out, 0, tuple(index))}]"
+
+    def _maps(self, group: Sequence[Map]) -> list[str]:
+        """Maps that share a loop: what one computes the next takes from its variable; what nothing else reads is not stored."""
+        printer = Printer(self.buffers)
+        for statement in group:
+            out = self.buffers[statement.out]
+            value = printer.value(statement.element)
+            if not self._is_passing(out, group):
+                printer.lines.append(f"{self._store(out, printer)} = {value}")
+            printer.known[Load(out.name, 0, self._plain(out))] = value
+        self._finish(printer)
+        first = self.buffers[group[0].out]
+        return self._loops(first.shape, printer.lines, printer.row_lines, rows=first.kind != "shared")
+
+    def _is_passing(self, out: Buffer, group: Sequence[Map]) -> bool:
+        """Whether a value lives within the loop of its group alone."""
+        others = [s for s in self.segment.statements if s not in group]
+        return out.loose and not out.label and not any(read.buffer == out.name for s in others for read in reads(s))
+
+    def _reduce(self, statement: Reduce) -> list[str]:
+        out, printer = self.buffers[statement.out], Printer(self.buffers)
+        value = printer.value(statement.element)
+        self._finish(printer)
+        start, step = (
+            ("0", f"acc = acc + {value}")
+            if statement.operation == "sum"
+            else ("-INFINITY", f"acc = {value} if {value} > acc or {value} != {value} else acc")
+        )
+        lines = [*printer.lines, step]
+        first = len(out.shape)
+        for place in reversed(range(len(statement.axes))):
+            lines = [f"for i{first + place} in range({size_text(statement.axes[place])}):", *(INDENT + line for line in lines)]
+        self.axes = max(self.axes, first + len(statement.axes))
+        inner = [f"acc = {start}", *lines, f"{self._store(out, printer)} = acc"]
+        return self._loops(out.shape, inner, printer.row_lines, rows=out.kind != "shared")
+
+    def _zero(self, statement: Statement) -> list[str]:
+        if not isinstance(statement, Accumulate):
+            return []
+        out, split = self.buffers[statement.out], self._is_split(statement)
+        inner = [f"{self._store(out, Printer(self.buffers))} = 0"]
+        if out.kind == "sequence":
+            return ["rows = r1", *self._loops(out.shape, inner)]
+        return self._loops(out.shape, inner, rows=False, split=self.shared and split)
+
+    def _accumulate(self, statement: Accumulate, once: bool) -> list[str]:
+        out, printer = self.buffers[statement.out], Printer(self.buffers)
+        element = (
+            statement.element if once or statement.window in ((None, None), (0, None)) else InWindow(*statement.window, statement.element)
+        )
+        value, chosen = printer.value(element), statement.place
+        place = self._store(out, printer, chosen)
+        self._finish(printer)
+        lines = [*printer.lines, f"{place} = {place} + {value}"]
+        if chosen is None:
+            return self._loops(out.shape, lines, printer.row_lines, split=self.shared and self._is_split(statement))
+        inner = self._loops(out.shape, lines, rows=False, without=chosen[0])
+        return self._loops((), [f"if {printer.integer(chosen[1])} >= 0:", *(INDENT + line for line in inner)], printer.row_lines)
+
+    def _pointer(self, read: Read) -> str:
+        buffer = self.buffers[read.buffer]
+        if buffer.kind != "timed":
+            return f"b_{read.buffer}"
+        lag = f" + {read.lag}" if read.lag > 0 else (f" - {-read.lag}" if read.lag else "")
+        return f"b_{read.buffer} + (t - 1{lag})*s_{read.buffer}"
+
+    def _product(self, statement: Product) -> list[str]:
+        """Out (rows, n) = operand (rows, m) @ matrix.T; or, transposed, out (rows, m) = operand (rows, n) @ matrix."""
+        n, m = (size_text(size) for size in self.buffers[statement.matrix].shape)
+        target, operand = self._pointer(Read(statement.out)), self._pointer(statement.operand)
+        wide, inner = (m, n) if statement.transposed else (n, m)
+        packed = packed_name(statement.matrix, statement.transposed)
+        return [f"product(rows - r0, {wide}, {inner}, {operand} + r0*{inner}, {packed}, {target} + r0*{wide})"]
+
+    def _outer_sum(self, statement: OuterSum, timed: bool) -> list[str]:
+        n, m = (size_text(size) for size in self.buffers[statement.out].shape)
+        count = "batch*(t1 - t0 + 1)" if timed else "rows"
+        left, right = self._pointer(statement.left), self._pointer(statement.right)
+        return ["t = t0", f"outer_sum({n}, {m}, {count}, {left}, {right}, b_{statement.out}, call, id)"]
+
+    def _pick(self, statement: PickStep) -> list[str]:
+        out = self.buffers[statement.out]
+        position = f"lengths[r] + {statement.offset}" if statement.from_end else str(statement.offset)
+        source = f"b_{statement.buffer}[({position} - 1)*s_{statement.buffer} + r*{product_text(out.shape)} + c]"
+        inner = [f"b_{statement.out}[r*{product_text(out.shape)} + c] = {source}"]
+        return ["for r in range(r0, r1):", f"{INDENT}for c in range({product_text(out.shape)}):", *(INDENT * 2 + line for line in inner)]
+
+    def _fill(self, statement: Fill) -> list[str]:
+        out, printer = self.buffers[statement.out], Printer(self.buffers)
+        value = printer.value(statement.element)
+        self._finish(printer)
+        position = f"lengths[r] + {statement.offset}" if statement.from_end else str(statement.offset)
+        inner = [*printer.lines, f"{self._store(out, printer)} = {value}"]
+        return self._loops(out.shape, inner, [f"t = {position}", *printer.row_lines])

@@ -1,0 +1,71 @@
+"""Stages: a run of actions -> what threads do between two points at which they wait for each other.
+
+Rows never meet but in sums over them. So a thread takes its own rows through every step of every segment that fills rows, and threads
+wait only where something shared is made: matrices laid out for products, sums over sequences, what follows from these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from codegen.program import Buffer, Phase, Product, Segment
+from codegen.traversal import solves
+
+Matrix = tuple[str, bool]  # the buffer of a product's matrix, and whether it is multiplied transposed
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Segments whose statements fill rows, or what is shared (`shared`); matrices to lay out before they run."""
+
+    segments: tuple[Segment, ...]
+    shared: bool
+    packs: tuple[Matrix, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What one call of a compiled module runs, by the number of its first segment; matrices: all that it lays out, in order."""
+
+    number: int
+    stages: tuple[Stage, ...]
+
+    @property
+    def matrices(self) -> tuple[Matrix, ...]:
+        """All matrices that are laid out, each once."""
+        return tuple(dict.fromkeys(matrix for stage in self.stages for matrix in stage.packs))
+
+
+def is_shared(segment: Segment, buffers: Mapping[str, Buffer]) -> bool:
+    """Whether a segment fills what all sequences share."""
+    return all(buffers[statement.out].kind == "shared" for statement in segment.statements)
+
+
+def units(phase: Phase, buffers: Mapping[str, Buffer]) -> list[Unit]:
+    """The units of a phase: the whole of it, or each of its segments where the phase has steady states to solve for."""
+    segments = list(phase.segments())
+    if not segments:
+        return []
+    return [_unit(segments, buffers)] if is_whole(phase) else [_unit([segment], buffers) for segment in segments]
+
+
+def is_whole(phase: Phase) -> bool:
+    """Whether a phase is one unit: nothing in it is solved for."""
+    return not any(solves(action) for action in phase.actions)
+
+
+def _unit(segments: Sequence[Segment], buffers: Mapping[str, Buffer]) -> Unit:
+    stages: list[Stage] = []
+    laid: set[Matrix] = set()
+    for segment in segments:
+        shared = is_shared(segment, buffers)
+        wanted = dict.fromkeys((s.matrix, s.transposed) for s in segment.statements if isinstance(s, Product))
+        packs = tuple(matrix for matrix in wanted if matrix not in laid)
+        laid.update(packs)
+        last = stages[-1] if stages else None
+        if last is not None and last.shared == shared:
+            stages[-1] = Stage((*last.segments, segment), shared, (*last.packs, *packs))
+        else:
+            stages.append(Stage((segment,), shared, packs))
+    return Unit(segments[0].number, tuple(stages))
