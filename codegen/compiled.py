@@ -1,18 +1,27 @@
-"""Compiled: a loaded extension and a frame -> a runner of segments. Takes the addresses of a frame's arrays once."""
+"""Compiled: a loaded extension and a frame -> a runner of segments. Takes the addresses of a frame's arrays once.
+
+Threads take the rows of a call for themselves, in shares of equal work; results do not depend on how many there are.
+"""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from types import ModuleType
 
 import numpy as np
 
 from codegen.frame import Frame
 
+TILE = 8  # rows of a register tile
+MOST_THREADS = 64
+LEAST_WORK = 1 << 16  # numbers in the buffers of a call, below which other threads are not worth starting
+
 
 class Compiled:
     """Runs the segments of a compiled module on a frame's buffers."""
 
-    def __init__(self, module: ModuleType, frame: Frame) -> None:
+    def __init__(self, module: ModuleType, frame: Frame, threads: int) -> None:
         program, self.frame, self.module = frame.program, frame, module
         self.active, self.lengths = frame.active, np.ascontiguousarray(frame.lengths)
         pointers = [self.active.ctypes.data, self.lengths.ctypes.data]
@@ -31,7 +40,43 @@ class Compiled:
         self.strides = np.array(strides, np.int64)
         self.sizes = np.array([frame.steps, frame.batch, int(frame.ragged), *frame.dims.values()], np.int64)
         self.addresses = (self.pointers.ctypes.data, self.strides.ctypes.data, self.sizes.ctypes.data)
+        work = sum(array.size for array in frame.arrays.values())
+        self.split = shares(frame.lengths, threads if work >= LEAST_WORK else 1)
 
     def run(self, number: int, t0: int, t1: int) -> None:
-        """Run a segment over the steps t0..t1."""
-        self.module.run(number, *self.addresses, t0, t1)
+        """Run one segment over the steps t0..t1, in this thread."""
+        self._call(number, np.array([0, self.frame.batch], np.int64), b"\1", t0, t1)
+
+    def together(self, phase: str, numbers: Sequence[int], t0: int, t1: int) -> None:
+        """Run segments of a phase one after the other over the steps t0..t1."""
+        order = [part.number for part in self.frame.program.phases[phase].segments()]
+        if order:
+            self._call(order[0], self.split, bytes(number in set(numbers) for number in order), t0, t1)
+
+    def _call(self, number: int, split: np.ndarray, wanted: bytes, t0: int, t1: int) -> None:
+        self.module.run(number, *self.addresses, split.ctypes.data, len(split) - 1, wanted, t0, t1)
+
+
+def shares(lengths: np.ndarray, threads: int) -> np.ndarray:
+    """Borders between the rows of threads, so that each has as many steps to take; rows come longest first.
+
+    Whole tiles of rows where there are enough of them; one thread where there are not as many rows.
+    """
+    rows = len(lengths)
+    if threads < 2 or rows < threads:
+        return np.array([0, rows], np.int64)
+    done = np.concatenate([[0], np.cumsum(lengths)])
+    borders = np.searchsorted(done, done[-1] * np.arange(threads + 1) / threads)
+    unit = TILE if rows >= 2 * TILE * threads else 1
+    borders = (borders + unit // 2) // unit * unit
+    borders[0], borders[-1] = 0, rows
+    return np.maximum.accumulate(np.minimum(borders, rows)).astype(np.int64)
+
+
+def available_threads() -> int:
+    """How many threads a call may have: RETROGRAD_THREADS where that is set, else the processors of this process."""
+    asked = os.environ.get("RETROGRAD_THREADS", "")
+    if asked and not asked.isdigit():
+        raise ValueError(f"RETROGRAD_THREADS is {asked!r}; it must be a whole number")
+    counted = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(int(asked) if asked else counted, MOST_THREADS))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import jinja2
 
-from codegen.loops import SegmentLines, packed_name
+from codegen.loops import SegmentLines
 from codegen.printer import size_text
 from codegen.program import Program
 from codegen.stages import Matrix, Stage, Unit, units
@@ -82,7 +82,7 @@ class _Source:
         return ", ".join(self._sizes(matrix))
 
     def _stage(self, unit: Unit, stage: Stage) -> dict[str, object]:
-        packs = []
+        packs, places = [], [segment.number for each in unit.stages for segment in each.segments]
         for name, transposed in stage.packs:
             _, m = (size_text(size) for size in self.program.buffers[name].shape)
             strides = f"{m}, 1" if transposed else f"1, {m}"
@@ -92,7 +92,7 @@ class _Source:
             packs.append(f"pack_share(call, id, {columns}, {inner}, <array> call.p[{place}], {strides}, call.packed[{slot}])")
         return {
             "packs": packs,
-            "segments": [segment.number for segment in stage.segments],
+            "segments": [(places.index(segment.number), segment.number) for segment in stage.segments],
             "shared": stage.shared,
         }
 <<<<<<< HEAD

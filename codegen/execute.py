@@ -2,44 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import numpy as np
 
 from codegen.frame import Frame
 from codegen.program import Loop, Phase, Segment, Solve
+from codegen.stages import runs
 from codegen.systems import Projection
 
 
 class Runner(Protocol):
-    """Runs a segment by its number over the steps t0..t1."""
+    """Runs segments by their numbers over the steps t0..t1."""
 
     def run(self, number: int, t0: int, t1: int) -> None:
-        """Run it."""
+        """Run one segment of a phase with steady states."""
+
+    def together(self, phase: str, numbers: Sequence[int], t0: int, t1: int) -> None:
+        """Run segments of a phase without any, one after the other."""
 
 
 def execute(phase: Phase, frame: Frame, runner: Runner) -> None:
     """Run every action of a phase. Raises ConvergenceError where a steady state is not found."""
     if not frame.batch and not any(frame.program.buffers[s.out].kind == "shared" for s in phase.statements()):
         return
-    for action in phase.actions:
-        match action:
-            case Segment():
-                runner.run(action.number, 1, frame.steps)
+    for part in runs(phase.actions):
+        match part:
+            case tuple():
+                runner.together(phase.name, [segment.number for segment in part], 1, frame.steps)
             case Projection():
                 from codegen.constraints import project
 
                 project(action, frame)
             case Solve():
-                settle(action, frame, runner, 1)
+                settle(part, frame, runner, 1)
             case Loop():
                 steps = range(1, frame.steps + 1)
-                for t in steps if action.direction == "forward" else reversed(steps):
-                    for part in action.body:
-                        if isinstance(part, Solve):
-                            settle(part, frame, runner, t)
+                for t in steps if part.direction == "forward" else reversed(steps):
+                    for inner in part.body:
+                        if isinstance(inner, Solve):
+                            settle(inner, frame, runner, t)
                         else:
-                            runner.run(part.number, t, t)
+                            runner.run(inner.number, t, t)
 
 
 def settle(solve: Solve, frame: Frame, runner: Runner, t: int) -> None:

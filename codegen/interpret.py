@@ -6,6 +6,8 @@ The stand-in where nothing can be compiled, and the reference for numeric differ
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from codegen.frame import Frame
@@ -45,6 +47,11 @@ class Interpreter:
     def __init__(self, segments: dict[int, Segment], frame: Frame) -> None:
         self.segments, self.frame = segments, frame
         self.active = frame.active
+
+    def together(self, phase: str, numbers: Sequence[int], t0: int, t1: int) -> None:
+        """Run segments one after the other over the steps t0..t1."""
+        for number in numbers:
+            self.run(number, t0, t1)
 
     def run(self, number: int, t0: int, t1: int) -> None:
         """Run a segment over the steps t0..t1."""

@@ -9,7 +9,7 @@ from types import ModuleType
 import numpy as np
 
 from codegen.arguments import Arguments, Sizes, text_of
-from codegen.compiled import Compiled
+from codegen.compiled import Compiled, available_threads
 from codegen.execute import Runner, execute
 from codegen.frame import Frame
 from codegen.program import Buffer, Program, Segment
@@ -256,7 +256,7 @@ class Kernel:
     def _runner(self, phase: str, frame: Frame) -> Runner:
         if self.module is not None:
             apart = phase == "pullback" and self.pullback is not None
-            return Compiled(self.pullback() if apart else self.module, frame)  # type: ignore[misc]
+            return Compiled(self.pullback() if apart else self.module, frame, available_threads())  # type: ignore[misc]
         from codegen.interpret import Interpreter
 
         segments: dict[int, Segment] = {part.number: part for part in self.program.phases[phase].segments()}

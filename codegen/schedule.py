@@ -18,7 +18,6 @@ from codegen.program import (
     OuterSum,
     Phase,
     PickStep,
-    Product,
     Program,
     Segment,
     Solve,
