@@ -38,10 +38,15 @@ def product_text(sizes: tuple[Size, ...]) -> str:
 
 
 class Printer:
-    """Prints the elements of one statement (or of several that share a loop). `lines` grow; values live in v0, v1 and so on."""
+    """Prints the elements of one statement (or of several that share a loop), for one row.
 
-    def __init__(self, buffers: Mapping[str, Buffer]) -> None:
-        self.buffers = buffers
+    `lines` grow; values live in v0, v1 and so on, rows of buffers are read through `pointers`, and what is the same for a whole row is
+    computed by `row_lines` beforehand. flat: all rows are one, of components that lie one after the other.
+    """
+
+    def __init__(self, buffers: Mapping[str, Buffer], flat: bool = False) -> None:
+        self.buffers, self.flat = buffers, flat
+        self.pointers: dict[tuple[str, int], str] = {}
         self.lines: list[str] = []
         self.known: dict[Element, str] = {}
         self.windows: dict[tuple[int | None, int | None], str] = {}
@@ -67,7 +72,7 @@ class Printer:
             case SizeValue():
                 return f"<real>({size_text(element.size)})"
             case Steps():
-                return "<real>lengths[r]"
+                return "<real>steps"
             case Load():
                 return self.load(element)
             case Op():
@@ -120,14 +125,17 @@ class Printer:
 
     def load(self, load: Load) -> str:
         """A component of a buffer."""
-        buffer = self.buffers[load.buffer]
-        return f"b_{load.buffer}[{self.address(buffer, load.lag, load.index, load.shape)}]"
+        return f"{self.pointer(load.buffer, load.lag)}[{self.address(self.buffers[load.buffer], load.index, load.shape)}]"
+
+    def pointer(self, buffer: str, lag: int) -> str:
+        """The variable that points to a row of a buffer, some steps from the current one; to all of it where it has no rows."""
+        return self.pointers.setdefault((buffer, lag), f"p{len(self.pointers)}")
 
     def integer(self, load: Load) -> str:
         """The variable that holds a row's integer; loaded once for each row."""
         if load not in self.integers:
             self.integers[load] = f"g{len(self.integers)}"
-            self.row_lines.append(f"{self.integers[load]} = {self.load(load)}")
+            self.row_lines.append(f"{self.integers[load]} = ({row_start(self.buffers[load.buffer], load.lag)})[0]")
         return self.integers[load]
 
     def place(self, base: object, offset: Size) -> str:
@@ -138,17 +146,25 @@ class Printer:
             parts = [f"({name} if {name} > 0 else 0)"]
         return " + ".join([*parts, *([size_text(offset)] if offset else [])]) or "0"
 
-    def address(self, buffer: Buffer, lag: int, index: Index, shape: tuple[Size, ...] | None = None) -> str:
-        """The offset of a component from the buffer's first step; `shape`, if any, is the one that the index is for."""
+    def address(self, buffer: Buffer, index: Index, shape: tuple[Size, ...] | None = None) -> str:
+        """The offset of a component from the beginning of its row; `shape`, if any, is the one that the index is for."""
+        if self.flat:
+            return "i0"
         parts = []
-        if buffer.kind == "timed":
-            parts.append(f"(t - 1{f' + {lag}' if lag > 0 else f' - {-lag}' if lag else ''})*s_{buffer.name}")
-        if buffer.kind != "shared":
-            parts.append(f"r*{product_text(buffer.shape)}" if buffer.shape else "r")
         for axis, (base, offset) in enumerate(index):
             text, below = self.place(base, offset), product_text((buffer.shape if shape is None else shape)[axis + 1 :])
             parts.append(f"({text})*{below}" if below != "1" else f"({text})")
         return " + ".join(parts) or "0"
+
+
+def row_start(buffer: Buffer, lag: int, row: str = "r") -> str:
+    """Where a row of a buffer begins, some steps from step t."""
+    name, size = f"b_{buffer.name}", product_text(buffer.shape)
+    if buffer.kind == "shared":
+        return name
+    shift = f" + {lag}" if lag > 0 else f" - {-lag}" if lag else ""
+    step = f" + (t - 1{shift})*s_{buffer.name}" if buffer.kind == "timed" else ""
+    return f"{name}{step} + {row}*{size}" if size != "1" else f"{name}{step} + {row}"
 
 
 def _clip(bound: int) -> str:
