@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from codegen.program import Buffer, Program, size_value
+from codegen.workspace import empty
 
 
 @dataclass(slots=True)
@@ -44,8 +45,8 @@ class Frame:
         """A buffer's components."""
         return tuple(size_value(size, self.dims) for size in buffer.shape)
 
-    def allocate(self, name: str, whole: bool) -> np.ndarray:
-        """A zeroed array for a buffer, of -1 where it holds integers; `whole` keeps every step also where one step's room is enough."""
+    def allocate(self, name: str, whole: bool, zeroed: bool = False) -> np.ndarray:
+        """An array for a buffer, zeroed where not all of it is written before it is read, of -1 where it holds integers; `whole` keeps every step also where one step's room is enough."""
         buffer = self.program.buffers[name]
         shape = self.shape(buffer)
         if buffer.kind == "timed":
@@ -55,7 +56,12 @@ class Frame:
             shape = (self.batch, *shape)
         if buffer.below is not None:
             return np.full(shape, -1, np.int64)
-        return np.zeros(shape, self.dtype) if self.dtype != object else np.full(shape, 0, object)
+        if self.dtype == object:
+            return np.full(shape, 0, object)
+        made = empty(shape, np.dtype(self.dtype))
+        if zeroed or buffer.role == "argument" or buffer.kind != "timed" or self.ragged:
+            made[...] = 0
+        return made
 
     def steps_of(self, name: str) -> np.ndarray:
         """A timed buffer's steps 1..T, without the room outside."""

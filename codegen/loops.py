@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 
 from codegen.printer import Printer, product_text, row_start, size_text
 from codegen.program import (
-    ONE_SIZE,
     Accumulate,
     Buffer,
     Const,
@@ -221,7 +220,7 @@ class SegmentLines:
                 printer.lines.append(f"{self._store(out, printer)} = {value}")
             printer.known[Load(out.name, 0, self._plain(out))] = value
         if flat:
-            call = self._function(printer, first.shape or (ONE_SIZE,), printer.lines)
+            call = self._function(printer, first.shape or (((1, ()),),), printer.lines)
             return ["if rows > r0:", INDENT + "r = r0", INDENT + call]
         return self._over_rows(printer, self._function(printer, first.shape, printer.lines), first.kind)
 

@@ -51,7 +51,7 @@ class Windows:
         """A frame with the arrays of the gradient phase that have no time, and those of the buffers `timed` over all steps."""
         frame, found = self.frame, windows(self.frame.steps, k1, k2)
         base = self._window(0, max((end for start, end, _ in found if not start), default=0), frame.lengths)
-        whole = {name: frame.allocate(name, whole=True) for name in timed}
+        whole = {name: frame.allocate(name, whole=True, zeroed=True) for name in timed}
         for start, end, before in found:
             # Sequences that ended by the end of the window before have had theirs.
             window = self._window(start, end, np.where(frame.lengths > before, frame.lengths, 0))
@@ -85,5 +85,5 @@ class Windows:
                 window.arrays[name] = array[start : end + buffers[name].before + buffers[name].after]
         for name in self.phase.writes:
             if name not in window.arrays:
-                window.arrays[name] = window.allocate(name, whole=False)
+                window.arrays[name] = window.allocate(name, whole=False, zeroed=True)
         return window
