@@ -21,7 +21,7 @@ LEAST_WORK = 1 << 16  # numbers in the buffers of a call, below which other thre
 class Compiled:
     """Runs the segments of a compiled module on a frame's buffers."""
 
-    def __init__(self, module: ModuleType, frame: Frame, threads: int) -> None:
+    def __init__(self, module: ModuleType, frame: Frame) -> None:
         program, self.frame, self.module = frame.program, frame, module
         self.active, self.lengths = frame.active, np.ascontiguousarray(frame.lengths)
         pointers = [self.active.ctypes.data, self.lengths.ctypes.data]
@@ -40,8 +40,13 @@ class Compiled:
         self.strides = np.array(strides, np.int64)
         self.sizes = np.array([frame.steps, frame.batch, int(frame.ragged), *frame.dims.values()], np.int64)
         self.addresses = (self.pointers.ctypes.data, self.strides.ctypes.data, self.sizes.ctypes.data)
-        work = sum(array.size for array in frame.arrays.values())
-        self.split = shares(frame.lengths, threads if work >= LEAST_WORK else 1)
+        self.split = shares(frame.lengths, self._threads())
+
+    def _threads(self) -> int:
+        if self.frame.threads is not None:
+            return check_threads(self.frame.threads, "threads")
+        work = sum(array.size for array in self.frame.arrays.values())
+        return available_threads() if work >= LEAST_WORK else 1
 
     def run(self, number: int, t0: int, t1: int) -> None:
         """Run one segment over the steps t0..t1, in this thread."""
@@ -66,7 +71,8 @@ def shares(lengths: np.ndarray, threads: int) -> np.ndarray:
     if threads < 2 or rows < threads:
         return np.array([0, rows], np.int64)
     done = np.concatenate([[0], np.cumsum(lengths)])
-    borders = np.searchsorted(done, done[-1] * np.arange(threads + 1) / threads)
+    middles = (done[1:] + done[:-1]) / 2
+    borders = np.searchsorted(middles, done[-1] * np.arange(threads + 1) / threads)
     unit = TILE if rows >= 2 * TILE * threads else 1
     borders = (borders + unit // 2) // unit * unit
     borders[0], borders[-1] = 0, rows
@@ -76,7 +82,13 @@ def shares(lengths: np.ndarray, threads: int) -> np.ndarray:
 def available_threads() -> int:
     """How many threads a call may have: RETROGRAD_THREADS where that is set, else the processors of this process."""
     asked = os.environ.get("RETROGRAD_THREADS", "")
-    if asked and not asked.isdigit():
-        raise ValueError(f"RETROGRAD_THREADS is {asked!r}; it must be a whole number")
-    counted = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(int(asked) if asked else counted, MOST_THREADS))
+    if asked:
+        return check_threads(int(asked) if asked.isdigit() else asked, "RETROGRAD_THREADS")
+    return min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, MOST_THREADS)
+
+
+def check_threads(count: object, what: str) -> int:
+    """A number of threads. Raises: ValueError naming where it was given."""
+    if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or not 1 <= count <= MOST_THREADS:
+        raise ValueError(f"{what} is {count!r}; it must be a whole number from 1 to {MOST_THREADS}")
+    return int(count)

@@ -17,7 +17,8 @@ class Frame:
     arrays: by buffer, shared `shape`, sequence `(B, shape)`, timed `(before + T + after, B, shape)` or `(1, B, shape)` where one
     step's room is enough; active: `(T,)`, how many rows are at least as long as each step (rows are sorted, longest first);
     lengths: `(B,)`; ragged: whether any row ends before T; guesses: starting guesses of steady states by buffer; factors: decomposed
-    constraints by their system's place, kept from call to call.
+    constraints by their system's place, kept from call to call; threads: how many take part, None for as many as there are processors
+    where that is worth it.
     """
 
     program: Program
@@ -30,6 +31,7 @@ class Frame:
     guesses: dict[str, np.ndarray] = field(default_factory=dict)
     solutions: dict[str, object] = field(default_factory=dict)
     factors: dict[int, object] = field(default_factory=dict)
+    threads: int | None = None
 
     @property
     def ragged(self) -> bool:
@@ -46,7 +48,10 @@ class Frame:
         return tuple(size_value(size, self.dims) for size in buffer.shape)
 
     def allocate(self, name: str, whole: bool, zeroed: bool = False) -> np.ndarray:
-        """An array for a buffer, zeroed where not all of it is written before it is read, of -1 where it holds integers; `whole` keeps every step also where one step's room is enough."""
+        """An array for a buffer, of -1 where it holds integers; `whole` keeps every step also where one step's room is enough.
+
+        Zeroed where asked for, and where not all of it is written before it is read.
+        """
         buffer = self.program.buffers[name]
         shape = self.shape(buffer)
         if buffer.kind == "timed":

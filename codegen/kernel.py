@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 
 import numpy as np
 
 from codegen.arguments import Arguments, Sizes, text_of
-from codegen.compiled import Compiled, available_threads
+from codegen.compiled import Compiled, check_threads
 from codegen.execute import Runner, execute
 from codegen.frame import Frame
 from codegen.program import Buffer, Program, Segment
@@ -39,6 +39,14 @@ class Kernel:
     origin: tuple[bytes, str, str] | None = None
     products: Callable[[str], Kernel] | None = None
     factors: dict[int, object] = field(default_factory=dict, compare=False, repr=False)
+    threads: int | None = None
+
+    def using(self, threads: int | None) -> Kernel:
+        """The same kernel, whose calls take so many threads; None for as many as there are processors, where that is worth it.
+
+        Results are the same bits for any number. Raises: ValueError.
+        """
+        return replace(self, threads=None if threads is None else check_threads(threads, "threads"))
 
     def forward(
         self,
@@ -222,7 +230,7 @@ class Kernel:
 
     def _frame(self, arguments: Arguments, sizes: Sizes, arrays: Mapping[str, np.ndarray], keep: bool = False) -> Frame:
         """The arguments as buffers; keep: copied, as in `_run`."""
-        frame = Frame(self.program, sizes.dims, sizes.steps, sizes.batch, sizes.lengths, np.dtype(self.dtype), factors=self.factors)
+        frame = Frame(self.program, sizes.dims, sizes.steps, sizes.batch, sizes.lengths, np.dtype(self.dtype), factors=self.factors, threads=self.threads)
         for label, buffer in arguments.buffers.items():
             read = self._given(frame, buffer, arrays.get(label), sizes)
             frame.arrays[buffer.name] = read.copy() if keep and buffer.kind != "timed" and read is arrays.get(label) else read
@@ -256,7 +264,7 @@ class Kernel:
     def _runner(self, phase: str, frame: Frame) -> Runner:
         if self.module is not None:
             apart = phase == "pullback" and self.pullback is not None
-            return Compiled(self.pullback() if apart else self.module, frame, available_threads())  # type: ignore[misc]
+            return Compiled(self.pullback() if apart else self.module, frame)  # type: ignore[misc]
         from codegen.interpret import Interpreter
 
         segments: dict[int, Segment] = {part.number: part for part in self.program.phases[phase].segments()}

@@ -16,6 +16,7 @@ from codegen.emit import TEMPLATES, emit
 from codegen.kernel import Kernel
 from codegen.lower import lower
 from codegen.program import Segment
+from codegen.stages import is_whole
 from derive.language import load, parse
 from tests.codegen.kernel_cases import worst
 
@@ -149,15 +150,17 @@ def rendered(monkeypatch, program):
 
 def test_templates_use_exactly_the_fields_supplied(monkeypatch, program):
     _, fields = rendered(monkeypatch, program)
-    used = set().union(*(names for _, _, names, _ in placed())) - {"segment", "loop"}
+    used = set().union(*(names for _, _, names, _ in placed())) - {"segment", "unit", "stage", "row", "loop"}
     assert used == set(fields)
-    text = next(text for name, text, _, _ in placed() if name == "segment.pyx.j2")
-    inner = set(re.findall(r'segment(?:\.(\w+)|\["(\w+)"\])', text))
-    assert {a or b for a, b in inner} == set(fields["segments"][0])
+    texts = {name: text for name, text, _, _ in placed()}
+    made = {"segment": fields["segments"][0], "unit": fields["units"][0], "row": fields["segments"][0]["functions"][0]}
+    for record, supplied in made.items():
+        inner = set(re.findall(rf'{record}(?:\.(\w+)|\["(\w+)"\])', texts[f"{record}.pyx.j2"]))
+        assert {a or b for a, b in inner} == set(supplied), record
 
 
 def test_templates_are_skeletons():
-    assert all(text.count("\n") < 60 for _, text, _, _ in placed())
+    assert all(text.count("\n") < 60 for name, text, _, _ in placed() if name.endswith(".j2"))
 
 
 def test_a_missing_field_is_an_error(program):
@@ -194,8 +197,10 @@ def test_the_source_differs_where_it_should(program):
 def test_every_segment_has_its_function(program):
     source = emit(program, "float64")
     numbers = {part.number for phase in program.phases.values() for part in phase.segments()}
-    assert {int(n) for n in re.findall(r"^cdef bint segment_(\d+)\(", source, re.M)} == numbers
-    assert {int(n) for n in re.findall(r"number == (\d+):", source)} == numbers
+    assert {int(n) for n in re.findall(r"^cdef void segment_(\d+)\(", source, re.M)} == numbers
+    assert {int(n) for n in re.findall(r"^        segment_(\d+)\(", source, re.M)} == numbers
+    whole = {next(phase.segments()).number for phase in program.phases.values() if is_whole(phase)}
+    assert whole <= {int(n) for n in re.findall(r"number == (\d+):", source)} <= numbers
 
 
 def test_names_of_users_enter_only_with_a_prefix():

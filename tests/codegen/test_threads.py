@@ -1,0 +1,140 @@
+"""Threads: rows in shares, the same bits for any number of them, signals and forks."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from codegen.compiled import MOST_THREADS, available_threads, shares
+
+MIXED = """
+x[t]: m
+c[t]: index[m]
+A: (n, n)
+Q: (k, n)
+P: (n, n)
+S: (n, n) = (A - A.T)/2
+h[t]: n = tanh(S @ h[t-1] + U @ x[t] + E0 @ onehot(c[t]))
+g[t]: n = tanh(V @ g[t+1] + h[t])
+M[t]: (n, m) = 0.5*M[t-1] + outer(g[t], x[t])
+y[t]: k = softmax(R @ concat(h[t], g[t]) + Q @ M[t] @ x[t])
+q: n = tanh(h[T])
+E = minimize(sum(norm2(y[t]) + norm2(M[t]) for t in steps) + dot(q, P @ q) + 0.1*norm2(A))
+"""
+
+
+def values(steps=9, batch=13, n=5, m=3, k=4, lengths=None):
+    rng = np.random.default_rng(7)
+    shapes = {"A": (n, n), "U": (n, m), "E0": (n, m), "V": (n, n), "R": (k, 2 * n), "Q": (k, n), "P": (n, n)}
+    found = {name: 0.5 * rng.standard_normal(shape) for name, shape in shapes.items()}
+    found |= {"x": rng.standard_normal((steps, batch, m)), "c": rng.integers(-1, m, (steps, batch)), "h[0]": rng.standard_normal((batch, n))}
+    return found if lengths is None else {**found, "lengths": rng.integers(0, steps + 1, batch)}
+
+
+def results(kernel, given):
+    run = kernel.forward(given)
+    seeds = {"y": np.ones_like(run["y"])}
+    found = {f"gradient at {label}": array for label, array in run.backward().items()}
+    found |= {f"pullback at {label}": array for label, array in run.backward(seeds).items()}
+    return {**found, **{name: run[name] for name in kernel.program.results["forward"]}}
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("lengths", [None, True])
+def test_results_are_the_same_bits_for_any_number_of_threads(compiled, dtype, lengths):
+    kernel, given = compiled(MIXED, dtype), values(lengths=lengths)
+    wanted = results(kernel.using(1), given)
+    assert len(wanted) > 20 and sum(bool(np.any(array)) for array in wanted.values()) > 25
+    for threads in (2, 3, 5, 13, 40):
+        for _ in range(3):
+            found = results(kernel.using(threads), given)
+            assert all(np.array_equal(found[name], wanted[name]) for name in wanted), threads
+    other = results(kernel.using(2), {**given, "x": given["x"] * (1 + 1e-6)})
+    assert any(not np.array_equal(other[name], wanted[name]) for name in wanted)
+
+
+def test_rows_do_not_depend_on_the_batch_around_them(compiled):
+    kernel, given = compiled(MIXED), values()
+    whole = kernel.using(1).forward(given)
+    half = {name: array[:, 5:] if name in "xc" else array[5:] if name == "h[0]" else array for name, array in given.items()}
+    for name in ("h", "g", "y", "M"):
+        assert np.array_equal(kernel.using(2).forward(half)[name], whole[name][:, 5:])
+
+
+def test_shares_hold_every_row_once_and_equal_work():
+    lengths = np.array([9, 9, 8, 5, 3, 3, 1, 1, 0, 0])
+    for threads in range(1, 12):
+        borders = shares(lengths, threads)
+        assert borders[0] == 0 and borders[-1] == 10 and np.all(np.diff(borders) >= 0)
+        assert len(borders) == (threads if threads <= 10 else 1) + 1
+    assert list(shares(lengths, 2)) == [0, 2, 10]
+    assert list(shares(np.full(64, 7), 2)) == [0, 32, 64] and list(shares(np.full(50, 7), 3)) == [0, 16, 32, 50]
+    assert list(shares(np.zeros(0, int), 4)) == [0, 0]
+
+
+def test_the_number_of_threads_is_asked_for_by_name(compiled, monkeypatch):
+    for wrong in (0, -1, 1.5, MOST_THREADS + 1, True):
+        with pytest.raises(ValueError, match="threads is .*; it must be a whole number from 1 to 64"):
+            compiled(MIXED).using(wrong)
+    monkeypatch.setenv("RETROGRAD_THREADS", "3")
+    assert available_threads() == 3
+    monkeypatch.setenv("RETROGRAD_THREADS", "many")
+    with pytest.raises(ValueError, match="RETROGRAD_THREADS is 'many'"):
+        available_threads()
+    monkeypatch.delenv("RETROGRAD_THREADS")
+    assert 1 <= available_threads() <= os.cpu_count()
+
+
+def test_a_forked_child_may_call_too(compiled):
+    kernel, given = compiled(MIXED).using(2), values()
+    wanted = kernel.value_and_grad(given)[0]
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if kernel.value_and_grad(given)[0] == wanted else 1)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        done, status = os.waitpid(child, os.WNOHANG)
+        if done:
+            break
+        time.sleep(0.02)
+    else:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        pytest.fail("the child hangs")
+    assert os.waitstatus_to_exitcode(status) == 0
+
+
+LONG = """
+import sys
+import numpy as np
+import codegen
+from codegen.cache import Cache
+from pathlib import Path
+kernel = codegen.compile(sys.argv[1], cache=Cache(Path(sys.argv[2]))).using(2)
+T, B, n = 2_000_000, 2, 4
+values = {"W": np.eye(n), "U": np.ones((n, 2)), "b": np.zeros(n), "V": np.ones((2, n)), "c": np.zeros(2)}
+values |= {"x": np.ones((T, B, 2)), "d": np.full((T, B, 2), 0.5)}
+print("begins", flush=True)
+try:
+    while True:
+        kernel.value_and_grad(values)
+except KeyboardInterrupt:
+    print("stopped", flush=True)
+"""
+
+
+def test_an_interrupt_stops_a_long_call(compiled, session_cache):
+    compiled("elman")
+    with subprocess.Popen([sys.executable, "-c", LONG, "elman", str(session_cache)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "begins\n"
+        time.sleep(1)
+        process.send_signal(signal.SIGINT)
+        try:
+            out, _ = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert out == "stopped\n"
