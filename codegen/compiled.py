@@ -12,6 +12,7 @@ from types import ModuleType
 import numpy as np
 
 from codegen.frame import Frame
+from codegen.stages import runs
 
 TILE = 8  # rows of a register tile
 MOST_THREADS = 64
@@ -53,10 +54,11 @@ class Compiled:
         self._call(number, np.array([0, self.frame.batch], np.int64), b"\1", t0, t1)
 
     def together(self, phase: str, numbers: Sequence[int], t0: int, t1: int) -> None:
-        """Run segments of a phase one after the other over the steps t0..t1."""
-        order = [part.number for part in self.frame.program.phases[phase].segments()]
-        if order:
-            self._call(order[0], self.split, bytes(number in set(numbers) for number in order), t0, t1)
+        """Run segments that stand side by side in a phase, one after the other over the steps t0..t1."""
+        for part in runs(self.frame.program.phases[phase].actions):
+            order = [segment.number for segment in part] if isinstance(part, tuple) else []
+            if set(order) & set(numbers):
+                self._call(order[0], self.split, bytes(number in numbers for number in order), t0, t1)
 
     def _call(self, number: int, split: np.ndarray, wanted: bytes, t0: int, t1: int) -> None:
         self.module.run(number, *self.addresses, split.ctypes.data, len(split) - 1, wanted, t0, t1)

@@ -104,6 +104,7 @@ class Components:
         return self._over_rows(printer, call, out.kind)
 
     def zero(self, statement: Statement) -> list[str]:
+        """Lines that set a sum to zero; none for anything else."""
         if not isinstance(statement, Accumulate):
             return []
         out, printer, split = self.buffers[statement.out], Printer(self.buffers), self.is_split(statement)
@@ -111,6 +112,7 @@ class Components:
         return ["rows = r1", *self._over_rows(printer, call, out.kind)]
 
     def accumulate(self, statement: Accumulate, once: bool) -> list[str]:
+        """Lines that add a statement's element, at one step where it is timed; once: a sum over rows alone."""
         out, printer = self.buffers[statement.out], Printer(self.buffers)
         element = (
             statement.element if once or statement.window in ((None, None), (0, None)) else InWindow(*statement.window, statement.element)
@@ -125,6 +127,7 @@ class Components:
         return self._over_rows(printer, self._function(printer, out.shape, inner, without=chosen[0]), "sequence")
 
     def fill(self, statement: Fill) -> list[str]:
+        """Lines that fill a value outside the steps."""
         out, printer = self.buffers[statement.out], Printer(self.buffers)
         value = printer.value(statement.element)
         position = f"lengths[r] + {statement.offset}" if statement.from_end else str(statement.offset)

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from codegen.frame import Frame
-from codegen.program import Loop, Phase, Segment, Solve
+from codegen.program import Loop, Phase, Solve
 from codegen.stages import runs
 from codegen.systems import Projection
 
@@ -34,7 +34,7 @@ def execute(phase: Phase, frame: Frame, runner: Runner) -> None:
             case Projection():
                 from codegen.constraints import project
 
-                project(action, frame)
+                project(part, frame)
             case Solve():
                 settle(part, frame, runner, 1)
             case Loop():

@@ -230,7 +230,10 @@ class Kernel:
 
     def _frame(self, arguments: Arguments, sizes: Sizes, arrays: Mapping[str, np.ndarray], keep: bool = False) -> Frame:
         """The arguments as buffers; keep: copied, as in `_run`."""
-        frame = Frame(self.program, sizes.dims, sizes.steps, sizes.batch, sizes.lengths, np.dtype(self.dtype), factors=self.factors, threads=self.threads)
+        dtype = np.dtype(self.dtype)
+        frame = Frame(
+            self.program, sizes.dims, sizes.steps, sizes.batch, sizes.lengths, dtype, factors=self.factors, threads=self.threads
+        )
         for label, buffer in arguments.buffers.items():
             read = self._given(frame, buffer, arrays.get(label), sizes)
             frame.arrays[buffer.name] = read.copy() if keep and buffer.kind != "timed" and read is arrays.get(label) else read

@@ -38,7 +38,7 @@ static inline float f_log(float x) {
 static inline float f_tanh(float x) {
     float a = fabsf(x), z = x*x, far = 1 - 2/(f_exp(2*a) + 1);
     float q = -0.33333318144f + z*(0.13332605548f + z*(-0.05385428594f + z*(0.02107955599f - z*0.0062850250234f)));
-    return a < 0.55f ? x + x*z*q : copysignf(far, x);
+    return copysignf(a < 0.55f ? a + a*z*q : far, x);
 }
 
 static inline float f_erf(float x) {

@@ -16,7 +16,7 @@ from codegen.emit import TEMPLATES, emit
 from codegen.kernel import Kernel
 from codegen.lower import lower
 from codegen.program import Segment
-from codegen.stages import is_whole
+from codegen.stages import runs
 from derive.language import load, parse
 from tests.codegen.kernel_cases import worst
 
@@ -199,7 +199,7 @@ def test_every_segment_has_its_function(program):
     numbers = {part.number for phase in program.phases.values() for part in phase.segments()}
     assert {int(n) for n in re.findall(r"^cdef void segment_(\d+)\(", source, re.M)} == numbers
     assert {int(n) for n in re.findall(r"^        segment_(\d+)\(", source, re.M)} == numbers
-    whole = {next(phase.segments()).number for phase in program.phases.values() if is_whole(phase)}
+    whole = {part[0].number for phase in program.phases.values() for part in runs(phase.actions) if isinstance(part, tuple)}
     assert whole <= {int(n) for n in re.findall(r"number == (\d+):", source)} <= numbers
 
 
