@@ -6,65 +6,192 @@ ctypedef double real
 cdef extern from *:
     """
     typedef double *__restrict__ array;  /* buffers never overlap, which lets loops be vectorised without checks */
+    /* Elementwise functions for double: branch-free, so that loops over them are vectorised, and within 2 units in the last place. */
+    #include <math.h>
+    typedef long long bits;
+    static inline double as_real(bits i) { union { bits i; double x; } u = {.i = i}; return u.x; }
+    static inline bits as_bits(double x) { union { double x; bits i; } u = {.x = x}; return u.i; }
+    #define WHOLE 6755399441055744.0 /* 3 * 2^51: what is added to it is rounded to a whole number */
+    #define POWER_OF_2(n) as_real(((n) + 1023) << 52)
+    #define LOG2_HIGH 0.693147180369123816490
+    #define LOG2_LOW 1.90821492927058770002e-10
+
+    static inline double f_exp(double x) {
+        double c = x < -746 ? -746 : x;
+        c = c > 710 ? 710 : c;
+        double m = c*1.4426950408889634 + WHOLE, k = m - WHOLE, h = c - k*LOG2_HIGH, r = h - k*LOG2_LOW, low = (h - r) - k*LOG2_LOW;
+        bits n = as_bits(m) - as_bits(WHOLE), half = n >> 1;
+        double q = 2.75572430606451047616e-7 + r*(2.51091417100212950251e-8 + r*2.0924386128896402652e-9);
+        q = 0.00138888888888673320602 + r*(0.000198412698863955738712 + r*(0.0000248015873599835899516 + r*(0.00000275572439244157123503 + r*q)));
+        q = 0.499999999999999999877 + r*(0.166666666666666767089 + r*(0.0416666666666666995054 + r*(0.00833333333332152741113 + r*q)));
+        double s = 1 + r, y = s + ((r - (s - 1)) + (r*r*q + low));
+        return y*POWER_OF_2(half)*POWER_OF_2(n - half);
+    }
+
+    /* log(1 + f) - f for 1 + f between the roots of 1/2 and 2 */
+    static inline double log_rest(double f) {
+        double s = f/(2 + f), z = s*s, half = 0.5*f*f;
+        double q = 0.22222198519592746875 + z*(0.181835677313676464085 + z*(0.153139495955445408461 + z*0.147970813541630400549));
+        q = z*(0.666666666666673435657 + z*(0.399999999994136965261 + z*(0.285714287427748080932 + z*q)));
+        return s*(half + q) - half;
+    }
+
+    static inline double f_log(double x) {
+        bits tiny = x < 2.2250738585072014e-308;
+        double scaled = tiny ? x*4503599627370496.0 : x;
+        bits b = as_bits(scaled), n = (b - 0x3fe6a09e667f3bcd) >> 52;
+        double f = as_real(b - (n << 52)) - 1, k = as_real(n - (tiny ? 52 : 0) + as_bits(WHOLE)) - WHOLE;
+        double y = k*LOG2_HIGH + (f + (log_rest(f) + k*LOG2_LOW));
+        y = x <= 1.7976931348623157e308 ? y : x;
+        y = x == 0 ? -INFINITY : y;
+        return x < 0 ? NAN : y;
+    }
+
+    static inline double f_tanh(double x) {
+        double a = fabs(x), z = x*x, far = 1 - 2/(f_exp(2*a) + 1);
+        double q = -0.000233414152088749077501 + z*(0.0000833620260932820792433 - z*0.0000195221908218265899847);
+        q = -0.00886323265538241333412 + z*(0.00359209255719640112438 + z*(-0.00145554613407568159116 + z*(0.00058845763518575056911 + z*q)));
+        q = -0.333333333333332997483 + z*(0.133333333333268426699 + z*(-0.0539682539638846949748 + z*(0.0218694883892712700415 + z*q)));
+        return copysign(a < 0.55 ? a + a*z*q : far, x);
+    }
+
+    static inline double f_erf(double x) {
+        double a = fabs(x), z = x*x, t = a > 6 ? 6 : a;
+        double p = 1.46602920904154273224e-8 + z*(-1.13748188222733779533e-9 + z*5.9604611572412144267e-11);
+        p = 0.000120553311314120737194 + z*(-0.0000149255957364982183413 + z*(0.00000164610079263930810395 + z*(-1.63503905838920651349e-7 + z*p)));
+        p = 0.112837916709548839933 + z*(-0.0268661706450777891654 + z*(0.00522397762482763060055 + z*(-0.000854832698138146665511 + z*p)));
+        double near = x + x*(0.12837916709551257377 + z*(-0.376126389031837481672 + z*p));
+        double q = -1.24643062389244450428e-7 + t*(1.34995957038451918991e-8 + t*(-1.01515795644993304194e-9
+            + t*(4.74195927093544231712e-11 - t*1.03671010790459222138e-12)));
+        q = -0.0000447144898370295883544 + t*(0.0000164021441011881470719 + t*(-0.00000429644804912237888786 + t*(8.44046844464176649928e-7 + t*q)));
+        q = 0.00177130801371512908559 + t*(-0.000643167649282731667808 + t*(0.0000461862950635586548423 + t*(0.0000696239537315796027454 + t*q)));
+        q = 0.636628744284130436656 + t*(0.102746525935657049276 + t*(-0.0190767226098464792148 + t*(-0.000282570361613949360008 + t*q)));
+        double far = 1 - f_exp(-(1.85260406858707149839e-7 + t*(1.12837727367046906389 + t*q)));
+        return a < 1 ? near : a == a ? copysign(far, x) : x;
+    }
+
+    static inline double f_atan(double x) {
+        double a = fabs(x), u = a > 1 ? 1/a : a, z = u*u;
+        double q = -0.000601571419201135474453 + z*(0.000105656749503408456807 - z*0.00000882460505616749073353);
+        q = -0.0187069913273600948249 + z*(0.0113987874756872010303 + z*(-0.00566608931301023939332 + z*(0.00217758417169676076737 + z*q)));
+        q = -0.0428771277148324726232 + z*(0.0382409162105069168231 + z*(-0.0328421363877598687519 + z*(0.0262336827901193317026 + z*q)));
+        q = -0.0666658724291430429029 + z*(0.0588173947123865670732 + z*(-0.0525954997611940521632 + z*(0.0474537043200687033838 + z*q)));
+        q = -0.142857142850840009871 + z*(0.111111110879874371025 + z*(-0.0909090857734896072833 + z*(0.0769230010029127397338 + z*q)));
+        q = -0.333333333333332898356 + z*(0.199999999999911898066 + z*q);
+        double y = u + u*z*q;
+        return copysign(a > 1 ? 1.57079632679489655800 - (y - 6.123233995736766036e-17) : y, x);
+    }
+
+    /* What the two precisions share, on top of exp, log and tanh. */
+    typedef double scalar;
+
+    static inline scalar f_sigmoid(scalar x) {
+        scalar e = f_exp(-fabs(x)), s = 1 + e, low = e - (s - 1), y = (x >= 0 ? 1 : e)/s;
+        return y - y*low*(x >= 0 ? y : 1 - y);
+    }
+
+    static inline scalar f_softplus(scalar x) {
+        scalar e = f_exp(-fabs(x)), root = (scalar)0.41421356237309503;
+        scalar f = e > root ? (e - 1)/2 : e, high = e > root ? LOG2_HIGH : 0, low = e > root ? LOG2_LOW : 0;
+        return (x > 0 ? x : 0) + (high + (f + (log_rest(f) + low)));
+    }
+
+    static inline scalar f_gelu(scalar x) { return x*(1 + f_erf(x*(scalar)0.70710678118654752440))/2; }
+    static inline scalar f_relu(scalar x) { return x <= 0 ? 0 : x; }
+    static inline scalar f_sign(scalar x) { return x > 0 ? 1 : x < 0 ? -1 : x; }
+    static inline scalar f_abs(scalar x) { return fabs(x); }
+    static inline scalar f_sqrt(scalar x) { return sqrt(x); }
+    static inline scalar f_sin(scalar x) { return sin(x); }
+    static inline scalar f_cos(scalar x) { return cos(x); }
+    static inline scalar f_maximum(scalar a, scalar b) { return a >= b || a != a ? a : b; }
+    static inline scalar f_minimum(scalar a, scalar b) { return a <= b || a != a ? a : b; }
+
+    static inline scalar f_power(scalar base, int exponent) {
+        scalar result = 1;
+        for (; exponent > 0; exponent >>= 1, base *= base) if (exponent & 1) result *= base;
+        return result;
+    }
     """
     ctypedef real* array
-
-cdef extern from "<math.h>" nogil:
     const real INFINITY
-    real f_tanh "tanh"(real)
-    real f_exp "exp"(real)
-    real f_log "log"(real)
-    real f_log1p "log1p"(real)
-    real f_sqrt "sqrt"(real)
-    real f_sin "sin"(real)
-    real f_cos "cos"(real)
-    real f_abs "fabs"(real)
-    real f_erf "erf"(real)
-    real f_atan "atan"(real)
-
-
-cdef inline real f_sigmoid(real x) noexcept nogil:
-    cdef real e = f_exp(-f_abs(x))
-    return (1 if x >= 0 else e)/(1 + e) if x == x else x
-
-
-cdef inline real f_relu(real x) noexcept nogil:
-    return 0 if x <= 0 else x
-
-
-cdef inline real f_softplus(real x) noexcept nogil:
-    return (x if x > 0 else 0) + f_log1p(f_exp(-f_abs(x))) if x == x else x
-
-
-cdef inline real f_sign(real x) noexcept nogil:
-    return 1 if x > 0 else (-1 if x < 0 else x)
-
-
-cdef inline real f_gelu(real x) noexcept nogil:
-    return x*(1 + f_erf(x*<real>0.70710678118654752440))/2
-
-
-cdef inline real f_maximum(real a, real b) noexcept nogil:
-    return a if a >= b or a != a else b
-
-
-cdef inline real f_minimum(real a, real b) noexcept nogil:
-    return a if a <= b or a != a else b
-
-
-cdef inline real f_power(real base, int exponent) noexcept nogil:
-    cdef real result = 1
-    while exponent > 0:
-        if exponent & 1:
-            result = result*base
-        base = base*base
-        exponent >>= 1
-    return result
+    real f_tanh(real) noexcept nogil
+    real f_exp(real) noexcept nogil
+    real f_log(real) noexcept nogil
+    real f_sqrt(real) noexcept nogil
+    real f_sin(real) noexcept nogil
+    real f_cos(real) noexcept nogil
+    real f_abs(real) noexcept nogil
+    real f_erf(real) noexcept nogil
+    real f_atan(real) noexcept nogil
+    real f_sigmoid(real) noexcept nogil
+    real f_relu(real) noexcept nogil
+    real f_softplus(real) noexcept nogil
+    real f_sign(real) noexcept nogil
+    real f_gelu(real) noexcept nogil
+    real f_maximum(real, real) noexcept nogil
+    real f_minimum(real, real) noexcept nogil
+    real f_power(real, int) noexcept nogil
 
 cdef extern from *:
     """
+    /* One call: its buffers, the threads that share it, and the matrices they laid out. */
+    #include <pthread.h>
+    #include <sched.h>
     #include <stdlib.h>
     #include <string.h>
+    #include <time.h>
+    typedef long long size;
+    typedef struct Call {
+        char **p;
+        const size *s, *d, *split;
+        size threads, t0, t1;
+        const char *wanted;
+        scalar *packed[5];
+        int arrived, turn, failed, stop;
+        double asked;
+        void (*unit)(struct Call *, size);
+    } Call;
+    enum { MOST_THREADS = 64 };
+
+    static inline size share(size n, size id, size threads) { return n*id/threads; }
+
+    /* Wait until every thread has come here: spinning, since the others are near, but not for long. */
+    static void wait(Call *call) {
+        if (call->threads == 1) return;
+        int turn = __atomic_load_n(&call->turn, __ATOMIC_ACQUIRE);
+        if (__atomic_add_fetch(&call->arrived, 1, __ATOMIC_ACQ_REL) == call->threads) {
+            __atomic_store_n(&call->arrived, 0, __ATOMIC_RELAXED);
+            __atomic_store_n(&call->turn, turn + 1, __ATOMIC_RELEASE);
+            return;
+        }
+        for (int spins = 0; __atomic_load_n(&call->turn, __ATOMIC_ACQUIRE) == turn; spins++) if (spins > 2000) sched_yield();
+    }
+
+    /* Whether to leave the steps that are left: the first thread asks Python for signals, ten times a second. */
+    static int stopped(Call *call, size id) {
+        if (id == 0) {
+            struct timespec now;
+            clock_gettime(CLOCK_MONOTONIC, &now);
+            double seconds = now.tv_sec + 1e-9*now.tv_nsec;
+            if (seconds - call->asked > 0.1) {
+                PyGILState_STATE state = PyGILState_Ensure();
+                if (PyErr_CheckSignals()) __atomic_store_n(&call->stop, 1, __ATOMIC_RELAXED);
+                PyGILState_Release(state);
+                call->asked = seconds;
+            }
+        }
+        return __atomic_load_n(&call->stop, __ATOMIC_RELAXED);
+    }
+
+    static void begin(Call *call, void (*unit)(Call *, size)) {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        call->asked = now.tv_sec + 1e-9*now.tv_nsec;
+        call->arrived = call->turn = call->failed = call->stop = 0;
+        call->unit = unit;
+        memset(call->packed, 0, sizeof call->packed);
+    }
+
     #if defined(__AVX512F__)
     #define WIDTH 64
     #elif defined(__AVX__)
@@ -72,10 +199,8 @@ cdef extern from *:
     #else
     #define WIDTH 16
     #endif
-    typedef double scalar;
     typedef scalar lanes __attribute__((vector_size(WIDTH), aligned(sizeof(scalar)), may_alias));
     enum { LANES = WIDTH/sizeof(scalar), PANEL = 2*LANES, ROWS = 8, DEPTH = 256 };
-    typedef long long size;
 
     /* y[r, :] (+)= sum over k of a[r*ar + k*ak] panel[k, :] for R rows and one panel of two vectors, k in order */
     typedef void (*Tile)(size, const scalar *, size, size, const scalar *, scalar *, size, int);
@@ -93,16 +218,46 @@ cdef extern from *:
     TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6) TILE(7) TILE(8)
     static const Tile tiles[] = {0, tile_1, tile_2, tile_3, tile_4, tile_5, tile_6, tile_7, tile_8};
 
-    /* out[q][k][lane] = b[k*bk + (q*width + lane)*bj], zero beyond J */
-    static void pack(scalar *out, size width, size J, size K, const scalar *b, size bk, size bj) {
-        for (size j = 0; j < J; j += width) for (size k = 0; k < K; k++) for (size l = 0; l < width; l++)
-            *out++ = j + l < J ? b[k*bk + (j + l)*bj] : 0;
+    /* Reductions of a block of values that lie side by side. */
+    enum { BLOCK = 256 };
+
+    /* the sum: lane by lane, then over the lanes, in an order that depends on the count alone */
+    static scalar total(const scalar *x, size count) {
+        scalar lane[16] = {0}, sum = 0;
+        size whole = count/16*16;
+        for (size k = 0; k < whole; k += 16) for (size l = 0; l < 16; l++) lane[l] += x[k + l];
+        for (size k = whole; k < count; k++) lane[k - whole] += x[k];
+        for (size l = 0; l < 16; l++) sum += lane[l];
+        return sum;
     }
 
-    static scalar *packed(size J, size K, const scalar *b, size bk, size bj) {
+    /* the largest of a value and a block; NaN where any is */
+    static scalar largest(scalar top, const scalar *x, size count) {
+        for (size k = 0; k < count; k++) top = x[k] > top || x[k] != x[k] ? x[k] : top;
+        return top;
+    }
+
+    /* out[q][k][lane] = b[k*bk + (q*width + lane)*bj], zero beyond J; width is a constant wherever this is called */
+    static inline void pack(scalar *out, const size width, size J, size K, const scalar *b, size bk, size bj) {
+        for (size j = 0; j < J; j += width, out += K*width) {
+            const scalar *from = b + j*bj;
+            if (bj == 1 && J - j >= width) for (size k = 0; k < K; k++) memcpy(out + k*width, from + k*bk, (size_t)width*sizeof(scalar));
+            else for (size l = 0; l < width; l++) for (size k = 0; k < K; k++) out[k*width + l] = j + l < J ? from[k*bk + l*bj] : 0;
+        }
+    }
+
+    /* room for a matrix of J columns and inner dimension K, laid out; NULL, and noted, where there is no memory */
+    static scalar *room(Call *call, size J, size K) {
         scalar *out = malloc((size_t)((J + PANEL)*(K + 1))*sizeof(scalar));
-        if (out) pack(out, PANEL, J, K, b, bk, bj);
+        if (!out) call->failed = 1;
         return out;
+    }
+
+    /* one thread's share of the panels of a matrix */
+    static void pack_share(Call *call, size id, size J, size K, const scalar *b, size bk, size bj, scalar *out) {
+        size panels = (J + PANEL - 1)/PANEL, first = share(panels, id, call->threads), last = share(panels, id + 1, call->threads);
+        size left = J - first*PANEL, most = (last - first)*PANEL;
+        pack(out + first*PANEL*K, PANEL, left < most ? left : most, K, b + first*PANEL*bj, bk, bj);
     }
 
     /* one tile at the edge of y, through room of full width */
@@ -122,1083 +277,1479 @@ cdef extern from *:
         }
     }
 
-    /* y (P, J) = sum over k of a[k, :] b[k, :]', in blocks of k that fit the cache; says whether memory failed */
-    static int outer_sum(size P, size J, size K, const scalar *a, const scalar *b, scalar *y) {
-        scalar *left = malloc((size_t)((P + ROWS)*DEPTH)*sizeof(scalar)), *right = malloc((size_t)((J + PANEL)*DEPTH)*sizeof(scalar));
-        memset(y, 0, (size_t)(P*J)*sizeof(scalar));
-        int failed = !left || !right;
-        for (size k = 0, depth; !failed && k < K; k += depth) {
+    /* y (P, J) = sum over k of a[k, :] b[k, :]', in blocks of k that fit the cache; this thread's share of the rows of y */
+    static void outer_sum(size P, size J, size K, const scalar *a, const scalar *b, scalar *y, Call *call, size id) {
+        size tiles_all = (P + ROWS - 1)/ROWS, p0 = share(tiles_all, id, call->threads)*ROWS, p1 = share(tiles_all, id + 1, call->threads)*ROWS;
+        if (p1 > P) p1 = P;
+        if (p0 >= p1) return;
+        scalar *left = malloc((size_t)((p1 - p0 + ROWS)*DEPTH)*sizeof(scalar)), *right = malloc((size_t)((J + PANEL)*DEPTH)*sizeof(scalar));
+        memset(y + p0*J, 0, (size_t)((p1 - p0)*J)*sizeof(scalar));
+        if (!left || !right) __atomic_store_n(&call->failed, 1, __ATOMIC_RELAXED);
+        else for (size k = 0, depth; k < K; k += depth) {
             depth = K - k < DEPTH ? K - k : DEPTH;
-            pack(left, ROWS, P, depth, a + k*P, P, 1);
+            pack(left, ROWS, p1 - p0, depth, a + k*P + p0, P, 1);
             pack(right, PANEL, J, depth, b + k*J, J, 1);
-            for (size j = 0; j < J; j += PANEL) for (size p = 0; p < P; p += ROWS) {
-                const scalar *l = left + p*depth, *r = right + j*depth;
-                size rows = P - p < ROWS ? P - p : ROWS;
+            for (size j = 0; j < J; j += PANEL) for (size p = p0; p < p1; p += ROWS) {
+                const scalar *l = left + (p - p0)*depth, *r = right + j*depth;
+                size rows = p1 - p < ROWS ? p1 - p : ROWS;
                 if (J - j >= PANEL) tiles[rows](depth, l, 1, ROWS, r, y + p*J + j, J, 1);
                 else edge(rows, depth, l, 1, ROWS, r, y + p*J + j, J, J - j, 1);
             }
         }
         free(left);
         free(right);
-        return failed;
+    }
+
+    typedef struct { Call *call; size id; int *go; } Worker;
+
+    /* Every thread waits for the word: so many are there as were asked for, or none is needed. */
+    static void *work(void *of) {
+        Worker *w = of;
+        int go;
+        while (!(go = __atomic_load_n(w->go, __ATOMIC_ACQUIRE))) sched_yield();
+        if (go > 0) w->call->unit(w->call, w->id);
+        return 0;
+    }
+
+    /* -1 with Python's error set where a unit failed, or where the handler of a signal raised one */
+    static int settled(int failed) {
+        if (failed > 0) PyErr_SetString(PyExc_MemoryError, "no room to lay out the matrices of a product");
+        return failed ? -1 : 0;
+    }
+
+    /* Run a unit by all threads of a call, or by this one where others cannot be had: 0, 1 without memory, -1 where a signal stopped it. */
+    static int together(Call *call, void (*unit)(Call *, size), size matrices) {
+        Worker workers[MOST_THREADS];
+        pthread_t threads[MOST_THREADS];
+        size started = 1, alone[] = {0, call->d[1]};
+        int go = 0;
+        begin(call, unit);
+        for (; started < call->threads && started < MOST_THREADS; started++) {
+            workers[started] = (Worker){call, started, &go};
+            if (pthread_create(threads + started, 0, work, workers + started)) break;
+        }
+        if (started < call->threads) { call->threads = 1; call->split = alone; }
+        __atomic_store_n(&go, call->threads > 1 ? 1 : -1, __ATOMIC_RELEASE);
+        unit(call, 0);
+        for (size i = 1; i < started; i++) pthread_join(threads[i], 0);
+        for (size i = 0; i < matrices; i++) free(call->packed[i]);
+        return call->failed ? 1 : call->stop ? -1 : 0;
     }
     """
-    real* packed(long long, long long, const real*, long long, long long) nogil
+    ctypedef struct Call:
+        char** p
+        const long long* s
+        const long long* d
+        const long long* split
+        long long threads, t0, t1
+        real** packed
+        int failed
+        const char* wanted
+    int together(Call*, void (*)(Call*, long long) noexcept nogil, long long) nogil
+    int settled(int) except -1
+    bint stopped(Call*, long long) nogil
+    void wait(Call*) nogil
+    long long share(long long, long long, long long) nogil
+    real* room(Call*, long long, long long) nogil
+    void pack_share(Call*, long long, long long, long long, const real*, long long, long long, real*) nogil
     void product(long long, long long, long long, const real*, const real*, real*) nogil
-    bint outer_sum(long long, long long, long long, const real*, const real*, real*) nogil
-    void free(void*) nogil
+    const long long BLOCK
+    real total(const real*, long long) nogil
+    real largest(real, const real*, long long) nogil
+    void outer_sum(long long, long long, long long, const real*, const real*, real*, Call*, long long) nogil
 
-cdef bint segment_0(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_hf = <array> p[13]
-    cdef long long s_q_hf = s[13]
-    cdef array b_q_hb = <array> p[15]
-    cdef long long s_q_hb = s[15]
-    cdef array b_a18 = <array> p[20]
-    cdef array b_a19 = <array> p[21]
+cdef void row_0_0(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
     cdef real v0
     cdef long long i0
-    rows = batch
+    for i0 in range(d_n):
+        v0 = p0[(i0)]
+        p1[(i0)] = v0
+
+
+cdef void row_0_1(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0
+    cdef long long i0
+    for i0 in range(d_n):
+        v0 = p0[(i0)]
+        p1[(i0)] = v0
+
+
+cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_hf = <array> call.p[13]
+    cdef long long s_q_hf = call.s[13]
+    cdef array b_q_hb = <array> call.p[15]
+    cdef long long s_q_hb = call.s[15]
+    cdef array b_a18 = <array> call.p[20]
+    cdef array b_a19 = <array> call.p[21]
     t = t0
-    for r in range(rows):
+    rows = r1
+    for r in range(r0, rows):
         t = 0
-        for i0 in range(d_n):
-            v0 = b_a18[r*d_n + (i0)]
-            b_q_hf[(t - 1)*s_q_hf + r*d_n + (i0)] = v0
-    for r in range(rows):
+        row_0_0(b_a18 + r*d_n, b_q_hf + (t - 1)*s_q_hf + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+    for r in range(r0, rows):
         t = lengths[r] + 1
-        for i0 in range(d_n):
-            v0 = b_a19[r*d_n + (i0)]
-            b_q_hb[(t - 1)*s_q_hb + r*d_n + (i0)] = v0
-    return failed
+        row_0_1(b_a19 + r*d_n, b_q_hb + (t - 1)*s_q_hb + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
 
-cdef bint segment_2(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_x = <array> p[2]
-    cdef long long s_q_x = s[2]
-    cdef array b_q_Uf = <array> p[5]
-    cdef array b_t21 = <array> p[23]
-    cdef long long s_t21 = s[23]
-    cdef real* w_q_Uf
-    w_q_Uf = packed(d_n, d_m, b_q_Uf, 1, d_m)
-    failed = w_q_Uf == NULL
-    if not failed:
-        if ragged:
-            for t in range(t0, t1 + 1):
-                rows = active[t - 1]
-                product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, w_q_Uf, b_t21 + (t - 1)*s_t21)
-        else:
-            t = t0
-            rows = batch*(t1 - t0 + 1)
-            product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, w_q_Uf, b_t21 + (t - 1)*s_t21)
-    free(w_q_Uf)
-    return failed
-
-cdef bint segment_3(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_Wf = <array> p[4]
-    cdef array b_q_bf = <array> p[6]
-    cdef array b_q_z_hf = <array> p[12]
-    cdef long long s_q_z_hf = s[12]
-    cdef array b_q_hf = <array> p[13]
-    cdef long long s_q_hf = s[13]
-    cdef array b_t20 = <array> p[22]
-    cdef long long s_t20 = s[22]
-    cdef array b_t21 = <array> p[23]
-    cdef long long s_t21 = s[23]
-    cdef real v0, v1, v2, v3, v4, v5, v6
-    cdef real* w_q_Wf
-    cdef long long i0
-    w_q_Wf = packed(d_n, d_n, b_q_Wf, 1, d_n)
-    failed = w_q_Wf == NULL
-    if not failed:
+cdef void segment_2(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_x = <array> call.p[2]
+    cdef long long s_q_x = call.s[2]
+    cdef array b_q_Uf = <array> call.p[5]
+    cdef array b_t21 = <array> call.p[23]
+    cdef long long s_t21 = call.s[23]
+    cdef const real* w_q_Uf = call.packed[0]
+    if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            product(rows, d_n, d_n, b_q_hf + (t - 1 - 1)*s_q_hf, w_q_Wf, b_t20 + (t - 1)*s_t20)
-            for r in range(rows):
-                for i0 in range(d_n):
-                    v0 = b_t20[(t - 1)*s_t20 + r*d_n + (i0)]
-                    v1 = b_t21[(t - 1)*s_t21 + r*d_n + (i0)]
-                    v2 = b_q_bf[(i0)]
-                    v3 = v0 + v1 + v2
-                    v5 = f_tanh(v3)
-                    b_q_hf[(t - 1)*s_q_hf + r*d_n + (i0)] = v5
-    free(w_q_Wf)
-    return failed
+            rows = active[t - 1] if active[t - 1] < r1 else r1
+            product(rows - r0, d_n, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Uf, b_t21 + (t - 1)*s_t21 + r0*d_n)
+    else:
+        t = t0
+        rows = batch*(t1 - t0 + 1)
+        product(rows - r0, d_n, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Uf, b_t21 + (t - 1)*s_t21 + r0*d_n)
 
-cdef bint segment_6(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_x = <array> p[2]
-    cdef long long s_q_x = s[2]
-    cdef array b_q_Ub = <array> p[8]
-    cdef array b_t23 = <array> p[25]
-    cdef long long s_t23 = s[25]
-    cdef real* w_q_Ub
-    w_q_Ub = packed(d_n, d_m, b_q_Ub, 1, d_m)
-    failed = w_q_Ub == NULL
-    if not failed:
-        if ragged:
-            for t in range(t0, t1 + 1):
-                rows = active[t - 1]
-                product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, w_q_Ub, b_t23 + (t - 1)*s_t23)
-        else:
-            t = t0
-            rows = batch*(t1 - t0 + 1)
-            product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, w_q_Ub, b_t23 + (t - 1)*s_t23)
-    free(w_q_Ub)
-    return failed
-
-cdef bint segment_7(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_Wb = <array> p[7]
-    cdef array b_q_bb = <array> p[9]
-    cdef array b_q_z_hb = <array> p[14]
-    cdef long long s_q_z_hb = s[14]
-    cdef array b_q_hb = <array> p[15]
-    cdef long long s_q_hb = s[15]
-    cdef array b_t22 = <array> p[24]
-    cdef long long s_t22 = s[24]
-    cdef array b_t23 = <array> p[25]
-    cdef long long s_t23 = s[25]
+cdef void row_3_0(
+array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
     cdef real v0, v1, v2, v3, v4, v5, v6
-    cdef real* w_q_Wb
     cdef long long i0
-    w_q_Wb = packed(d_n, d_n, b_q_Wb, 1, d_n)
-    failed = w_q_Wb == NULL
-    if not failed:
-        for t in range(t1, t0 - 1, -1):
-            rows = active[t - 1]
-            product(rows, d_n, d_n, b_q_hb + (t - 1 + 1)*s_q_hb, w_q_Wb, b_t22 + (t - 1)*s_t22)
-            for r in range(rows):
-                for i0 in range(d_n):
-                    v0 = b_t22[(t - 1)*s_t22 + r*d_n + (i0)]
-                    v1 = b_t23[(t - 1)*s_t23 + r*d_n + (i0)]
-                    v2 = b_q_bb[(i0)]
-                    v3 = v0 + v1 + v2
-                    v5 = f_tanh(v3)
-                    b_q_hb[(t - 1)*s_q_hb + r*d_n + (i0)] = v5
-    free(w_q_Wb)
-    return failed
+    for i0 in range(d_n):
+        v0 = p0[(i0)]
+        v1 = p1[(i0)]
+        v2 = p2[(i0)]
+        v3 = v0 + v1 + v2
+        v5 = f_tanh(v3)
+        p3[(i0)] = v5
 
-cdef bint segment_10(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_d = <array> p[3]
-    cdef long long s_q_d = s[3]
-    cdef array b_q_V = <array> p[10]
-    cdef array b_q_c = <array> p[11]
-    cdef array b_q_hf = <array> p[13]
-    cdef long long s_q_hf = s[13]
-    cdef array b_q_hb = <array> p[15]
-    cdef long long s_q_hb = s[15]
-    cdef array b_q_z_y = <array> p[16]
-    cdef long long s_q_z_y = s[16]
-    cdef array b_q_y = <array> p[17]
-    cdef long long s_q_y = s[17]
-    cdef array b_q_e = <array> p[18]
-    cdef long long s_q_e = s[18]
-    cdef array b_q_E = <array> p[19]
-    cdef array b_t24 = <array> p[26]
-    cdef long long s_t24 = s[26]
-    cdef array b_t25 = <array> p[27]
-    cdef long long s_t25 = s[27]
-    cdef array b_t26 = <array> p[28]
-    cdef long long s_t26 = s[28]
-    cdef array b_t27 = <array> p[29]
-    cdef long long s_t27 = s[29]
+
+cdef void segment_3(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_Wf = <array> call.p[4]
+    cdef array b_q_bf = <array> call.p[6]
+    cdef array b_q_z_hf = <array> call.p[12]
+    cdef long long s_q_z_hf = call.s[12]
+    cdef array b_q_hf = <array> call.p[13]
+    cdef long long s_q_hf = call.s[13]
+    cdef array b_t20 = <array> call.p[22]
+    cdef long long s_t20 = call.s[22]
+    cdef array b_t21 = <array> call.p[23]
+    cdef long long s_t21 = call.s[23]
+    cdef const real* w_q_Wf = call.packed[1]
+    for t in range(t0, t1 + 1):
+        if stopped(call, id):
+            return
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        product(rows - r0, d_n, d_n, b_q_hf + (t - 1 - 1)*s_q_hf + r0*d_n, w_q_Wf, b_t20 + (t - 1)*s_t20 + r0*d_n)
+        for r in range(r0, rows):
+            row_3_0(b_t20 + (t - 1)*s_t20 + r*d_n, b_t21 + (t - 1)*s_t21 + r*d_n, b_q_bf, b_q_hf + (t - 1)*s_q_hf + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+
+cdef void segment_6(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_x = <array> call.p[2]
+    cdef long long s_q_x = call.s[2]
+    cdef array b_q_Ub = <array> call.p[8]
+    cdef array b_t23 = <array> call.p[25]
+    cdef long long s_t23 = call.s[25]
+    cdef const real* w_q_Ub = call.packed[2]
+    if ragged or r0 > 0 or r1 < batch:
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1] if active[t - 1] < r1 else r1
+            product(rows - r0, d_n, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Ub, b_t23 + (t - 1)*s_t23 + r0*d_n)
+    else:
+        t = t0
+        rows = batch*(t1 - t0 + 1)
+        product(rows - r0, d_n, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Ub, b_t23 + (t - 1)*s_t23 + r0*d_n)
+
+cdef void row_7_0(
+array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0, v1, v2, v3, v4, v5, v6
+    cdef long long i0
+    for i0 in range(d_n):
+        v0 = p0[(i0)]
+        v1 = p1[(i0)]
+        v2 = p2[(i0)]
+        v3 = v0 + v1 + v2
+        v5 = f_tanh(v3)
+        p3[(i0)] = v5
+
+
+cdef void segment_7(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_Wb = <array> call.p[7]
+    cdef array b_q_bb = <array> call.p[9]
+    cdef array b_q_z_hb = <array> call.p[14]
+    cdef long long s_q_z_hb = call.s[14]
+    cdef array b_q_hb = <array> call.p[15]
+    cdef long long s_q_hb = call.s[15]
+    cdef array b_t22 = <array> call.p[24]
+    cdef long long s_t22 = call.s[24]
+    cdef array b_t23 = <array> call.p[25]
+    cdef long long s_t23 = call.s[25]
+    cdef const real* w_q_Wb = call.packed[3]
+    for t in range(t1, t0 - 1, -1):
+        if stopped(call, id):
+            return
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        product(rows - r0, d_n, d_n, b_q_hb + (t - 1 + 1)*s_q_hb + r0*d_n, w_q_Wb, b_t22 + (t - 1)*s_t22 + r0*d_n)
+        for r in range(r0, rows):
+            row_7_0(b_t22 + (t - 1)*s_t22 + r*d_n, b_t23 + (t - 1)*s_t23 + r*d_n, b_q_bb, b_q_hb + (t - 1)*s_q_hb + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+
+cdef void row_10_0(
+array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0, v1, v2, v3
+    cdef long long i0
+    for i0 in range(2*d_n):
+        v0 = p0[(i0)] if i0 >= 0 and i0 < d_n else 0
+        v1 = p1[(i0 + -1*d_n)] if i0 >= d_n and i0 < 2*d_n else 0
+        v2 = v0 + v1
+        p2[(i0)] = v2
+
+
+cdef void row_10_1(
+array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0, v1, v2, v3
+    cdef long long i0
+    for i0 in range(d_k):
+        v0 = p0[(i0)]
+        v1 = p1[(i0)]
+        v2 = v0 + v1
+        p2[(i0)] = v2
+
+
+cdef void row_10_2(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0
+    cdef real acc
+    cdef real room[256]
+    cdef long long stop
+    cdef long long i0, i1
+    acc = -INFINITY
+    i1 = 0
+    while i1 < d_k:
+        stop = i1 + BLOCK if i1 + BLOCK < d_k else d_k
+        for i0 in range(i1, stop):
+            v0 = p0[(i0)]
+            room[i0 - i1] = v0
+        acc = largest(acc, room, stop - i1)
+        i1 = stop
+    p1[0] = acc
+
+
+cdef void row_10_3(
+array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0, v1, v2, v3, v4
+    cdef real acc
+    cdef real room[256]
+    cdef long long stop
+    cdef long long i0, i1
+    acc = 0
+    i1 = 0
+    while i1 < d_k:
+        stop = i1 + BLOCK if i1 + BLOCK < d_k else d_k
+        for i0 in range(i1, stop):
+            v0 = p0[(i0)]
+            v1 = p1[0]
+            v2 = -v1
+            v3 = v0 + v2
+            v4 = f_exp(v3)
+            room[i0 - i1] = v4
+        acc = acc + total(room, stop - i1)
+        i1 = stop
+    p2[0] = acc
+
+
+cdef void row_10_4(
+array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0, v1, v2, v3, v4, v5, v6, v7
+    cdef long long i0
+    for i0 in range(d_k):
+        v0 = p0[(i0)]
+        v1 = p1[0]
+        v2 = -v1
+        v3 = v0 + v2
+        v4 = f_exp(v3)
+        v5 = p2[0]
+        v6 = v4/v5
+        p3[(i0)] = v6
+
+
+cdef void row_10_5(
+array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
     cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9, v10
-    cdef real* w_q_V
-    cdef long long i0
-    w_q_V = packed(d_k, 2*d_n, b_q_V, 1, 2*d_n)
-    failed = w_q_V == NULL
-    if not failed:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                for i0 in range(2*d_n):
-                    v0 = b_q_hf[(t - 1)*s_q_hf + r*d_n + (i0)] if i0 >= 0 and i0 < d_n else 0
-                    v1 = b_q_hb[(t - 1)*s_q_hb + r*d_n + (i0 + -1*d_n)] if i0 >= d_n and i0 < 2*d_n else 0
-                    v2 = v0 + v1
-                    b_t25[(t - 1)*s_t25 + r*2*d_n + (i0)] = v2
-        if ragged:
-            for t in range(t0, t1 + 1):
-                rows = active[t - 1]
-                product(rows, d_k, 2*d_n, b_t25 + (t - 1)*s_t25, w_q_V, b_t24 + (t - 1)*s_t24)
-        else:
-            t = t0
-            rows = batch*(t1 - t0 + 1)
-            product(rows, d_k, 2*d_n, b_t25 + (t - 1)*s_t25, w_q_V, b_t24 + (t - 1)*s_t24)
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                for i0 in range(d_k):
-                    v0 = b_t24[(t - 1)*s_t24 + r*d_k + (i0)]
-                    v1 = b_q_c[(i0)]
-                    v2 = v0 + v1
-                    b_q_z_y[(t - 1)*s_q_z_y + r*d_k + (i0)] = v2
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                acc = -INFINITY
-                for i0 in range(d_k):
-                    v0 = b_q_z_y[(t - 1)*s_q_z_y + r*d_k + (i0)]
-                    acc = v0 if v0 > acc or v0 != v0 else acc
-                b_t26[(t - 1)*s_t26 + r] = acc
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                acc = 0
-                for i0 in range(d_k):
-                    v0 = b_q_z_y[(t - 1)*s_q_z_y + r*d_k + (i0)]
-                    v1 = b_t26[(t - 1)*s_t26 + r]
-                    v2 = -v1
-                    v3 = v0 + v2
-                    v4 = f_exp(v3)
-                    acc = acc + v4
-                b_t27[(t - 1)*s_t27 + r] = acc
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                for i0 in range(d_k):
-                    v0 = b_q_z_y[(t - 1)*s_q_z_y + r*d_k + (i0)]
-                    v1 = b_t26[(t - 1)*s_t26 + r]
-                    v2 = -v1
-                    v3 = v0 + v2
-                    v4 = f_exp(v3)
-                    v5 = b_t27[(t - 1)*s_t27 + r]
-                    v6 = v4/v5
-                    b_q_y[(t - 1)*s_q_y + r*d_k + (i0)] = v6
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                acc = 0
-                for i0 in range(d_k):
-                    v0 = b_q_d[(t - 1)*s_q_d + r*d_k + (i0)]
-                    v1 = b_q_z_y[(t - 1)*s_q_z_y + r*d_k + (i0)]
-                    v2 = b_t26[(t - 1)*s_t26 + r]
-                    v3 = -v2
-                    v4 = v1 + v3
-                    v5 = b_t27[(t - 1)*s_t27 + r]
-                    v6 = f_log(v5)
-                    v7 = -v6
-                    v8 = v4 + v7
-                    v9 = v0*v8
-                    v10 = -v9
-                    acc = acc + v10
-                b_q_e[(t - 1)*s_q_e + r] = acc
-        for r in range(1):
-            b_q_E[r] = 0
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                v0 = b_q_e[(t - 1)*s_q_e + r]
-                b_q_E[0] = b_q_E[0] + v0
-    free(w_q_V)
-    return failed
+    cdef real acc
+    cdef real room[256]
+    cdef long long stop
+    cdef long long i0, i1
+    acc = 0
+    i1 = 0
+    while i1 < d_k:
+        stop = i1 + BLOCK if i1 + BLOCK < d_k else d_k
+        for i0 in range(i1, stop):
+            v0 = p0[(i0)]
+            v1 = p1[(i0)]
+            v2 = p2[0]
+            v3 = -v2
+            v4 = v1 + v3
+            v5 = p3[0]
+            v6 = f_log(v5)
+            v7 = -v6
+            v8 = v4 + v7
+            v9 = v0*v8
+            v10 = -v9
+            room[i0 - i1] = v10
+        acc = acc + total(room, stop - i1)
+        i1 = stop
+    p4[0] = acc
 
-cdef bint segment_18(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_d = <array> p[3]
-    cdef long long s_q_d = s[3]
-    cdef array b_q_V = <array> p[10]
-    cdef array b_q_y = <array> p[17]
-    cdef long long s_q_y = s[17]
-    cdef array b_g_s_y = <array> p[30]
-    cdef long long s_g_s_y = s[30]
-    cdef array b_t47 = <array> p[49]
-    cdef long long s_t47 = s[49]
-    cdef array b_t48 = <array> p[50]
-    cdef long long s_t48 = s[50]
-    cdef real v0, v1, v2, v3, v4, v5, v6
-    cdef real* wt_q_V
-    cdef long long i0
-    wt_q_V = packed(2*d_n, d_k, b_q_V, 2*d_n, 1)
-    failed = wt_q_V == NULL
-    if not failed:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                acc = 0
-                for i0 in range(d_k):
-                    v0 = b_q_d[(t - 1)*s_q_d + r*d_k + (i0)]
-                    acc = acc + v0
-                b_t47[(t - 1)*s_t47 + r] = acc
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                for i0 in range(d_k):
-                    v0 = b_q_y[(t - 1)*s_q_y + r*d_k + (i0)]
-                    v1 = b_t47[(t - 1)*s_t47 + r]
-                    v2 = v0*v1
-                    v3 = b_q_d[(t - 1)*s_q_d + r*d_k + (i0)]
-                    v4 = -v3
-                    v5 = v2 + v4
-                    b_g_s_y[(t - 1)*s_g_s_y + r*d_k + (i0)] = v5
-        if ragged:
-            for t in range(t0, t1 + 1):
-                rows = active[t - 1]
-                product(rows, 2*d_n, d_k, b_g_s_y + (t - 1)*s_g_s_y, wt_q_V, b_t48 + (t - 1)*s_t48)
-        else:
-            t = t0
-            rows = batch*(t1 - t0 + 1)
-            product(rows, 2*d_n, d_k, b_g_s_y + (t - 1)*s_g_s_y, wt_q_V, b_t48 + (t - 1)*s_t48)
-    free(wt_q_V)
-    return failed
 
-cdef bint segment_21(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_g_hb_ahead = <array> p[31]
-    cdef long long s_g_hb_ahead = s[31]
+cdef void row_10_6(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
     cdef long long i0
-    rows = batch
-    t = t0
-    for r in range(rows):
-        t = 0
-        for i0 in range(d_n):
-            b_g_hb_ahead[(t - 1)*s_g_hb_ahead + r*d_n + (i0)] = <real>0.0
-    return failed
+    p0[0] = 0
 
-cdef bint segment_22(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_Wb = <array> p[7]
-    cdef array b_q_hb = <array> p[15]
-    cdef long long s_q_hb = s[15]
-    cdef array b_g_hb_ahead = <array> p[31]
-    cdef long long s_g_hb_ahead = s[31]
-    cdef array b_g_hb_bar = <array> p[32]
-    cdef long long s_g_hb_bar = s[32]
-    cdef array b_g_s_hb = <array> p[33]
-    cdef long long s_g_s_hb = s[33]
-    cdef array b_t48 = <array> p[50]
-    cdef long long s_t48 = s[50]
-    cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9
-    cdef real* wt_q_Wb
-    cdef long long i0
-    wt_q_Wb = packed(d_n, d_n, b_q_Wb, d_n, 1)
-    failed = wt_q_Wb == NULL
-    if not failed:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                for i0 in range(d_n):
-                    v0 = b_t48[(t - 1)*s_t48 + r*2*d_n + (i0 + d_n)]
-                    v1 = b_g_hb_ahead[(t - 1 - 1)*s_g_hb_ahead + r*d_n + (i0)]
-                    v2 = v0 + v1
-                    v4 = b_q_hb[(t - 1)*s_q_hb + r*d_n + (i0)]
-                    v5 = v4*v4
-                    v6 = -v5
-                    v7 = <real>1.0 + v6
-                    v8 = v7*v2
-                    b_g_s_hb[(t - 1)*s_g_s_hb + r*d_n + (i0)] = v8
-            product(rows, d_n, d_n, b_g_s_hb + (t - 1)*s_g_s_hb, wt_q_Wb, b_g_hb_ahead + (t - 1)*s_g_hb_ahead)
-    free(wt_q_Wb)
-    return failed
 
-cdef bint segment_25(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_g_hf_back = <array> p[34]
-    cdef long long s_g_hf_back = s[34]
-    cdef long long i0
-    rows = batch
-    t = t0
-    for r in range(rows):
-        t = lengths[r] + 1
-        for i0 in range(d_n):
-            b_g_hf_back[(t - 1)*s_g_hf_back + r*d_n + (i0)] = <real>0.0
-    return failed
-
-cdef bint segment_26(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_Wf = <array> p[4]
-    cdef array b_q_hf = <array> p[13]
-    cdef long long s_q_hf = s[13]
-    cdef array b_g_hf_back = <array> p[34]
-    cdef long long s_g_hf_back = s[34]
-    cdef array b_g_hf_bar = <array> p[35]
-    cdef long long s_g_hf_bar = s[35]
-    cdef array b_g_s_hf = <array> p[36]
-    cdef long long s_g_s_hf = s[36]
-    cdef array b_t48 = <array> p[50]
-    cdef long long s_t48 = s[50]
-    cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9
-    cdef real* wt_q_Wf
-    cdef long long i0
-    wt_q_Wf = packed(d_n, d_n, b_q_Wf, d_n, 1)
-    failed = wt_q_Wf == NULL
-    if not failed:
-        for t in range(t1, t0 - 1, -1):
-            rows = active[t - 1]
-            for r in range(rows):
-                for i0 in range(d_n):
-                    v0 = b_t48[(t - 1)*s_t48 + r*2*d_n + (i0)]
-                    v1 = b_g_hf_back[(t - 1 + 1)*s_g_hf_back + r*d_n + (i0)]
-                    v2 = v0 + v1
-                    v4 = b_q_hf[(t - 1)*s_q_hf + r*d_n + (i0)]
-                    v5 = v4*v4
-                    v6 = -v5
-                    v7 = <real>1.0 + v6
-                    v8 = v7*v2
-                    b_g_s_hf[(t - 1)*s_g_s_hf + r*d_n + (i0)] = v8
-            product(rows, d_n, d_n, b_g_s_hf + (t - 1)*s_g_s_hf, wt_q_Wf, b_g_hf_back + (t - 1)*s_g_hf_back)
-    free(wt_q_Wf)
-    return failed
-
-cdef bint segment_29(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_x = <array> p[2]
-    cdef long long s_q_x = s[2]
-    cdef array b_q_hf = <array> p[13]
-    cdef long long s_q_hf = s[13]
-    cdef array b_q_hb = <array> p[15]
-    cdef long long s_q_hb = s[15]
-    cdef array b_t25 = <array> p[27]
-    cdef long long s_t25 = s[27]
-    cdef array b_g_s_y = <array> p[30]
-    cdef long long s_g_s_y = s[30]
-    cdef array b_g_s_hb = <array> p[33]
-    cdef long long s_g_s_hb = s[33]
-    cdef array b_g_s_hf = <array> p[36]
-    cdef long long s_g_s_hf = s[36]
-    cdef array b_g_Wf_bar = <array> p[37]
-    cdef array b_g_Uf_bar = <array> p[38]
-    cdef array b_g_bf_bar = <array> p[39]
-    cdef array b_g_Wb_bar = <array> p[40]
-    cdef array b_g_Ub_bar = <array> p[41]
-    cdef array b_g_bb_bar = <array> p[42]
-    cdef array b_g_V_bar = <array> p[43]
-    cdef array b_g_c_bar = <array> p[44]
+cdef void row_10_7(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
     cdef real v0
     cdef long long i0
-    t = t0
-    failed = outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_hf + (t - 1)*s_g_s_hf, b_q_hf + (t - 1 - 1)*s_q_hf, b_g_Wf_bar) or failed
-    t = t0
-    failed = outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_g_s_hf + (t - 1)*s_g_s_hf, b_q_x + (t - 1)*s_q_x, b_g_Uf_bar) or failed
-    for r in range(d_n):
-        b_g_bf_bar[r] = 0
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_g_s_hf[(t - 1)*s_g_s_hf + r*d_n + (i0)]
-                b_g_bf_bar[(i0)] = b_g_bf_bar[(i0)] + v0
-    t = t0
-    failed = outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_hb + (t - 1)*s_g_s_hb, b_q_hb + (t - 1 + 1)*s_q_hb, b_g_Wb_bar) or failed
-    t = t0
-    failed = outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_g_s_hb + (t - 1)*s_g_s_hb, b_q_x + (t - 1)*s_q_x, b_g_Ub_bar) or failed
-    for r in range(d_n):
-        b_g_bb_bar[r] = 0
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_g_s_hb[(t - 1)*s_g_s_hb + r*d_n + (i0)]
-                b_g_bb_bar[(i0)] = b_g_bb_bar[(i0)] + v0
-    t = t0
-    failed = outer_sum(d_k, 2*d_n, batch*(t1 - t0 + 1), b_g_s_y + (t - 1)*s_g_s_y, b_t25 + (t - 1)*s_t25, b_g_V_bar) or failed
-    for r in range(d_k):
-        b_g_c_bar[r] = 0
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_k):
-                v0 = b_g_s_y[(t - 1)*s_g_s_y + r*d_k + (i0)]
-                b_g_c_bar[(i0)] = b_g_c_bar[(i0)] + v0
-    return failed
+    v0 = p0[0]
+    p1[0] = p1[0] + v0
 
-cdef bint segment_37(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_g_hb_ahead = <array> p[31]
-    cdef long long s_g_hb_ahead = s[31]
-    cdef array b_g_hf_back = <array> p[34]
-    cdef long long s_g_hf_back = s[34]
-    cdef array b_g_hf_init_bar = <array> p[45]
-    cdef array b_g_hb_final_bar = <array> p[46]
-    rows = batch
+
+cdef void segment_10(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_d = <array> call.p[3]
+    cdef long long s_q_d = call.s[3]
+    cdef array b_q_V = <array> call.p[10]
+    cdef array b_q_c = <array> call.p[11]
+    cdef array b_q_hf = <array> call.p[13]
+    cdef long long s_q_hf = call.s[13]
+    cdef array b_q_hb = <array> call.p[15]
+    cdef long long s_q_hb = call.s[15]
+    cdef array b_q_z_y = <array> call.p[16]
+    cdef long long s_q_z_y = call.s[16]
+    cdef array b_q_y = <array> call.p[17]
+    cdef long long s_q_y = call.s[17]
+    cdef array b_q_e = <array> call.p[18]
+    cdef long long s_q_e = call.s[18]
+    cdef array b_t24 = <array> call.p[26]
+    cdef long long s_t24 = call.s[26]
+    cdef array b_t25 = <array> call.p[27]
+    cdef long long s_t25 = call.s[27]
+    cdef array b_t26 = <array> call.p[28]
+    cdef long long s_t26 = call.s[28]
+    cdef array b_t27 = <array> call.p[29]
+    cdef long long s_t27 = call.s[29]
+    cdef array b_t28 = <array> call.p[30]
+    cdef const real* w_q_V = call.packed[4]
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_10_0(b_q_hf + (t - 1)*s_q_hf + r*d_n, b_q_hb + (t - 1)*s_q_hb + r*d_n, b_t25 + (t - 1)*s_t25 + r*2*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+    if ragged or r0 > 0 or r1 < batch:
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1] if active[t - 1] < r1 else r1
+            product(rows - r0, d_k, 2*d_n, b_t25 + (t - 1)*s_t25 + r0*2*d_n, w_q_V, b_t24 + (t - 1)*s_t24 + r0*d_k)
+    else:
+        t = t0
+        rows = batch*(t1 - t0 + 1)
+        product(rows - r0, d_k, 2*d_n, b_t25 + (t - 1)*s_t25 + r0*2*d_n, w_q_V, b_t24 + (t - 1)*s_t24 + r0*d_k)
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_10_1(b_t24 + (t - 1)*s_t24 + r*d_k, b_q_c, b_q_z_y + (t - 1)*s_q_z_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_10_2(b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t26 + (t - 1)*s_t26 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_10_3(b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t26 + (t - 1)*s_t26 + r, b_t27 + (t - 1)*s_t27 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_10_4(b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t26 + (t - 1)*s_t26 + r, b_t27 + (t - 1)*s_t27 + r, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_10_5(b_q_d + (t - 1)*s_q_d + r*d_k, b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t26 + (t - 1)*s_t26 + r, b_t27 + (t - 1)*s_t27 + r, b_q_e + (t - 1)*s_q_e + r, d_k, d_m, d_n, 0, 0, lengths[r])
+    rows = r1
+    for r in range(r0, rows):
+        row_10_6(b_t28 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_10_7(b_q_e + (t - 1)*s_q_e + r, b_t28 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+
+cdef void row_18_0(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef long long i0
+    p0[0] = 0
+
+
+cdef void row_18_1(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0
+    cdef long long i0
+    v0 = p0[0]
+    p1[0] = p1[0] + v0
+
+
+cdef void segment_18(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_E = <array> call.p[19]
+    cdef array b_t28 = <array> call.p[30]
     t = t0
-    for r in range(batch):
+    rows = r1
+    if id == 0:
+        rows = r1
+        row_18_0(b_q_E, d_k, d_m, d_n, 0, 0, lengths[r])
+        for r in range(r0, rows):
+            row_18_1(b_t28 + r, b_q_E, d_k, d_m, d_n, 0, 0, lengths[r])
+
+cdef void row_19_0(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0
+    cdef real acc
+    cdef real room[256]
+    cdef long long stop
+    cdef long long i0, i1
+    acc = 0
+    i1 = 0
+    while i1 < d_k:
+        stop = i1 + BLOCK if i1 + BLOCK < d_k else d_k
+        for i0 in range(i1, stop):
+            v0 = p0[(i0)]
+            room[i0 - i1] = v0
+        acc = acc + total(room, stop - i1)
+        i1 = stop
+    p1[0] = acc
+
+
+cdef void row_19_1(
+array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0, v1, v2, v3, v4, v5, v6
+    cdef long long i0
+    for i0 in range(d_k):
+        v0 = p0[(i0)]
+        v1 = p1[0]
+        v2 = v0*v1
+        v3 = p2[(i0)]
+        v4 = -v3
+        v5 = v2 + v4
+        p3[(i0)] = v5
+
+
+cdef void segment_19(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_d = <array> call.p[3]
+    cdef long long s_q_d = call.s[3]
+    cdef array b_q_V = <array> call.p[10]
+    cdef array b_q_y = <array> call.p[17]
+    cdef long long s_q_y = call.s[17]
+    cdef array b_g_s_y = <array> call.p[31]
+    cdef long long s_g_s_y = call.s[31]
+    cdef array b_t48 = <array> call.p[50]
+    cdef long long s_t48 = call.s[50]
+    cdef array b_t49 = <array> call.p[51]
+    cdef long long s_t49 = call.s[51]
+    cdef const real* wt_q_V = call.packed[0]
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_19_0(b_q_d + (t - 1)*s_q_d + r*d_k, b_t48 + (t - 1)*s_t48 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_19_1(b_q_y + (t - 1)*s_q_y + r*d_k, b_t48 + (t - 1)*s_t48 + r, b_q_d + (t - 1)*s_q_d + r*d_k, b_g_s_y + (t - 1)*s_g_s_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+    if ragged or r0 > 0 or r1 < batch:
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1] if active[t - 1] < r1 else r1
+            product(rows - r0, 2*d_n, d_k, b_g_s_y + (t - 1)*s_g_s_y + r0*d_k, wt_q_V, b_t49 + (t - 1)*s_t49 + r0*2*d_n)
+    else:
+        t = t0
+        rows = batch*(t1 - t0 + 1)
+        product(rows - r0, 2*d_n, d_k, b_g_s_y + (t - 1)*s_g_s_y + r0*d_k, wt_q_V, b_t49 + (t - 1)*s_t49 + r0*2*d_n)
+
+cdef void row_22_0(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef long long i0
+    for i0 in range(d_n):
+        p0[(i0)] = <real>0.0
+
+
+cdef void segment_22(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_g_hb_ahead = <array> call.p[32]
+    cdef long long s_g_hb_ahead = call.s[32]
+    t = t0
+    rows = r1
+    for r in range(r0, rows):
+        t = 0
+        row_22_0(b_g_hb_ahead + (t - 1)*s_g_hb_ahead + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+
+cdef void row_23_0(
+array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9
+    cdef long long i0
+    for i0 in range(d_n):
+        v0 = p0[(i0 + d_n)]
+        v1 = p1[(i0)]
+        v2 = v0 + v1
+        v4 = p2[(i0)]
+        v5 = v4*v4
+        v6 = -v5
+        v7 = <real>1.0 + v6
+        v8 = v7*v2
+        p3[(i0)] = v8
+
+
+cdef void segment_23(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_Wb = <array> call.p[7]
+    cdef array b_q_hb = <array> call.p[15]
+    cdef long long s_q_hb = call.s[15]
+    cdef array b_g_hb_ahead = <array> call.p[32]
+    cdef long long s_g_hb_ahead = call.s[32]
+    cdef array b_g_hb_bar = <array> call.p[33]
+    cdef long long s_g_hb_bar = call.s[33]
+    cdef array b_g_s_hb = <array> call.p[34]
+    cdef long long s_g_s_hb = call.s[34]
+    cdef array b_t49 = <array> call.p[51]
+    cdef long long s_t49 = call.s[51]
+    cdef const real* wt_q_Wb = call.packed[1]
+    for t in range(t0, t1 + 1):
+        if stopped(call, id):
+            return
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_23_0(b_t49 + (t - 1)*s_t49 + r*2*d_n, b_g_hb_ahead + (t - 1 - 1)*s_g_hb_ahead + r*d_n, b_q_hb + (t - 1)*s_q_hb + r*d_n, b_g_s_hb + (t - 1)*s_g_s_hb + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        product(rows - r0, d_n, d_n, b_g_s_hb + (t - 1)*s_g_s_hb + r0*d_n, wt_q_Wb, b_g_hb_ahead + (t - 1)*s_g_hb_ahead + r0*d_n)
+
+cdef void row_26_0(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef long long i0
+    for i0 in range(d_n):
+        p0[(i0)] = <real>0.0
+
+
+cdef void segment_26(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_g_hf_back = <array> call.p[35]
+    cdef long long s_g_hf_back = call.s[35]
+    t = t0
+    rows = r1
+    for r in range(r0, rows):
+        t = lengths[r] + 1
+        row_26_0(b_g_hf_back + (t - 1)*s_g_hf_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+
+cdef void row_27_0(
+array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9
+    cdef long long i0
+    for i0 in range(d_n):
+        v0 = p0[(i0)]
+        v1 = p1[(i0)]
+        v2 = v0 + v1
+        v4 = p2[(i0)]
+        v5 = v4*v4
+        v6 = -v5
+        v7 = <real>1.0 + v6
+        v8 = v7*v2
+        p3[(i0)] = v8
+
+
+cdef void segment_27(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_Wf = <array> call.p[4]
+    cdef array b_q_hf = <array> call.p[13]
+    cdef long long s_q_hf = call.s[13]
+    cdef array b_g_hf_back = <array> call.p[35]
+    cdef long long s_g_hf_back = call.s[35]
+    cdef array b_g_hf_bar = <array> call.p[36]
+    cdef long long s_g_hf_bar = call.s[36]
+    cdef array b_g_s_hf = <array> call.p[37]
+    cdef long long s_g_s_hf = call.s[37]
+    cdef array b_t49 = <array> call.p[51]
+    cdef long long s_t49 = call.s[51]
+    cdef const real* wt_q_Wf = call.packed[2]
+    for t in range(t1, t0 - 1, -1):
+        if stopped(call, id):
+            return
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_27_0(b_t49 + (t - 1)*s_t49 + r*2*d_n, b_g_hf_back + (t - 1 + 1)*s_g_hf_back + r*d_n, b_q_hf + (t - 1)*s_q_hf + r*d_n, b_g_s_hf + (t - 1)*s_g_s_hf + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        product(rows - r0, d_n, d_n, b_g_s_hf + (t - 1)*s_g_s_hf + r0*d_n, wt_q_Wf, b_g_hf_back + (t - 1)*s_g_hf_back + r0*d_n)
+
+cdef void row_30_0(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef long long i0
+    for i0 in range(first, last):
+        p0[(i0)] = 0
+
+
+cdef void row_30_1(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0
+    cdef long long i0
+    for i0 in range(first, last):
+        v0 = p0[(i0)]
+        p1[(i0)] = p1[(i0)] + v0
+
+
+cdef void row_30_2(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef long long i0
+    for i0 in range(first, last):
+        p0[(i0)] = 0
+
+
+cdef void row_30_3(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0
+    cdef long long i0
+    for i0 in range(first, last):
+        v0 = p0[(i0)]
+        p1[(i0)] = p1[(i0)] + v0
+
+
+cdef void row_30_4(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef long long i0
+    for i0 in range(first, last):
+        p0[(i0)] = 0
+
+
+cdef void row_30_5(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0
+    cdef long long i0
+    for i0 in range(first, last):
+        v0 = p0[(i0)]
+        p1[(i0)] = p1[(i0)] + v0
+
+
+cdef void segment_30(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_x = <array> call.p[2]
+    cdef long long s_q_x = call.s[2]
+    cdef array b_q_hf = <array> call.p[13]
+    cdef long long s_q_hf = call.s[13]
+    cdef array b_q_hb = <array> call.p[15]
+    cdef long long s_q_hb = call.s[15]
+    cdef array b_t25 = <array> call.p[27]
+    cdef long long s_t25 = call.s[27]
+    cdef array b_g_s_y = <array> call.p[31]
+    cdef long long s_g_s_y = call.s[31]
+    cdef array b_g_s_hb = <array> call.p[34]
+    cdef long long s_g_s_hb = call.s[34]
+    cdef array b_g_s_hf = <array> call.p[37]
+    cdef long long s_g_s_hf = call.s[37]
+    cdef array b_g_Wf_bar = <array> call.p[38]
+    cdef array b_g_Uf_bar = <array> call.p[39]
+    cdef array b_g_bf_bar = <array> call.p[40]
+    cdef array b_g_Wb_bar = <array> call.p[41]
+    cdef array b_g_Ub_bar = <array> call.p[42]
+    cdef array b_g_bb_bar = <array> call.p[43]
+    cdef array b_g_V_bar = <array> call.p[44]
+    cdef array b_g_c_bar = <array> call.p[45]
+    t = t0
+    rows = r1
+    t = t0
+    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_hf + (t - 1)*s_g_s_hf, b_q_hf + (t - 1 - 1)*s_q_hf, b_g_Wf_bar, call, id)
+    t = t0
+    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_g_s_hf + (t - 1)*s_g_s_hf, b_q_x + (t - 1)*s_q_x, b_g_Uf_bar, call, id)
+    rows = r1
+    row_30_0(b_g_bf_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_30_1(b_g_s_hf + (t - 1)*s_g_s_hf + r*d_n, b_g_bf_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+    t = t0
+    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_hb + (t - 1)*s_g_s_hb, b_q_hb + (t - 1 + 1)*s_q_hb, b_g_Wb_bar, call, id)
+    t = t0
+    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_g_s_hb + (t - 1)*s_g_s_hb, b_q_x + (t - 1)*s_q_x, b_g_Ub_bar, call, id)
+    rows = r1
+    row_30_2(b_g_bb_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_30_3(b_g_s_hb + (t - 1)*s_g_s_hb + r*d_n, b_g_bb_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+    t = t0
+    outer_sum(d_k, 2*d_n, batch*(t1 - t0 + 1), b_g_s_y + (t - 1)*s_g_s_y, b_t25 + (t - 1)*s_t25, b_g_V_bar, call, id)
+    rows = r1
+    row_30_4(b_g_c_bar, d_k, d_m, d_n, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_30_5(b_g_s_y + (t - 1)*s_g_s_y + r*d_k, b_g_c_bar, d_k, d_m, d_n, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
+
+cdef void segment_38(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_g_hb_ahead = <array> call.p[32]
+    cdef long long s_g_hb_ahead = call.s[32]
+    cdef array b_g_hf_back = <array> call.p[35]
+    cdef long long s_g_hf_back = call.s[35]
+    cdef array b_g_hf_init_bar = <array> call.p[46]
+    cdef array b_g_hb_final_bar = <array> call.p[47]
+    t = t0
+    rows = r1
+    for r in range(r0, r1):
         for c in range(d_n):
             b_g_hf_init_bar[r*d_n + c] = b_g_hf_back[(1 - 1)*s_g_hf_back + r*d_n + c]
-    for r in range(batch):
+    for r in range(r0, r1):
         for c in range(d_n):
             b_g_hb_final_bar[r*d_n + c] = b_g_hb_ahead[(lengths[r] + 0 - 1)*s_g_hb_ahead + r*d_n + c]
-    return failed
 
-cdef bint segment_39(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_Uf = <array> p[5]
-    cdef array b_q_Ub = <array> p[8]
-    cdef array b_q_z_y = <array> p[16]
-    cdef long long s_q_z_y = s[16]
-    cdef array b_t26 = <array> p[28]
-    cdef long long s_t26 = s[28]
-    cdef array b_t27 = <array> p[29]
-    cdef long long s_t27 = s[29]
-    cdef array b_g_s_hb = <array> p[33]
-    cdef long long s_g_s_hb = s[33]
-    cdef array b_g_s_hf = <array> p[36]
-    cdef long long s_g_s_hf = s[36]
-    cdef array b_g_x_bar = <array> p[47]
-    cdef long long s_g_x_bar = s[47]
-    cdef array b_g_d_bar = <array> p[48]
-    cdef long long s_g_d_bar = s[48]
-    cdef array b_t49 = <array> p[51]
-    cdef long long s_t49 = s[51]
-    cdef array b_t50 = <array> p[52]
-    cdef long long s_t50 = s[52]
+cdef void row_40_0(
+array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0, v1, v2, v3
+    cdef long long i0
+    for i0 in range(first, last):
+        v0 = p0[i0]
+        v1 = p1[i0]
+        v2 = v0 + v1
+        p2[i0] = v2
+
+
+cdef void row_40_1(
+array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
     cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9
-    cdef real* wt_q_Uf
-    cdef real* wt_q_Ub
     cdef long long i0
-    wt_q_Uf = packed(d_m, d_n, b_q_Uf, d_m, 1)
-    wt_q_Ub = packed(d_m, d_n, b_q_Ub, d_m, 1)
-    failed = wt_q_Uf == NULL or wt_q_Ub == NULL
-    if not failed:
-        if ragged:
-            for t in range(t0, t1 + 1):
-                rows = active[t - 1]
-                product(rows, d_m, d_n, b_g_s_hf + (t - 1)*s_g_s_hf, wt_q_Uf, b_t49 + (t - 1)*s_t49)
-        else:
-            t = t0
-            rows = batch*(t1 - t0 + 1)
-            product(rows, d_m, d_n, b_g_s_hf + (t - 1)*s_g_s_hf, wt_q_Uf, b_t49 + (t - 1)*s_t49)
-        if ragged:
-            for t in range(t0, t1 + 1):
-                rows = active[t - 1]
-                product(rows, d_m, d_n, b_g_s_hb + (t - 1)*s_g_s_hb, wt_q_Ub, b_t50 + (t - 1)*s_t50)
-        else:
-            t = t0
-            rows = batch*(t1 - t0 + 1)
-            product(rows, d_m, d_n, b_g_s_hb + (t - 1)*s_g_s_hb, wt_q_Ub, b_t50 + (t - 1)*s_t50)
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                for i0 in range(d_m):
-                    v0 = b_t49[(t - 1)*s_t49 + r*d_m + (i0)]
-                    v1 = b_t50[(t - 1)*s_t50 + r*d_m + (i0)]
-                    v2 = v0 + v1
-                    b_g_x_bar[(t - 1)*s_g_x_bar + r*d_m + (i0)] = v2
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                for i0 in range(d_k):
-                    v0 = b_q_z_y[(t - 1)*s_q_z_y + r*d_k + (i0)]
-                    v1 = b_t26[(t - 1)*s_t26 + r]
-                    v2 = -v1
-                    v3 = v0 + v2
-                    v4 = b_t27[(t - 1)*s_t27 + r]
-                    v5 = f_log(v4)
-                    v6 = -v5
-                    v7 = v3 + v6
-                    v8 = -v7
-                    b_g_d_bar[(t - 1)*s_g_d_bar + r*d_k + (i0)] = v8
-    free(wt_q_Uf)
-    free(wt_q_Ub)
-    return failed
+    for i0 in range(d_k):
+        v0 = p0[(i0)]
+        v1 = p1[0]
+        v2 = -v1
+        v3 = v0 + v2
+        v4 = p2[0]
+        v5 = f_log(v4)
+        v6 = -v5
+        v7 = v3 + v6
+        v8 = -v7
+        p3[(i0)] = v8
 
-cdef bint segment_43(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_V = <array> p[10]
-    cdef array b_q_y = <array> p[17]
-    cdef long long s_q_y = s[17]
-    cdef array b_p_y_seed = <array> p[55]
-    cdef long long s_p_y_seed = s[55]
-    cdef array b_p_y_bar = <array> p[56]
-    cdef long long s_p_y_bar = s[56]
-    cdef array b_p_s_y = <array> p[57]
-    cdef long long s_p_s_y = s[57]
-    cdef array b_t74 = <array> p[76]
-    cdef long long s_t74 = s[76]
-    cdef array b_t75 = <array> p[77]
-    cdef long long s_t75 = s[77]
+
+cdef void segment_40(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_Uf = <array> call.p[5]
+    cdef array b_q_Ub = <array> call.p[8]
+    cdef array b_q_z_y = <array> call.p[16]
+    cdef long long s_q_z_y = call.s[16]
+    cdef array b_t26 = <array> call.p[28]
+    cdef long long s_t26 = call.s[28]
+    cdef array b_t27 = <array> call.p[29]
+    cdef long long s_t27 = call.s[29]
+    cdef array b_g_s_hb = <array> call.p[34]
+    cdef long long s_g_s_hb = call.s[34]
+    cdef array b_g_s_hf = <array> call.p[37]
+    cdef long long s_g_s_hf = call.s[37]
+    cdef array b_g_x_bar = <array> call.p[48]
+    cdef long long s_g_x_bar = call.s[48]
+    cdef array b_g_d_bar = <array> call.p[49]
+    cdef long long s_g_d_bar = call.s[49]
+    cdef array b_t50 = <array> call.p[52]
+    cdef long long s_t50 = call.s[52]
+    cdef array b_t51 = <array> call.p[53]
+    cdef long long s_t51 = call.s[53]
+    cdef const real* wt_q_Uf = call.packed[3]
+    cdef const real* wt_q_Ub = call.packed[4]
+    if ragged or r0 > 0 or r1 < batch:
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1] if active[t - 1] < r1 else r1
+            product(rows - r0, d_m, d_n, b_g_s_hf + (t - 1)*s_g_s_hf + r0*d_n, wt_q_Uf, b_t50 + (t - 1)*s_t50 + r0*d_m)
+    else:
+        t = t0
+        rows = batch*(t1 - t0 + 1)
+        product(rows - r0, d_m, d_n, b_g_s_hf + (t - 1)*s_g_s_hf + r0*d_n, wt_q_Uf, b_t50 + (t - 1)*s_t50 + r0*d_m)
+    if ragged or r0 > 0 or r1 < batch:
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1] if active[t - 1] < r1 else r1
+            product(rows - r0, d_m, d_n, b_g_s_hb + (t - 1)*s_g_s_hb + r0*d_n, wt_q_Ub, b_t51 + (t - 1)*s_t51 + r0*d_m)
+    else:
+        t = t0
+        rows = batch*(t1 - t0 + 1)
+        product(rows - r0, d_m, d_n, b_g_s_hb + (t - 1)*s_g_s_hb + r0*d_n, wt_q_Ub, b_t51 + (t - 1)*s_t51 + r0*d_m)
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        if rows > r0:
+            r = r0
+            row_40_0(b_t50 + (t - 1)*s_t50 + r0*d_m, b_t51 + (t - 1)*s_t51 + r0*d_m, b_g_x_bar + (t - 1)*s_g_x_bar + r0*d_m, d_k, d_m, d_n, 0, (rows - r0)*d_m, lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_40_1(b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t26 + (t - 1)*s_t26 + r, b_t27 + (t - 1)*s_t27 + r, b_g_d_bar + (t - 1)*s_g_d_bar + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+
+cdef void row_44_0(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0, v1
+    cdef long long i0
+    for i0 in range(first, last):
+        v0 = p0[i0]
+        p1[i0] = v0
+
+
+cdef void row_44_1(
+array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0, v1, v2
+    cdef real acc
+    cdef real room[256]
+    cdef long long stop
+    cdef long long i0, i1
+    acc = 0
+    i1 = 0
+    while i1 < d_k:
+        stop = i1 + BLOCK if i1 + BLOCK < d_k else d_k
+        for i0 in range(i1, stop):
+            v0 = p0[(i0)]
+            v1 = p1[(i0)]
+            v2 = v0*v1
+            room[i0 - i1] = v2
+        acc = acc + total(room, stop - i1)
+        i1 = stop
+    p2[0] = acc
+
+
+cdef void row_44_2(
+array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
     cdef real v0, v1, v2, v3, v4, v5, v6
-    cdef real* wt_q_V
     cdef long long i0
-    wt_q_V = packed(2*d_n, d_k, b_q_V, 2*d_n, 1)
-    failed = wt_q_V == NULL
-    if not failed:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                for i0 in range(d_k):
-                    v0 = b_p_y_seed[(t - 1)*s_p_y_seed + r*d_k + (i0)]
-                    b_p_y_bar[(t - 1)*s_p_y_bar + r*d_k + (i0)] = v0
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                acc = 0
-                for i0 in range(d_k):
-                    v0 = b_q_y[(t - 1)*s_q_y + r*d_k + (i0)]
-                    v1 = b_p_y_bar[(t - 1)*s_p_y_bar + r*d_k + (i0)]
-                    v2 = v0*v1
-                    acc = acc + v2
-                b_t74[(t - 1)*s_t74 + r] = acc
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                for i0 in range(d_k):
-                    v0 = b_q_y[(t - 1)*s_q_y + r*d_k + (i0)]
-                    v1 = b_p_y_bar[(t - 1)*s_p_y_bar + r*d_k + (i0)]
-                    v2 = b_t74[(t - 1)*s_t74 + r]
-                    v3 = -v2
-                    v4 = v1 + v3
-                    v5 = v0*v4
-                    b_p_s_y[(t - 1)*s_p_s_y + r*d_k + (i0)] = v5
-        if ragged:
-            for t in range(t0, t1 + 1):
-                rows = active[t - 1]
-                product(rows, 2*d_n, d_k, b_p_s_y + (t - 1)*s_p_s_y, wt_q_V, b_t75 + (t - 1)*s_t75)
-        else:
-            t = t0
-            rows = batch*(t1 - t0 + 1)
-            product(rows, 2*d_n, d_k, b_p_s_y + (t - 1)*s_p_s_y, wt_q_V, b_t75 + (t - 1)*s_t75)
-    free(wt_q_V)
-    return failed
+    for i0 in range(d_k):
+        v0 = p0[(i0)]
+        v1 = p1[(i0)]
+        v2 = p2[0]
+        v3 = -v2
+        v4 = v1 + v3
+        v5 = v0*v4
+        p3[(i0)] = v5
 
-cdef bint segment_47(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_p_hb_ahead = <array> p[58]
-    cdef long long s_p_hb_ahead = s[58]
+
+cdef void segment_44(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_V = <array> call.p[10]
+    cdef array b_q_y = <array> call.p[17]
+    cdef long long s_q_y = call.s[17]
+    cdef array b_p_y_seed = <array> call.p[56]
+    cdef long long s_p_y_seed = call.s[56]
+    cdef array b_p_y_bar = <array> call.p[57]
+    cdef long long s_p_y_bar = call.s[57]
+    cdef array b_p_s_y = <array> call.p[58]
+    cdef long long s_p_s_y = call.s[58]
+    cdef array b_t75 = <array> call.p[77]
+    cdef long long s_t75 = call.s[77]
+    cdef array b_t76 = <array> call.p[78]
+    cdef long long s_t76 = call.s[78]
+    cdef const real* wt_q_V = call.packed[0]
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        if rows > r0:
+            r = r0
+            row_44_0(b_p_y_seed + (t - 1)*s_p_y_seed + r0*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_44_1(b_q_y + (t - 1)*s_q_y + r*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r*d_k, b_t75 + (t - 1)*s_t75 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_44_2(b_q_y + (t - 1)*s_q_y + r*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r*d_k, b_t75 + (t - 1)*s_t75 + r, b_p_s_y + (t - 1)*s_p_s_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+    if ragged or r0 > 0 or r1 < batch:
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1] if active[t - 1] < r1 else r1
+            product(rows - r0, 2*d_n, d_k, b_p_s_y + (t - 1)*s_p_s_y + r0*d_k, wt_q_V, b_t76 + (t - 1)*s_t76 + r0*2*d_n)
+    else:
+        t = t0
+        rows = batch*(t1 - t0 + 1)
+        product(rows - r0, 2*d_n, d_k, b_p_s_y + (t - 1)*s_p_s_y + r0*d_k, wt_q_V, b_t76 + (t - 1)*s_t76 + r0*2*d_n)
+
+cdef void row_48_0(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
     cdef long long i0
-    rows = batch
+    for i0 in range(d_n):
+        p0[(i0)] = <real>0.0
+
+
+cdef void segment_48(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_p_hb_ahead = <array> call.p[59]
+    cdef long long s_p_hb_ahead = call.s[59]
     t = t0
-    for r in range(rows):
+    rows = r1
+    for r in range(r0, rows):
         t = 0
-        for i0 in range(d_n):
-            b_p_hb_ahead[(t - 1)*s_p_hb_ahead + r*d_n + (i0)] = <real>0.0
-    return failed
+        row_48_0(b_p_hb_ahead + (t - 1)*s_p_hb_ahead + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
 
-cdef bint segment_48(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_Wb = <array> p[7]
-    cdef array b_q_hb = <array> p[15]
-    cdef long long s_q_hb = s[15]
-    cdef array b_p_hb_seed = <array> p[54]
-    cdef long long s_p_hb_seed = s[54]
-    cdef array b_p_hb_ahead = <array> p[58]
-    cdef long long s_p_hb_ahead = s[58]
-    cdef array b_p_hb_bar = <array> p[59]
-    cdef long long s_p_hb_bar = s[59]
-    cdef array b_p_s_hb = <array> p[60]
-    cdef long long s_p_s_hb = s[60]
-    cdef array b_t75 = <array> p[77]
-    cdef long long s_t75 = s[77]
+cdef void row_49_0(
+array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
     cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9, v10
-    cdef real* wt_q_Wb
     cdef long long i0
-    wt_q_Wb = packed(d_n, d_n, b_q_Wb, d_n, 1)
-    failed = wt_q_Wb == NULL
-    if not failed:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                for i0 in range(d_n):
-                    v0 = b_t75[(t - 1)*s_t75 + r*2*d_n + (i0 + d_n)]
-                    v1 = b_p_hb_seed[(t - 1)*s_p_hb_seed + r*d_n + (i0)]
-                    v2 = b_p_hb_ahead[(t - 1 - 1)*s_p_hb_ahead + r*d_n + (i0)]
-                    v3 = v0 + v1 + v2
-                    v5 = b_q_hb[(t - 1)*s_q_hb + r*d_n + (i0)]
-                    v6 = v5*v5
-                    v7 = -v6
-                    v8 = <real>1.0 + v7
-                    v9 = v8*v3
-                    b_p_s_hb[(t - 1)*s_p_s_hb + r*d_n + (i0)] = v9
-            product(rows, d_n, d_n, b_p_s_hb + (t - 1)*s_p_s_hb, wt_q_Wb, b_p_hb_ahead + (t - 1)*s_p_hb_ahead)
-    free(wt_q_Wb)
-    return failed
+    for i0 in range(d_n):
+        v0 = p0[(i0 + d_n)]
+        v1 = p1[(i0)]
+        v2 = p2[(i0)]
+        v3 = v0 + v1 + v2
+        v5 = p3[(i0)]
+        v6 = v5*v5
+        v7 = -v6
+        v8 = <real>1.0 + v7
+        v9 = v8*v3
+        p4[(i0)] = v9
 
-cdef bint segment_51(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_p_hf_back = <array> p[61]
-    cdef long long s_p_hf_back = s[61]
+
+cdef void segment_49(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_Wb = <array> call.p[7]
+    cdef array b_q_hb = <array> call.p[15]
+    cdef long long s_q_hb = call.s[15]
+    cdef array b_p_hb_seed = <array> call.p[55]
+    cdef long long s_p_hb_seed = call.s[55]
+    cdef array b_p_hb_ahead = <array> call.p[59]
+    cdef long long s_p_hb_ahead = call.s[59]
+    cdef array b_p_hb_bar = <array> call.p[60]
+    cdef long long s_p_hb_bar = call.s[60]
+    cdef array b_p_s_hb = <array> call.p[61]
+    cdef long long s_p_s_hb = call.s[61]
+    cdef array b_t76 = <array> call.p[78]
+    cdef long long s_t76 = call.s[78]
+    cdef const real* wt_q_Wb = call.packed[1]
+    for t in range(t0, t1 + 1):
+        if stopped(call, id):
+            return
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_49_0(b_t76 + (t - 1)*s_t76 + r*2*d_n, b_p_hb_seed + (t - 1)*s_p_hb_seed + r*d_n, b_p_hb_ahead + (t - 1 - 1)*s_p_hb_ahead + r*d_n, b_q_hb + (t - 1)*s_q_hb + r*d_n, b_p_s_hb + (t - 1)*s_p_s_hb + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        product(rows - r0, d_n, d_n, b_p_s_hb + (t - 1)*s_p_s_hb + r0*d_n, wt_q_Wb, b_p_hb_ahead + (t - 1)*s_p_hb_ahead + r0*d_n)
+
+cdef void row_52_0(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
     cdef long long i0
-    rows = batch
+    for i0 in range(d_n):
+        p0[(i0)] = <real>0.0
+
+
+cdef void segment_52(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_p_hf_back = <array> call.p[62]
+    cdef long long s_p_hf_back = call.s[62]
     t = t0
-    for r in range(rows):
+    rows = r1
+    for r in range(r0, rows):
         t = lengths[r] + 1
-        for i0 in range(d_n):
-            b_p_hf_back[(t - 1)*s_p_hf_back + r*d_n + (i0)] = <real>0.0
-    return failed
+        row_52_0(b_p_hf_back + (t - 1)*s_p_hf_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
 
-cdef bint segment_52(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_Wf = <array> p[4]
-    cdef array b_q_hf = <array> p[13]
-    cdef long long s_q_hf = s[13]
-    cdef array b_p_hf_seed = <array> p[53]
-    cdef long long s_p_hf_seed = s[53]
-    cdef array b_p_hf_back = <array> p[61]
-    cdef long long s_p_hf_back = s[61]
-    cdef array b_p_hf_bar = <array> p[62]
-    cdef long long s_p_hf_bar = s[62]
-    cdef array b_p_s_hf = <array> p[63]
-    cdef long long s_p_s_hf = s[63]
-    cdef array b_t75 = <array> p[77]
-    cdef long long s_t75 = s[77]
+cdef void row_53_0(
+array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
     cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9, v10
-    cdef real* wt_q_Wf
     cdef long long i0
-    wt_q_Wf = packed(d_n, d_n, b_q_Wf, d_n, 1)
-    failed = wt_q_Wf == NULL
-    if not failed:
-        for t in range(t1, t0 - 1, -1):
-            rows = active[t - 1]
-            for r in range(rows):
-                for i0 in range(d_n):
-                    v0 = b_t75[(t - 1)*s_t75 + r*2*d_n + (i0)]
-                    v1 = b_p_hf_seed[(t - 1)*s_p_hf_seed + r*d_n + (i0)]
-                    v2 = b_p_hf_back[(t - 1 + 1)*s_p_hf_back + r*d_n + (i0)]
-                    v3 = v0 + v1 + v2
-                    v5 = b_q_hf[(t - 1)*s_q_hf + r*d_n + (i0)]
-                    v6 = v5*v5
-                    v7 = -v6
-                    v8 = <real>1.0 + v7
-                    v9 = v8*v3
-                    b_p_s_hf[(t - 1)*s_p_s_hf + r*d_n + (i0)] = v9
-            product(rows, d_n, d_n, b_p_s_hf + (t - 1)*s_p_s_hf, wt_q_Wf, b_p_hf_back + (t - 1)*s_p_hf_back)
-    free(wt_q_Wf)
-    return failed
+    for i0 in range(d_n):
+        v0 = p0[(i0)]
+        v1 = p1[(i0)]
+        v2 = p2[(i0)]
+        v3 = v0 + v1 + v2
+        v5 = p3[(i0)]
+        v6 = v5*v5
+        v7 = -v6
+        v8 = <real>1.0 + v7
+        v9 = v8*v3
+        p4[(i0)] = v9
 
-cdef bint segment_55(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_x = <array> p[2]
-    cdef long long s_q_x = s[2]
-    cdef array b_q_hf = <array> p[13]
-    cdef long long s_q_hf = s[13]
-    cdef array b_q_hb = <array> p[15]
-    cdef long long s_q_hb = s[15]
-    cdef array b_t25 = <array> p[27]
-    cdef long long s_t25 = s[27]
-    cdef array b_p_s_y = <array> p[57]
-    cdef long long s_p_s_y = s[57]
-    cdef array b_p_s_hb = <array> p[60]
-    cdef long long s_p_s_hb = s[60]
-    cdef array b_p_s_hf = <array> p[63]
-    cdef long long s_p_s_hf = s[63]
-    cdef array b_p_Wf_bar = <array> p[64]
-    cdef array b_p_Uf_bar = <array> p[65]
-    cdef array b_p_bf_bar = <array> p[66]
-    cdef array b_p_Wb_bar = <array> p[67]
-    cdef array b_p_Ub_bar = <array> p[68]
-    cdef array b_p_bb_bar = <array> p[69]
-    cdef array b_p_V_bar = <array> p[70]
-    cdef array b_p_c_bar = <array> p[71]
+
+cdef void segment_53(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_Wf = <array> call.p[4]
+    cdef array b_q_hf = <array> call.p[13]
+    cdef long long s_q_hf = call.s[13]
+    cdef array b_p_hf_seed = <array> call.p[54]
+    cdef long long s_p_hf_seed = call.s[54]
+    cdef array b_p_hf_back = <array> call.p[62]
+    cdef long long s_p_hf_back = call.s[62]
+    cdef array b_p_hf_bar = <array> call.p[63]
+    cdef long long s_p_hf_bar = call.s[63]
+    cdef array b_p_s_hf = <array> call.p[64]
+    cdef long long s_p_s_hf = call.s[64]
+    cdef array b_t76 = <array> call.p[78]
+    cdef long long s_t76 = call.s[78]
+    cdef const real* wt_q_Wf = call.packed[2]
+    for t in range(t1, t0 - 1, -1):
+        if stopped(call, id):
+            return
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_53_0(b_t76 + (t - 1)*s_t76 + r*2*d_n, b_p_hf_seed + (t - 1)*s_p_hf_seed + r*d_n, b_p_hf_back + (t - 1 + 1)*s_p_hf_back + r*d_n, b_q_hf + (t - 1)*s_q_hf + r*d_n, b_p_s_hf + (t - 1)*s_p_s_hf + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        product(rows - r0, d_n, d_n, b_p_s_hf + (t - 1)*s_p_s_hf + r0*d_n, wt_q_Wf, b_p_hf_back + (t - 1)*s_p_hf_back + r0*d_n)
+
+cdef void row_56_0(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef long long i0
+    for i0 in range(first, last):
+        p0[(i0)] = 0
+
+
+cdef void row_56_1(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
     cdef real v0
     cdef long long i0
-    t = t0
-    failed = outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_hf + (t - 1)*s_p_s_hf, b_q_hf + (t - 1 - 1)*s_q_hf, b_p_Wf_bar) or failed
-    t = t0
-    failed = outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_p_s_hf + (t - 1)*s_p_s_hf, b_q_x + (t - 1)*s_q_x, b_p_Uf_bar) or failed
-    for r in range(d_n):
-        b_p_bf_bar[r] = 0
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_p_s_hf[(t - 1)*s_p_s_hf + r*d_n + (i0)]
-                b_p_bf_bar[(i0)] = b_p_bf_bar[(i0)] + v0
-    t = t0
-    failed = outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_hb + (t - 1)*s_p_s_hb, b_q_hb + (t - 1 + 1)*s_q_hb, b_p_Wb_bar) or failed
-    t = t0
-    failed = outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_p_s_hb + (t - 1)*s_p_s_hb, b_q_x + (t - 1)*s_q_x, b_p_Ub_bar) or failed
-    for r in range(d_n):
-        b_p_bb_bar[r] = 0
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_p_s_hb[(t - 1)*s_p_s_hb + r*d_n + (i0)]
-                b_p_bb_bar[(i0)] = b_p_bb_bar[(i0)] + v0
-    t = t0
-    failed = outer_sum(d_k, 2*d_n, batch*(t1 - t0 + 1), b_p_s_y + (t - 1)*s_p_s_y, b_t25 + (t - 1)*s_t25, b_p_V_bar) or failed
-    for r in range(d_k):
-        b_p_c_bar[r] = 0
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_k):
-                v0 = b_p_s_y[(t - 1)*s_p_s_y + r*d_k + (i0)]
-                b_p_c_bar[(i0)] = b_p_c_bar[(i0)] + v0
-    return failed
+    for i0 in range(first, last):
+        v0 = p0[(i0)]
+        p1[(i0)] = p1[(i0)] + v0
 
-cdef bint segment_63(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_p_hb_ahead = <array> p[58]
-    cdef long long s_p_hb_ahead = s[58]
-    cdef array b_p_hf_back = <array> p[61]
-    cdef long long s_p_hf_back = s[61]
-    cdef array b_p_hf_init_bar = <array> p[72]
-    cdef array b_p_hb_final_bar = <array> p[73]
-    rows = batch
+
+cdef void row_56_2(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef long long i0
+    for i0 in range(first, last):
+        p0[(i0)] = 0
+
+
+cdef void row_56_3(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0
+    cdef long long i0
+    for i0 in range(first, last):
+        v0 = p0[(i0)]
+        p1[(i0)] = p1[(i0)] + v0
+
+
+cdef void row_56_4(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef long long i0
+    for i0 in range(first, last):
+        p0[(i0)] = 0
+
+
+cdef void row_56_5(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0
+    cdef long long i0
+    for i0 in range(first, last):
+        v0 = p0[(i0)]
+        p1[(i0)] = p1[(i0)] + v0
+
+
+cdef void segment_56(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_x = <array> call.p[2]
+    cdef long long s_q_x = call.s[2]
+    cdef array b_q_hf = <array> call.p[13]
+    cdef long long s_q_hf = call.s[13]
+    cdef array b_q_hb = <array> call.p[15]
+    cdef long long s_q_hb = call.s[15]
+    cdef array b_t25 = <array> call.p[27]
+    cdef long long s_t25 = call.s[27]
+    cdef array b_p_s_y = <array> call.p[58]
+    cdef long long s_p_s_y = call.s[58]
+    cdef array b_p_s_hb = <array> call.p[61]
+    cdef long long s_p_s_hb = call.s[61]
+    cdef array b_p_s_hf = <array> call.p[64]
+    cdef long long s_p_s_hf = call.s[64]
+    cdef array b_p_Wf_bar = <array> call.p[65]
+    cdef array b_p_Uf_bar = <array> call.p[66]
+    cdef array b_p_bf_bar = <array> call.p[67]
+    cdef array b_p_Wb_bar = <array> call.p[68]
+    cdef array b_p_Ub_bar = <array> call.p[69]
+    cdef array b_p_bb_bar = <array> call.p[70]
+    cdef array b_p_V_bar = <array> call.p[71]
+    cdef array b_p_c_bar = <array> call.p[72]
     t = t0
-    for r in range(batch):
+    rows = r1
+    t = t0
+    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_hf + (t - 1)*s_p_s_hf, b_q_hf + (t - 1 - 1)*s_q_hf, b_p_Wf_bar, call, id)
+    t = t0
+    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_p_s_hf + (t - 1)*s_p_s_hf, b_q_x + (t - 1)*s_q_x, b_p_Uf_bar, call, id)
+    rows = r1
+    row_56_0(b_p_bf_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_56_1(b_p_s_hf + (t - 1)*s_p_s_hf + r*d_n, b_p_bf_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+    t = t0
+    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_hb + (t - 1)*s_p_s_hb, b_q_hb + (t - 1 + 1)*s_q_hb, b_p_Wb_bar, call, id)
+    t = t0
+    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_p_s_hb + (t - 1)*s_p_s_hb, b_q_x + (t - 1)*s_q_x, b_p_Ub_bar, call, id)
+    rows = r1
+    row_56_2(b_p_bb_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_56_3(b_p_s_hb + (t - 1)*s_p_s_hb + r*d_n, b_p_bb_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+    t = t0
+    outer_sum(d_k, 2*d_n, batch*(t1 - t0 + 1), b_p_s_y + (t - 1)*s_p_s_y, b_t25 + (t - 1)*s_t25, b_p_V_bar, call, id)
+    rows = r1
+    row_56_4(b_p_c_bar, d_k, d_m, d_n, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_56_5(b_p_s_y + (t - 1)*s_p_s_y + r*d_k, b_p_c_bar, d_k, d_m, d_n, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
+
+cdef void segment_64(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_p_hb_ahead = <array> call.p[59]
+    cdef long long s_p_hb_ahead = call.s[59]
+    cdef array b_p_hf_back = <array> call.p[62]
+    cdef long long s_p_hf_back = call.s[62]
+    cdef array b_p_hf_init_bar = <array> call.p[73]
+    cdef array b_p_hb_final_bar = <array> call.p[74]
+    t = t0
+    rows = r1
+    for r in range(r0, r1):
         for c in range(d_n):
             b_p_hf_init_bar[r*d_n + c] = b_p_hf_back[(1 - 1)*s_p_hf_back + r*d_n + c]
-    for r in range(batch):
+    for r in range(r0, r1):
         for c in range(d_n):
             b_p_hb_final_bar[r*d_n + c] = b_p_hb_ahead[(lengths[r] + 0 - 1)*s_p_hb_ahead + r*d_n + c]
-    return failed
 
-cdef bint segment_65(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_Uf = <array> p[5]
-    cdef array b_q_Ub = <array> p[8]
-    cdef array b_p_s_hb = <array> p[60]
-    cdef long long s_p_s_hb = s[60]
-    cdef array b_p_s_hf = <array> p[63]
-    cdef long long s_p_s_hf = s[63]
-    cdef array b_p_x_bar = <array> p[74]
-    cdef long long s_p_x_bar = s[74]
-    cdef array b_p_d_bar = <array> p[75]
-    cdef long long s_p_d_bar = s[75]
-    cdef array b_t76 = <array> p[78]
-    cdef long long s_t76 = s[78]
-    cdef array b_t77 = <array> p[79]
-    cdef long long s_t77 = s[79]
+cdef void row_66_0(
+array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
     cdef real v0, v1, v2, v3
-    cdef real* wt_q_Uf
-    cdef real* wt_q_Ub
     cdef long long i0
-    wt_q_Uf = packed(d_m, d_n, b_q_Uf, d_m, 1)
-    wt_q_Ub = packed(d_m, d_n, b_q_Ub, d_m, 1)
-    failed = wt_q_Uf == NULL or wt_q_Ub == NULL
-    if not failed:
-        if ragged:
-            for t in range(t0, t1 + 1):
-                rows = active[t - 1]
-                product(rows, d_m, d_n, b_p_s_hf + (t - 1)*s_p_s_hf, wt_q_Uf, b_t76 + (t - 1)*s_t76)
-        else:
-            t = t0
-            rows = batch*(t1 - t0 + 1)
-            product(rows, d_m, d_n, b_p_s_hf + (t - 1)*s_p_s_hf, wt_q_Uf, b_t76 + (t - 1)*s_t76)
-        if ragged:
-            for t in range(t0, t1 + 1):
-                rows = active[t - 1]
-                product(rows, d_m, d_n, b_p_s_hb + (t - 1)*s_p_s_hb, wt_q_Ub, b_t77 + (t - 1)*s_t77)
-        else:
-            t = t0
-            rows = batch*(t1 - t0 + 1)
-            product(rows, d_m, d_n, b_p_s_hb + (t - 1)*s_p_s_hb, wt_q_Ub, b_t77 + (t - 1)*s_t77)
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                for i0 in range(d_m):
-                    v0 = b_t76[(t - 1)*s_t76 + r*d_m + (i0)]
-                    v1 = b_t77[(t - 1)*s_t77 + r*d_m + (i0)]
-                    v2 = v0 + v1
-                    b_p_x_bar[(t - 1)*s_p_x_bar + r*d_m + (i0)] = v2
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                for i0 in range(d_k):
-                    b_p_d_bar[(t - 1)*s_p_d_bar + r*d_k + (i0)] = <real>0.0
-    free(wt_q_Uf)
-    free(wt_q_Ub)
-    return failed
+    for i0 in range(first, last):
+        v0 = p0[i0]
+        v1 = p1[i0]
+        v2 = v0 + v1
+        p2[i0] = v2
 
 
-def run(int number, size_t pointers, size_t strides, size_t sizes, long long t0, long long t1):
-    """Run one segment over the steps t0..t1 on the buffers at these addresses."""
-    cdef char** p = <char**> pointers
-    cdef const long long* s = <const long long*> strides
-    cdef const long long* d = <const long long*> sizes
-    cdef bint failed = False
+cdef void row_66_1(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0
+    cdef long long i0
+    for i0 in range(first, last):
+        p0[i0] = <real>0.0
+
+
+cdef void segment_66(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_Uf = <array> call.p[5]
+    cdef array b_q_Ub = <array> call.p[8]
+    cdef array b_p_s_hb = <array> call.p[61]
+    cdef long long s_p_s_hb = call.s[61]
+    cdef array b_p_s_hf = <array> call.p[64]
+    cdef long long s_p_s_hf = call.s[64]
+    cdef array b_p_x_bar = <array> call.p[75]
+    cdef long long s_p_x_bar = call.s[75]
+    cdef array b_p_d_bar = <array> call.p[76]
+    cdef long long s_p_d_bar = call.s[76]
+    cdef array b_t77 = <array> call.p[79]
+    cdef long long s_t77 = call.s[79]
+    cdef array b_t78 = <array> call.p[80]
+    cdef long long s_t78 = call.s[80]
+    cdef const real* wt_q_Uf = call.packed[3]
+    cdef const real* wt_q_Ub = call.packed[4]
+    if ragged or r0 > 0 or r1 < batch:
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1] if active[t - 1] < r1 else r1
+            product(rows - r0, d_m, d_n, b_p_s_hf + (t - 1)*s_p_s_hf + r0*d_n, wt_q_Uf, b_t77 + (t - 1)*s_t77 + r0*d_m)
+    else:
+        t = t0
+        rows = batch*(t1 - t0 + 1)
+        product(rows - r0, d_m, d_n, b_p_s_hf + (t - 1)*s_p_s_hf + r0*d_n, wt_q_Uf, b_t77 + (t - 1)*s_t77 + r0*d_m)
+    if ragged or r0 > 0 or r1 < batch:
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1] if active[t - 1] < r1 else r1
+            product(rows - r0, d_m, d_n, b_p_s_hb + (t - 1)*s_p_s_hb + r0*d_n, wt_q_Ub, b_t78 + (t - 1)*s_t78 + r0*d_m)
+    else:
+        t = t0
+        rows = batch*(t1 - t0 + 1)
+        product(rows - r0, d_m, d_n, b_p_s_hb + (t - 1)*s_p_s_hb + r0*d_n, wt_q_Ub, b_t78 + (t - 1)*s_t78 + r0*d_m)
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        if rows > r0:
+            r = r0
+            row_66_0(b_t77 + (t - 1)*s_t77 + r0*d_m, b_t78 + (t - 1)*s_t78 + r0*d_m, b_p_x_bar + (t - 1)*s_p_x_bar + r0*d_m, d_k, d_m, d_n, 0, (rows - r0)*d_m, lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        if rows > r0:
+            r = r0
+            row_66_1(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+
+cdef void unit_0(Call* call, long long id) noexcept nogil:
+    cdef long long t0 = call.t0, t1 = call.t1, batch = call.d[1]
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    if id == 0:
+        call.packed[0] = room(call, d_n, d_m)
+        call.packed[1] = room(call, d_n, d_n)
+        call.packed[2] = room(call, d_n, d_m)
+        call.packed[3] = room(call, d_n, d_n)
+        call.packed[4] = room(call, d_k, 2*d_n)
+    wait(call)
+    if call.failed:
+        return
+    pack_share(call, id, d_n, d_m, <array> call.p[5], 1, d_m, call.packed[0])
+    pack_share(call, id, d_n, d_n, <array> call.p[4], 1, d_n, call.packed[1])
+    pack_share(call, id, d_n, d_m, <array> call.p[8], 1, d_m, call.packed[2])
+    pack_share(call, id, d_n, d_n, <array> call.p[7], 1, d_n, call.packed[3])
+    pack_share(call, id, d_k, 2*d_n, <array> call.p[10], 1, 2*d_n, call.packed[4])
+    wait(call)
+    if call.wanted[0]:
+        segment_0(call, t0, t1, call.split[id], call.split[id + 1], id)
+    if call.wanted[1]:
+        segment_2(call, t0, t1, call.split[id], call.split[id + 1], id)
+    if call.wanted[2]:
+        segment_3(call, t0, t1, call.split[id], call.split[id + 1], id)
+    if call.wanted[3]:
+        segment_6(call, t0, t1, call.split[id], call.split[id + 1], id)
+    if call.wanted[4]:
+        segment_7(call, t0, t1, call.split[id], call.split[id + 1], id)
+    if call.wanted[5]:
+        segment_10(call, t0, t1, call.split[id], call.split[id + 1], id)
+    wait(call)
+    if call.wanted[6]:
+        segment_18(call, t0, t1, 0, batch, id)
+
+cdef void unit_19(Call* call, long long id) noexcept nogil:
+    cdef long long t0 = call.t0, t1 = call.t1, batch = call.d[1]
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    if id == 0:
+        call.packed[0] = room(call, 2*d_n, d_k)
+        call.packed[1] = room(call, d_n, d_n)
+        call.packed[2] = room(call, d_n, d_n)
+        call.packed[3] = room(call, d_m, d_n)
+        call.packed[4] = room(call, d_m, d_n)
+    wait(call)
+    if call.failed:
+        return
+    pack_share(call, id, 2*d_n, d_k, <array> call.p[10], 2*d_n, 1, call.packed[0])
+    pack_share(call, id, d_n, d_n, <array> call.p[7], d_n, 1, call.packed[1])
+    pack_share(call, id, d_n, d_n, <array> call.p[4], d_n, 1, call.packed[2])
+    wait(call)
+    if call.wanted[0]:
+        segment_19(call, t0, t1, call.split[id], call.split[id + 1], id)
+    if call.wanted[1]:
+        segment_22(call, t0, t1, call.split[id], call.split[id + 1], id)
+    if call.wanted[2]:
+        segment_23(call, t0, t1, call.split[id], call.split[id + 1], id)
+    if call.wanted[3]:
+        segment_26(call, t0, t1, call.split[id], call.split[id + 1], id)
+    if call.wanted[4]:
+        segment_27(call, t0, t1, call.split[id], call.split[id + 1], id)
+    wait(call)
+    if call.wanted[5]:
+        segment_30(call, t0, t1, 0, batch, id)
+    wait(call)
+    pack_share(call, id, d_m, d_n, <array> call.p[5], d_m, 1, call.packed[3])
+    pack_share(call, id, d_m, d_n, <array> call.p[8], d_m, 1, call.packed[4])
+    wait(call)
+    if call.wanted[6]:
+        segment_38(call, t0, t1, call.split[id], call.split[id + 1], id)
+    if call.wanted[7]:
+        segment_40(call, t0, t1, call.split[id], call.split[id + 1], id)
+
+cdef void unit_44(Call* call, long long id) noexcept nogil:
+    cdef long long t0 = call.t0, t1 = call.t1, batch = call.d[1]
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    if id == 0:
+        call.packed[0] = room(call, 2*d_n, d_k)
+        call.packed[1] = room(call, d_n, d_n)
+        call.packed[2] = room(call, d_n, d_n)
+        call.packed[3] = room(call, d_m, d_n)
+        call.packed[4] = room(call, d_m, d_n)
+    wait(call)
+    if call.failed:
+        return
+    pack_share(call, id, 2*d_n, d_k, <array> call.p[10], 2*d_n, 1, call.packed[0])
+    pack_share(call, id, d_n, d_n, <array> call.p[7], d_n, 1, call.packed[1])
+    pack_share(call, id, d_n, d_n, <array> call.p[4], d_n, 1, call.packed[2])
+    wait(call)
+    if call.wanted[0]:
+        segment_44(call, t0, t1, call.split[id], call.split[id + 1], id)
+    if call.wanted[1]:
+        segment_48(call, t0, t1, call.split[id], call.split[id + 1], id)
+    if call.wanted[2]:
+        segment_49(call, t0, t1, call.split[id], call.split[id + 1], id)
+    if call.wanted[3]:
+        segment_52(call, t0, t1, call.split[id], call.split[id + 1], id)
+    if call.wanted[4]:
+        segment_53(call, t0, t1, call.split[id], call.split[id + 1], id)
+    wait(call)
+    if call.wanted[5]:
+        segment_56(call, t0, t1, 0, batch, id)
+    wait(call)
+    pack_share(call, id, d_m, d_n, <array> call.p[5], d_m, 1, call.packed[3])
+    pack_share(call, id, d_m, d_n, <array> call.p[8], d_m, 1, call.packed[4])
+    wait(call)
+    if call.wanted[6]:
+        segment_64(call, t0, t1, call.split[id], call.split[id + 1], id)
+    if call.wanted[7]:
+        segment_66(call, t0, t1, call.split[id], call.split[id + 1], id)
+
+
+def run(int number, size_t pointers, size_t strides, size_t sizes, size_t split, int threads, const char* wanted, long long t0, long long t1):
+    """Run the wanted segments of a unit over the steps t0..t1 on the buffers at these addresses; the i-th thread has rows split[i]..split[i + 1]."""
+    cdef Call call
+    call.p, call.s, call.d = <char**> pointers, <const long long*> strides, <const long long*> sizes
+    call.split, call.threads, call.t0, call.t1 = <const long long*> split, threads, t0, t1
+    call.wanted = wanted
+    cdef int failed = 0
     with nogil:
         if number == 0:
-            failed = segment_0(p, s, d, t0, t1)
-        elif number == 2:
-            failed = segment_2(p, s, d, t0, t1)
-        elif number == 3:
-            failed = segment_3(p, s, d, t0, t1)
-        elif number == 6:
-            failed = segment_6(p, s, d, t0, t1)
-        elif number == 7:
-            failed = segment_7(p, s, d, t0, t1)
-        elif number == 10:
-            failed = segment_10(p, s, d, t0, t1)
-        elif number == 18:
-            failed = segment_18(p, s, d, t0, t1)
-        elif number == 21:
-            failed = segment_21(p, s, d, t0, t1)
-        elif number == 22:
-            failed = segment_22(p, s, d, t0, t1)
-        elif number == 25:
-            failed = segment_25(p, s, d, t0, t1)
-        elif number == 26:
-            failed = segment_26(p, s, d, t0, t1)
-        elif number == 29:
-            failed = segment_29(p, s, d, t0, t1)
-        elif number == 37:
-            failed = segment_37(p, s, d, t0, t1)
-        elif number == 39:
-            failed = segment_39(p, s, d, t0, t1)
-        elif number == 43:
-            failed = segment_43(p, s, d, t0, t1)
-        elif number == 47:
-            failed = segment_47(p, s, d, t0, t1)
-        elif number == 48:
-            failed = segment_48(p, s, d, t0, t1)
-        elif number == 51:
-            failed = segment_51(p, s, d, t0, t1)
-        elif number == 52:
-            failed = segment_52(p, s, d, t0, t1)
-        elif number == 55:
-            failed = segment_55(p, s, d, t0, t1)
-        elif number == 63:
-            failed = segment_63(p, s, d, t0, t1)
-        elif number == 65:
-            failed = segment_65(p, s, d, t0, t1)
-    if failed:
-        raise MemoryError("no room to lay out the matrices of a product")
+            failed = together(&call, unit_0, 5)
+        elif number == 19:
+            failed = together(&call, unit_19, 5)
+        elif number == 44:
+            failed = together(&call, unit_44, 5)
+    settled(failed)

@@ -6,65 +6,192 @@ ctypedef double real
 cdef extern from *:
     """
     typedef double *__restrict__ array;  /* buffers never overlap, which lets loops be vectorised without checks */
+    /* Elementwise functions for double: branch-free, so that loops over them are vectorised, and within 2 units in the last place. */
+    #include <math.h>
+    typedef long long bits;
+    static inline double as_real(bits i) { union { bits i; double x; } u = {.i = i}; return u.x; }
+    static inline bits as_bits(double x) { union { double x; bits i; } u = {.x = x}; return u.i; }
+    #define WHOLE 6755399441055744.0 /* 3 * 2^51: what is added to it is rounded to a whole number */
+    #define POWER_OF_2(n) as_real(((n) + 1023) << 52)
+    #define LOG2_HIGH 0.693147180369123816490
+    #define LOG2_LOW 1.90821492927058770002e-10
+
+    static inline double f_exp(double x) {
+        double c = x < -746 ? -746 : x;
+        c = c > 710 ? 710 : c;
+        double m = c*1.4426950408889634 + WHOLE, k = m - WHOLE, h = c - k*LOG2_HIGH, r = h - k*LOG2_LOW, low = (h - r) - k*LOG2_LOW;
+        bits n = as_bits(m) - as_bits(WHOLE), half = n >> 1;
+        double q = 2.75572430606451047616e-7 + r*(2.51091417100212950251e-8 + r*2.0924386128896402652e-9);
+        q = 0.00138888888888673320602 + r*(0.000198412698863955738712 + r*(0.0000248015873599835899516 + r*(0.00000275572439244157123503 + r*q)));
+        q = 0.499999999999999999877 + r*(0.166666666666666767089 + r*(0.0416666666666666995054 + r*(0.00833333333332152741113 + r*q)));
+        double s = 1 + r, y = s + ((r - (s - 1)) + (r*r*q + low));
+        return y*POWER_OF_2(half)*POWER_OF_2(n - half);
+    }
+
+    /* log(1 + f) - f for 1 + f between the roots of 1/2 and 2 */
+    static inline double log_rest(double f) {
+        double s = f/(2 + f), z = s*s, half = 0.5*f*f;
+        double q = 0.22222198519592746875 + z*(0.181835677313676464085 + z*(0.153139495955445408461 + z*0.147970813541630400549));
+        q = z*(0.666666666666673435657 + z*(0.399999999994136965261 + z*(0.285714287427748080932 + z*q)));
+        return s*(half + q) - half;
+    }
+
+    static inline double f_log(double x) {
+        bits tiny = x < 2.2250738585072014e-308;
+        double scaled = tiny ? x*4503599627370496.0 : x;
+        bits b = as_bits(scaled), n = (b - 0x3fe6a09e667f3bcd) >> 52;
+        double f = as_real(b - (n << 52)) - 1, k = as_real(n - (tiny ? 52 : 0) + as_bits(WHOLE)) - WHOLE;
+        double y = k*LOG2_HIGH + (f + (log_rest(f) + k*LOG2_LOW));
+        y = x <= 1.7976931348623157e308 ? y : x;
+        y = x == 0 ? -INFINITY : y;
+        return x < 0 ? NAN : y;
+    }
+
+    static inline double f_tanh(double x) {
+        double a = fabs(x), z = x*x, far = 1 - 2/(f_exp(2*a) + 1);
+        double q = -0.000233414152088749077501 + z*(0.0000833620260932820792433 - z*0.0000195221908218265899847);
+        q = -0.00886323265538241333412 + z*(0.00359209255719640112438 + z*(-0.00145554613407568159116 + z*(0.00058845763518575056911 + z*q)));
+        q = -0.333333333333332997483 + z*(0.133333333333268426699 + z*(-0.0539682539638846949748 + z*(0.0218694883892712700415 + z*q)));
+        return copysign(a < 0.55 ? a + a*z*q : far, x);
+    }
+
+    static inline double f_erf(double x) {
+        double a = fabs(x), z = x*x, t = a > 6 ? 6 : a;
+        double p = 1.46602920904154273224e-8 + z*(-1.13748188222733779533e-9 + z*5.9604611572412144267e-11);
+        p = 0.000120553311314120737194 + z*(-0.0000149255957364982183413 + z*(0.00000164610079263930810395 + z*(-1.63503905838920651349e-7 + z*p)));
+        p = 0.112837916709548839933 + z*(-0.0268661706450777891654 + z*(0.00522397762482763060055 + z*(-0.000854832698138146665511 + z*p)));
+        double near = x + x*(0.12837916709551257377 + z*(-0.376126389031837481672 + z*p));
+        double q = -1.24643062389244450428e-7 + t*(1.34995957038451918991e-8 + t*(-1.01515795644993304194e-9
+            + t*(4.74195927093544231712e-11 - t*1.03671010790459222138e-12)));
+        q = -0.0000447144898370295883544 + t*(0.0000164021441011881470719 + t*(-0.00000429644804912237888786 + t*(8.44046844464176649928e-7 + t*q)));
+        q = 0.00177130801371512908559 + t*(-0.000643167649282731667808 + t*(0.0000461862950635586548423 + t*(0.0000696239537315796027454 + t*q)));
+        q = 0.636628744284130436656 + t*(0.102746525935657049276 + t*(-0.0190767226098464792148 + t*(-0.000282570361613949360008 + t*q)));
+        double far = 1 - f_exp(-(1.85260406858707149839e-7 + t*(1.12837727367046906389 + t*q)));
+        return a < 1 ? near : a == a ? copysign(far, x) : x;
+    }
+
+    static inline double f_atan(double x) {
+        double a = fabs(x), u = a > 1 ? 1/a : a, z = u*u;
+        double q = -0.000601571419201135474453 + z*(0.000105656749503408456807 - z*0.00000882460505616749073353);
+        q = -0.0187069913273600948249 + z*(0.0113987874756872010303 + z*(-0.00566608931301023939332 + z*(0.00217758417169676076737 + z*q)));
+        q = -0.0428771277148324726232 + z*(0.0382409162105069168231 + z*(-0.0328421363877598687519 + z*(0.0262336827901193317026 + z*q)));
+        q = -0.0666658724291430429029 + z*(0.0588173947123865670732 + z*(-0.0525954997611940521632 + z*(0.0474537043200687033838 + z*q)));
+        q = -0.142857142850840009871 + z*(0.111111110879874371025 + z*(-0.0909090857734896072833 + z*(0.0769230010029127397338 + z*q)));
+        q = -0.333333333333332898356 + z*(0.199999999999911898066 + z*q);
+        double y = u + u*z*q;
+        return copysign(a > 1 ? 1.57079632679489655800 - (y - 6.123233995736766036e-17) : y, x);
+    }
+
+    /* What the two precisions share, on top of exp, log and tanh. */
+    typedef double scalar;
+
+    static inline scalar f_sigmoid(scalar x) {
+        scalar e = f_exp(-fabs(x)), s = 1 + e, low = e - (s - 1), y = (x >= 0 ? 1 : e)/s;
+        return y - y*low*(x >= 0 ? y : 1 - y);
+    }
+
+    static inline scalar f_softplus(scalar x) {
+        scalar e = f_exp(-fabs(x)), root = (scalar)0.41421356237309503;
+        scalar f = e > root ? (e - 1)/2 : e, high = e > root ? LOG2_HIGH : 0, low = e > root ? LOG2_LOW : 0;
+        return (x > 0 ? x : 0) + (high + (f + (log_rest(f) + low)));
+    }
+
+    static inline scalar f_gelu(scalar x) { return x*(1 + f_erf(x*(scalar)0.70710678118654752440))/2; }
+    static inline scalar f_relu(scalar x) { return x <= 0 ? 0 : x; }
+    static inline scalar f_sign(scalar x) { return x > 0 ? 1 : x < 0 ? -1 : x; }
+    static inline scalar f_abs(scalar x) { return fabs(x); }
+    static inline scalar f_sqrt(scalar x) { return sqrt(x); }
+    static inline scalar f_sin(scalar x) { return sin(x); }
+    static inline scalar f_cos(scalar x) { return cos(x); }
+    static inline scalar f_maximum(scalar a, scalar b) { return a >= b || a != a ? a : b; }
+    static inline scalar f_minimum(scalar a, scalar b) { return a <= b || a != a ? a : b; }
+
+    static inline scalar f_power(scalar base, int exponent) {
+        scalar result = 1;
+        for (; exponent > 0; exponent >>= 1, base *= base) if (exponent & 1) result *= base;
+        return result;
+    }
     """
     ctypedef real* array
-
-cdef extern from "<math.h>" nogil:
     const real INFINITY
-    real f_tanh "tanh"(real)
-    real f_exp "exp"(real)
-    real f_log "log"(real)
-    real f_log1p "log1p"(real)
-    real f_sqrt "sqrt"(real)
-    real f_sin "sin"(real)
-    real f_cos "cos"(real)
-    real f_abs "fabs"(real)
-    real f_erf "erf"(real)
-    real f_atan "atan"(real)
-
-
-cdef inline real f_sigmoid(real x) noexcept nogil:
-    cdef real e = f_exp(-f_abs(x))
-    return (1 if x >= 0 else e)/(1 + e) if x == x else x
-
-
-cdef inline real f_relu(real x) noexcept nogil:
-    return 0 if x <= 0 else x
-
-
-cdef inline real f_softplus(real x) noexcept nogil:
-    return (x if x > 0 else 0) + f_log1p(f_exp(-f_abs(x))) if x == x else x
-
-
-cdef inline real f_sign(real x) noexcept nogil:
-    return 1 if x > 0 else (-1 if x < 0 else x)
-
-
-cdef inline real f_gelu(real x) noexcept nogil:
-    return x*(1 + f_erf(x*<real>0.70710678118654752440))/2
-
-
-cdef inline real f_maximum(real a, real b) noexcept nogil:
-    return a if a >= b or a != a else b
-
-
-cdef inline real f_minimum(real a, real b) noexcept nogil:
-    return a if a <= b or a != a else b
-
-
-cdef inline real f_power(real base, int exponent) noexcept nogil:
-    cdef real result = 1
-    while exponent > 0:
-        if exponent & 1:
-            result = result*base
-        base = base*base
-        exponent >>= 1
-    return result
+    real f_tanh(real) noexcept nogil
+    real f_exp(real) noexcept nogil
+    real f_log(real) noexcept nogil
+    real f_sqrt(real) noexcept nogil
+    real f_sin(real) noexcept nogil
+    real f_cos(real) noexcept nogil
+    real f_abs(real) noexcept nogil
+    real f_erf(real) noexcept nogil
+    real f_atan(real) noexcept nogil
+    real f_sigmoid(real) noexcept nogil
+    real f_relu(real) noexcept nogil
+    real f_softplus(real) noexcept nogil
+    real f_sign(real) noexcept nogil
+    real f_gelu(real) noexcept nogil
+    real f_maximum(real, real) noexcept nogil
+    real f_minimum(real, real) noexcept nogil
+    real f_power(real, int) noexcept nogil
 
 cdef extern from *:
     """
+    /* One call: its buffers, the threads that share it, and the matrices they laid out. */
+    #include <pthread.h>
+    #include <sched.h>
     #include <stdlib.h>
     #include <string.h>
+    #include <time.h>
+    typedef long long size;
+    typedef struct Call {
+        char **p;
+        const size *s, *d, *split;
+        size threads, t0, t1;
+        const char *wanted;
+        scalar *packed[3];
+        int arrived, turn, failed, stop;
+        double asked;
+        void (*unit)(struct Call *, size);
+    } Call;
+    enum { MOST_THREADS = 64 };
+
+    static inline size share(size n, size id, size threads) { return n*id/threads; }
+
+    /* Wait until every thread has come here: spinning, since the others are near, but not for long. */
+    static void wait(Call *call) {
+        if (call->threads == 1) return;
+        int turn = __atomic_load_n(&call->turn, __ATOMIC_ACQUIRE);
+        if (__atomic_add_fetch(&call->arrived, 1, __ATOMIC_ACQ_REL) == call->threads) {
+            __atomic_store_n(&call->arrived, 0, __ATOMIC_RELAXED);
+            __atomic_store_n(&call->turn, turn + 1, __ATOMIC_RELEASE);
+            return;
+        }
+        for (int spins = 0; __atomic_load_n(&call->turn, __ATOMIC_ACQUIRE) == turn; spins++) if (spins > 2000) sched_yield();
+    }
+
+    /* Whether to leave the steps that are left: the first thread asks Python for signals, ten times a second. */
+    static int stopped(Call *call, size id) {
+        if (id == 0) {
+            struct timespec now;
+            clock_gettime(CLOCK_MONOTONIC, &now);
+            double seconds = now.tv_sec + 1e-9*now.tv_nsec;
+            if (seconds - call->asked > 0.1) {
+                PyGILState_STATE state = PyGILState_Ensure();
+                if (PyErr_CheckSignals()) __atomic_store_n(&call->stop, 1, __ATOMIC_RELAXED);
+                PyGILState_Release(state);
+                call->asked = seconds;
+            }
+        }
+        return __atomic_load_n(&call->stop, __ATOMIC_RELAXED);
+    }
+
+    static void begin(Call *call, void (*unit)(Call *, size)) {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        call->asked = now.tv_sec + 1e-9*now.tv_nsec;
+        call->arrived = call->turn = call->failed = call->stop = 0;
+        call->unit = unit;
+        memset(call->packed, 0, sizeof call->packed);
+    }
+
     #if defined(__AVX512F__)
     #define WIDTH 64
     #elif defined(__AVX__)
@@ -72,10 +199,8 @@ cdef extern from *:
     #else
     #define WIDTH 16
     #endif
-    typedef double scalar;
     typedef scalar lanes __attribute__((vector_size(WIDTH), aligned(sizeof(scalar)), may_alias));
     enum { LANES = WIDTH/sizeof(scalar), PANEL = 2*LANES, ROWS = 8, DEPTH = 256 };
-    typedef long long size;
 
     /* y[r, :] (+)= sum over k of a[r*ar + k*ak] panel[k, :] for R rows and one panel of two vectors, k in order */
     typedef void (*Tile)(size, const scalar *, size, size, const scalar *, scalar *, size, int);
@@ -93,16 +218,46 @@ cdef extern from *:
     TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6) TILE(7) TILE(8)
     static const Tile tiles[] = {0, tile_1, tile_2, tile_3, tile_4, tile_5, tile_6, tile_7, tile_8};
 
-    /* out[q][k][lane] = b[k*bk + (q*width + lane)*bj], zero beyond J */
-    static void pack(scalar *out, size width, size J, size K, const scalar *b, size bk, size bj) {
-        for (size j = 0; j < J; j += width) for (size k = 0; k < K; k++) for (size l = 0; l < width; l++)
-            *out++ = j + l < J ? b[k*bk + (j + l)*bj] : 0;
+    /* Reductions of a block of values that lie side by side. */
+    enum { BLOCK = 256 };
+
+    /* the sum: lane by lane, then over the lanes, in an order that depends on the count alone */
+    static scalar total(const scalar *x, size count) {
+        scalar lane[16] = {0}, sum = 0;
+        size whole = count/16*16;
+        for (size k = 0; k < whole; k += 16) for (size l = 0; l < 16; l++) lane[l] += x[k + l];
+        for (size k = whole; k < count; k++) lane[k - whole] += x[k];
+        for (size l = 0; l < 16; l++) sum += lane[l];
+        return sum;
     }
 
-    static scalar *packed(size J, size K, const scalar *b, size bk, size bj) {
+    /* the largest of a value and a block; NaN where any is */
+    static scalar largest(scalar top, const scalar *x, size count) {
+        for (size k = 0; k < count; k++) top = x[k] > top || x[k] != x[k] ? x[k] : top;
+        return top;
+    }
+
+    /* out[q][k][lane] = b[k*bk + (q*width + lane)*bj], zero beyond J; width is a constant wherever this is called */
+    static inline void pack(scalar *out, const size width, size J, size K, const scalar *b, size bk, size bj) {
+        for (size j = 0; j < J; j += width, out += K*width) {
+            const scalar *from = b + j*bj;
+            if (bj == 1 && J - j >= width) for (size k = 0; k < K; k++) memcpy(out + k*width, from + k*bk, (size_t)width*sizeof(scalar));
+            else for (size l = 0; l < width; l++) for (size k = 0; k < K; k++) out[k*width + l] = j + l < J ? from[k*bk + l*bj] : 0;
+        }
+    }
+
+    /* room for a matrix of J columns and inner dimension K, laid out; NULL, and noted, where there is no memory */
+    static scalar *room(Call *call, size J, size K) {
         scalar *out = malloc((size_t)((J + PANEL)*(K + 1))*sizeof(scalar));
-        if (out) pack(out, PANEL, J, K, b, bk, bj);
+        if (!out) call->failed = 1;
         return out;
+    }
+
+    /* one thread's share of the panels of a matrix */
+    static void pack_share(Call *call, size id, size J, size K, const scalar *b, size bk, size bj, scalar *out) {
+        size panels = (J + PANEL - 1)/PANEL, first = share(panels, id, call->threads), last = share(panels, id + 1, call->threads);
+        size left = J - first*PANEL, most = (last - first)*PANEL;
+        pack(out + first*PANEL*K, PANEL, left < most ? left : most, K, b + first*PANEL*bj, bk, bj);
     }
 
     /* one tile at the edge of y, through room of full width */
@@ -122,748 +277,1070 @@ cdef extern from *:
         }
     }
 
-    /* y (P, J) = sum over k of a[k, :] b[k, :]', in blocks of k that fit the cache; says whether memory failed */
-    static int outer_sum(size P, size J, size K, const scalar *a, const scalar *b, scalar *y) {
-        scalar *left = malloc((size_t)((P + ROWS)*DEPTH)*sizeof(scalar)), *right = malloc((size_t)((J + PANEL)*DEPTH)*sizeof(scalar));
-        memset(y, 0, (size_t)(P*J)*sizeof(scalar));
-        int failed = !left || !right;
-        for (size k = 0, depth; !failed && k < K; k += depth) {
+    /* y (P, J) = sum over k of a[k, :] b[k, :]', in blocks of k that fit the cache; this thread's share of the rows of y */
+    static void outer_sum(size P, size J, size K, const scalar *a, const scalar *b, scalar *y, Call *call, size id) {
+        size tiles_all = (P + ROWS - 1)/ROWS, p0 = share(tiles_all, id, call->threads)*ROWS, p1 = share(tiles_all, id + 1, call->threads)*ROWS;
+        if (p1 > P) p1 = P;
+        if (p0 >= p1) return;
+        scalar *left = malloc((size_t)((p1 - p0 + ROWS)*DEPTH)*sizeof(scalar)), *right = malloc((size_t)((J + PANEL)*DEPTH)*sizeof(scalar));
+        memset(y + p0*J, 0, (size_t)((p1 - p0)*J)*sizeof(scalar));
+        if (!left || !right) __atomic_store_n(&call->failed, 1, __ATOMIC_RELAXED);
+        else for (size k = 0, depth; k < K; k += depth) {
             depth = K - k < DEPTH ? K - k : DEPTH;
-            pack(left, ROWS, P, depth, a + k*P, P, 1);
+            pack(left, ROWS, p1 - p0, depth, a + k*P + p0, P, 1);
             pack(right, PANEL, J, depth, b + k*J, J, 1);
-            for (size j = 0; j < J; j += PANEL) for (size p = 0; p < P; p += ROWS) {
-                const scalar *l = left + p*depth, *r = right + j*depth;
-                size rows = P - p < ROWS ? P - p : ROWS;
+            for (size j = 0; j < J; j += PANEL) for (size p = p0; p < p1; p += ROWS) {
+                const scalar *l = left + (p - p0)*depth, *r = right + j*depth;
+                size rows = p1 - p < ROWS ? p1 - p : ROWS;
                 if (J - j >= PANEL) tiles[rows](depth, l, 1, ROWS, r, y + p*J + j, J, 1);
                 else edge(rows, depth, l, 1, ROWS, r, y + p*J + j, J, J - j, 1);
             }
         }
         free(left);
         free(right);
-        return failed;
+    }
+
+    typedef struct { Call *call; size id; int *go; } Worker;
+
+    /* Every thread waits for the word: so many are there as were asked for, or none is needed. */
+    static void *work(void *of) {
+        Worker *w = of;
+        int go;
+        while (!(go = __atomic_load_n(w->go, __ATOMIC_ACQUIRE))) sched_yield();
+        if (go > 0) w->call->unit(w->call, w->id);
+        return 0;
+    }
+
+    /* -1 with Python's error set where a unit failed, or where the handler of a signal raised one */
+    static int settled(int failed) {
+        if (failed > 0) PyErr_SetString(PyExc_MemoryError, "no room to lay out the matrices of a product");
+        return failed ? -1 : 0;
+    }
+
+    /* Run a unit by all threads of a call, or by this one where others cannot be had: 0, 1 without memory, -1 where a signal stopped it. */
+    static int together(Call *call, void (*unit)(Call *, size), size matrices) {
+        Worker workers[MOST_THREADS];
+        pthread_t threads[MOST_THREADS];
+        size started = 1, alone[] = {0, call->d[1]};
+        int go = 0;
+        begin(call, unit);
+        for (; started < call->threads && started < MOST_THREADS; started++) {
+            workers[started] = (Worker){call, started, &go};
+            if (pthread_create(threads + started, 0, work, workers + started)) break;
+        }
+        if (started < call->threads) { call->threads = 1; call->split = alone; }
+        __atomic_store_n(&go, call->threads > 1 ? 1 : -1, __ATOMIC_RELEASE);
+        unit(call, 0);
+        for (size i = 1; i < started; i++) pthread_join(threads[i], 0);
+        for (size i = 0; i < matrices; i++) free(call->packed[i]);
+        return call->failed ? 1 : call->stop ? -1 : 0;
     }
     """
-    real* packed(long long, long long, const real*, long long, long long) nogil
+    ctypedef struct Call:
+        char** p
+        const long long* s
+        const long long* d
+        const long long* split
+        long long threads, t0, t1
+        real** packed
+        int failed
+        const char* wanted
+    int together(Call*, void (*)(Call*, long long) noexcept nogil, long long) nogil
+    int settled(int) except -1
+    bint stopped(Call*, long long) nogil
+    void wait(Call*) nogil
+    long long share(long long, long long, long long) nogil
+    real* room(Call*, long long, long long) nogil
+    void pack_share(Call*, long long, long long, long long, const real*, long long, long long, real*) nogil
     void product(long long, long long, long long, const real*, const real*, real*) nogil
-    bint outer_sum(long long, long long, long long, const real*, const real*, real*) nogil
-    void free(void*) nogil
+    const long long BLOCK
+    real total(const real*, long long) nogil
+    real largest(real, const real*, long long) nogil
+    void outer_sum(long long, long long, long long, const real*, const real*, real*, Call*, long long) nogil
 
-cdef bint segment_0(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_h = <array> p[5]
-    cdef long long s_q_h = s[5]
-    cdef array b_a13 = <array> p[15]
+cdef void row_0_0(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
     cdef real v0
     cdef long long i0
-    rows = batch
+    for i0 in range(d_n):
+        v0 = p0[(i0)]
+        p1[(i0)] = v0
+
+
+cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_h = <array> call.p[5]
+    cdef long long s_q_h = call.s[5]
+    cdef array b_a13 = <array> call.p[15]
     t = t0
-    for r in range(rows):
+    rows = r1
+    for r in range(r0, rows):
         t = 0
-        for i0 in range(d_n):
-            v0 = b_a13[r*d_n + (i0)]
-            b_q_h[(t - 1)*s_q_h + r*d_n + (i0)] = v0
-    return failed
+        row_0_0(b_a13 + r*d_n, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
 
-cdef bint segment_1(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_x = <array> p[2]
-    cdef long long s_q_x = s[2]
-    cdef array b_q_U = <array> p[9]
-    cdef array b_t15 = <array> p[17]
-    cdef long long s_t15 = s[17]
-    cdef real* w_q_U
-    w_q_U = packed(d_n, d_m, b_q_U, 1, d_m)
-    failed = w_q_U == NULL
-    if not failed:
-        if ragged:
-            for t in range(t0, t1 + 1):
-                rows = active[t - 1]
-                product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, w_q_U, b_t15 + (t - 1)*s_t15)
-        else:
-            t = t0
-            rows = batch*(t1 - t0 + 1)
-            product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, w_q_U, b_t15 + (t - 1)*s_t15)
-    free(w_q_U)
-    return failed
-
-cdef bint segment_2(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_z_h = <array> p[4]
-    cdef long long s_q_z_h = s[4]
-    cdef array b_q_h = <array> p[5]
-    cdef long long s_q_h = s[5]
-    cdef array b_q_W = <array> p[8]
-    cdef array b_q_b = <array> p[10]
-    cdef array b_t14 = <array> p[16]
-    cdef long long s_t14 = s[16]
-    cdef array b_t15 = <array> p[17]
-    cdef long long s_t15 = s[17]
-    cdef real v0, v1, v2, v3, v4, v5, v6
-    cdef real* w_q_W
-    cdef long long i0
-    w_q_W = packed(d_n, d_n, b_q_W, 1, d_n)
-    failed = w_q_W == NULL
-    if not failed:
+cdef void segment_1(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_x = <array> call.p[2]
+    cdef long long s_q_x = call.s[2]
+    cdef array b_q_U = <array> call.p[9]
+    cdef array b_t15 = <array> call.p[17]
+    cdef long long s_t15 = call.s[17]
+    cdef const real* w_q_U = call.packed[0]
+    if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            product(rows, d_n, d_n, b_q_h + (t - 1 - 1)*s_q_h, w_q_W, b_t14 + (t - 1)*s_t14)
-            for r in range(rows):
-                for i0 in range(d_n):
-                    v0 = b_t14[(t - 1)*s_t14 + r*d_n + (i0)]
-                    v1 = b_t15[(t - 1)*s_t15 + r*d_n + (i0)]
-                    v2 = b_q_b[(i0)]
-                    v3 = v0 + v1 + v2
-                    v5 = f_tanh(v3)
-                    b_q_h[(t - 1)*s_q_h + r*d_n + (i0)] = v5
-    free(w_q_W)
-    return failed
+            rows = active[t - 1] if active[t - 1] < r1 else r1
+            product(rows - r0, d_n, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_U, b_t15 + (t - 1)*s_t15 + r0*d_n)
+    else:
+        t = t0
+        rows = batch*(t1 - t0 + 1)
+        product(rows - r0, d_n, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_U, b_t15 + (t - 1)*s_t15 + r0*d_n)
 
-cdef bint segment_5(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_d = <array> p[3]
-    cdef long long s_q_d = s[3]
-    cdef array b_q_h = <array> p[5]
-    cdef long long s_q_h = s[5]
-    cdef array b_q_z_y = <array> p[6]
-    cdef long long s_q_z_y = s[6]
-    cdef array b_q_y = <array> p[7]
-    cdef long long s_q_y = s[7]
-    cdef array b_q_V = <array> p[11]
-    cdef array b_q_c = <array> p[12]
-    cdef array b_q_e = <array> p[13]
-    cdef long long s_q_e = s[13]
-    cdef array b_q_E = <array> p[14]
-    cdef array b_t16 = <array> p[18]
-    cdef long long s_t16 = s[18]
-    cdef array b_t17 = <array> p[19]
-    cdef long long s_t17 = s[19]
-    cdef array b_t18 = <array> p[20]
-    cdef long long s_t18 = s[20]
+cdef void row_2_0(
+array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0, v1, v2, v3, v4, v5, v6
+    cdef long long i0
+    for i0 in range(d_n):
+        v0 = p0[(i0)]
+        v1 = p1[(i0)]
+        v2 = p2[(i0)]
+        v3 = v0 + v1 + v2
+        v5 = f_tanh(v3)
+        p3[(i0)] = v5
+
+
+cdef void segment_2(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_z_h = <array> call.p[4]
+    cdef long long s_q_z_h = call.s[4]
+    cdef array b_q_h = <array> call.p[5]
+    cdef long long s_q_h = call.s[5]
+    cdef array b_q_W = <array> call.p[8]
+    cdef array b_q_b = <array> call.p[10]
+    cdef array b_t14 = <array> call.p[16]
+    cdef long long s_t14 = call.s[16]
+    cdef array b_t15 = <array> call.p[17]
+    cdef long long s_t15 = call.s[17]
+    cdef const real* w_q_W = call.packed[1]
+    for t in range(t0, t1 + 1):
+        if stopped(call, id):
+            return
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        product(rows - r0, d_n, d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, w_q_W, b_t14 + (t - 1)*s_t14 + r0*d_n)
+        for r in range(r0, rows):
+            row_2_0(b_t14 + (t - 1)*s_t14 + r*d_n, b_t15 + (t - 1)*s_t15 + r*d_n, b_q_b, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+
+cdef void row_5_0(
+array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0, v1, v2, v3
+    cdef long long i0
+    for i0 in range(d_k):
+        v0 = p0[(i0)]
+        v1 = p1[(i0)]
+        v2 = v0 + v1
+        p2[(i0)] = v2
+
+
+cdef void row_5_1(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0
+    cdef real acc
+    cdef real room[256]
+    cdef long long stop
+    cdef long long i0, i1
+    acc = -INFINITY
+    i1 = 0
+    while i1 < d_k:
+        stop = i1 + BLOCK if i1 + BLOCK < d_k else d_k
+        for i0 in range(i1, stop):
+            v0 = p0[(i0)]
+            room[i0 - i1] = v0
+        acc = largest(acc, room, stop - i1)
+        i1 = stop
+    p1[0] = acc
+
+
+cdef void row_5_2(
+array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0, v1, v2, v3, v4
+    cdef real acc
+    cdef real room[256]
+    cdef long long stop
+    cdef long long i0, i1
+    acc = 0
+    i1 = 0
+    while i1 < d_k:
+        stop = i1 + BLOCK if i1 + BLOCK < d_k else d_k
+        for i0 in range(i1, stop):
+            v0 = p0[(i0)]
+            v1 = p1[0]
+            v2 = -v1
+            v3 = v0 + v2
+            v4 = f_exp(v3)
+            room[i0 - i1] = v4
+        acc = acc + total(room, stop - i1)
+        i1 = stop
+    p2[0] = acc
+
+
+cdef void row_5_3(
+array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0, v1, v2, v3, v4, v5, v6, v7
+    cdef long long i0
+    for i0 in range(d_k):
+        v0 = p0[(i0)]
+        v1 = p1[0]
+        v2 = -v1
+        v3 = v0 + v2
+        v4 = f_exp(v3)
+        v5 = p2[0]
+        v6 = v4/v5
+        p3[(i0)] = v6
+
+
+cdef void row_5_4(
+array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
     cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9, v10
-    cdef real* w_q_V
-    cdef long long i0
-    w_q_V = packed(d_k, d_n, b_q_V, 1, d_n)
-    failed = w_q_V == NULL
-    if not failed:
-        if ragged:
-            for t in range(t0, t1 + 1):
-                rows = active[t - 1]
-                product(rows, d_k, d_n, b_q_h + (t - 1)*s_q_h, w_q_V, b_t16 + (t - 1)*s_t16)
-        else:
-            t = t0
-            rows = batch*(t1 - t0 + 1)
-            product(rows, d_k, d_n, b_q_h + (t - 1)*s_q_h, w_q_V, b_t16 + (t - 1)*s_t16)
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                for i0 in range(d_k):
-                    v0 = b_t16[(t - 1)*s_t16 + r*d_k + (i0)]
-                    v1 = b_q_c[(i0)]
-                    v2 = v0 + v1
-                    b_q_z_y[(t - 1)*s_q_z_y + r*d_k + (i0)] = v2
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                acc = -INFINITY
-                for i0 in range(d_k):
-                    v0 = b_q_z_y[(t - 1)*s_q_z_y + r*d_k + (i0)]
-                    acc = v0 if v0 > acc or v0 != v0 else acc
-                b_t17[(t - 1)*s_t17 + r] = acc
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                acc = 0
-                for i0 in range(d_k):
-                    v0 = b_q_z_y[(t - 1)*s_q_z_y + r*d_k + (i0)]
-                    v1 = b_t17[(t - 1)*s_t17 + r]
-                    v2 = -v1
-                    v3 = v0 + v2
-                    v4 = f_exp(v3)
-                    acc = acc + v4
-                b_t18[(t - 1)*s_t18 + r] = acc
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                for i0 in range(d_k):
-                    v0 = b_q_z_y[(t - 1)*s_q_z_y + r*d_k + (i0)]
-                    v1 = b_t17[(t - 1)*s_t17 + r]
-                    v2 = -v1
-                    v3 = v0 + v2
-                    v4 = f_exp(v3)
-                    v5 = b_t18[(t - 1)*s_t18 + r]
-                    v6 = v4/v5
-                    b_q_y[(t - 1)*s_q_y + r*d_k + (i0)] = v6
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                acc = 0
-                for i0 in range(d_k):
-                    v0 = b_q_d[(t - 1)*s_q_d + r*d_k + (i0)]
-                    v1 = b_q_z_y[(t - 1)*s_q_z_y + r*d_k + (i0)]
-                    v2 = b_t17[(t - 1)*s_t17 + r]
-                    v3 = -v2
-                    v4 = v1 + v3
-                    v5 = b_t18[(t - 1)*s_t18 + r]
-                    v6 = f_log(v5)
-                    v7 = -v6
-                    v8 = v4 + v7
-                    v9 = v0*v8
-                    v10 = -v9
-                    acc = acc + v10
-                b_q_e[(t - 1)*s_q_e + r] = acc
-        for r in range(1):
-            b_q_E[r] = 0
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                v0 = b_q_e[(t - 1)*s_q_e + r]
-                b_q_E[0] = b_q_E[0] + v0
-    free(w_q_V)
-    return failed
+    cdef real acc
+    cdef real room[256]
+    cdef long long stop
+    cdef long long i0, i1
+    acc = 0
+    i1 = 0
+    while i1 < d_k:
+        stop = i1 + BLOCK if i1 + BLOCK < d_k else d_k
+        for i0 in range(i1, stop):
+            v0 = p0[(i0)]
+            v1 = p1[(i0)]
+            v2 = p2[0]
+            v3 = -v2
+            v4 = v1 + v3
+            v5 = p3[0]
+            v6 = f_log(v5)
+            v7 = -v6
+            v8 = v4 + v7
+            v9 = v0*v8
+            v10 = -v9
+            room[i0 - i1] = v10
+        acc = acc + total(room, stop - i1)
+        i1 = stop
+    p4[0] = acc
 
-cdef bint segment_12(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_d = <array> p[3]
-    cdef long long s_q_d = s[3]
-    cdef array b_q_y = <array> p[7]
-    cdef long long s_q_y = s[7]
-    cdef array b_q_V = <array> p[11]
-    cdef array b_g_s_y = <array> p[21]
-    cdef long long s_g_s_y = s[21]
-    cdef array b_t31 = <array> p[33]
-    cdef long long s_t31 = s[33]
-    cdef array b_t32 = <array> p[34]
-    cdef long long s_t32 = s[34]
-    cdef real v0, v1, v2, v3, v4, v5, v6
-    cdef real* wt_q_V
-    cdef long long i0
-    wt_q_V = packed(d_n, d_k, b_q_V, d_n, 1)
-    failed = wt_q_V == NULL
-    if not failed:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                acc = 0
-                for i0 in range(d_k):
-                    v0 = b_q_d[(t - 1)*s_q_d + r*d_k + (i0)]
-                    acc = acc + v0
-                b_t31[(t - 1)*s_t31 + r] = acc
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                for i0 in range(d_k):
-                    v0 = b_q_y[(t - 1)*s_q_y + r*d_k + (i0)]
-                    v1 = b_t31[(t - 1)*s_t31 + r]
-                    v2 = v0*v1
-                    v3 = b_q_d[(t - 1)*s_q_d + r*d_k + (i0)]
-                    v4 = -v3
-                    v5 = v2 + v4
-                    b_g_s_y[(t - 1)*s_g_s_y + r*d_k + (i0)] = v5
-        if ragged:
-            for t in range(t0, t1 + 1):
-                rows = active[t - 1]
-                product(rows, d_n, d_k, b_g_s_y + (t - 1)*s_g_s_y, wt_q_V, b_t32 + (t - 1)*s_t32)
-        else:
-            t = t0
-            rows = batch*(t1 - t0 + 1)
-            product(rows, d_n, d_k, b_g_s_y + (t - 1)*s_g_s_y, wt_q_V, b_t32 + (t - 1)*s_t32)
-    free(wt_q_V)
-    return failed
 
-cdef bint segment_15(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_g_h_back = <array> p[22]
-    cdef long long s_g_h_back = s[22]
+cdef void row_5_5(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
     cdef long long i0
-    rows = batch
-    t = t0
-    for r in range(rows):
-        t = lengths[r] + 1
-        for i0 in range(d_n):
-            b_g_h_back[(t - 1)*s_g_h_back + r*d_n + (i0)] = <real>0.0
-    return failed
+    p0[0] = 0
 
-cdef bint segment_16(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_h = <array> p[5]
-    cdef long long s_q_h = s[5]
-    cdef array b_q_W = <array> p[8]
-    cdef array b_g_h_back = <array> p[22]
-    cdef long long s_g_h_back = s[22]
-    cdef array b_g_h_bar = <array> p[23]
-    cdef long long s_g_h_bar = s[23]
-    cdef array b_g_s_h = <array> p[24]
-    cdef long long s_g_s_h = s[24]
-    cdef array b_t32 = <array> p[34]
-    cdef long long s_t32 = s[34]
-    cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9
-    cdef real* wt_q_W
-    cdef long long i0
-    wt_q_W = packed(d_n, d_n, b_q_W, d_n, 1)
-    failed = wt_q_W == NULL
-    if not failed:
-        for t in range(t1, t0 - 1, -1):
-            rows = active[t - 1]
-            for r in range(rows):
-                for i0 in range(d_n):
-                    v0 = b_t32[(t - 1)*s_t32 + r*d_n + (i0)]
-                    v1 = b_g_h_back[(t - 1 + 1)*s_g_h_back + r*d_n + (i0)]
-                    v2 = v0 + v1
-                    v4 = b_q_h[(t - 1)*s_q_h + r*d_n + (i0)]
-                    v5 = v4*v4
-                    v6 = -v5
-                    v7 = <real>1.0 + v6
-                    v8 = v7*v2
-                    b_g_s_h[(t - 1)*s_g_s_h + r*d_n + (i0)] = v8
-            product(rows, d_n, d_n, b_g_s_h + (t - 1)*s_g_s_h, wt_q_W, b_g_h_back + (t - 1)*s_g_h_back)
-    free(wt_q_W)
-    return failed
 
-cdef bint segment_19(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_x = <array> p[2]
-    cdef long long s_q_x = s[2]
-    cdef array b_q_h = <array> p[5]
-    cdef long long s_q_h = s[5]
-    cdef array b_g_s_y = <array> p[21]
-    cdef long long s_g_s_y = s[21]
-    cdef array b_g_s_h = <array> p[24]
-    cdef long long s_g_s_h = s[24]
-    cdef array b_g_W_bar = <array> p[25]
-    cdef array b_g_U_bar = <array> p[26]
-    cdef array b_g_b_bar = <array> p[27]
-    cdef array b_g_V_bar = <array> p[28]
-    cdef array b_g_c_bar = <array> p[29]
+cdef void row_5_6(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
     cdef real v0
     cdef long long i0
-    t = t0
-    failed = outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_h + (t - 1)*s_g_s_h, b_q_h + (t - 1 - 1)*s_q_h, b_g_W_bar) or failed
-    t = t0
-    failed = outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_g_s_h + (t - 1)*s_g_s_h, b_q_x + (t - 1)*s_q_x, b_g_U_bar) or failed
-    for r in range(d_n):
-        b_g_b_bar[r] = 0
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_g_s_h[(t - 1)*s_g_s_h + r*d_n + (i0)]
-                b_g_b_bar[(i0)] = b_g_b_bar[(i0)] + v0
-    t = t0
-    failed = outer_sum(d_k, d_n, batch*(t1 - t0 + 1), b_g_s_y + (t - 1)*s_g_s_y, b_q_h + (t - 1)*s_q_h, b_g_V_bar) or failed
-    for r in range(d_k):
-        b_g_c_bar[r] = 0
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_k):
-                v0 = b_g_s_y[(t - 1)*s_g_s_y + r*d_k + (i0)]
-                b_g_c_bar[(i0)] = b_g_c_bar[(i0)] + v0
-    return failed
+    v0 = p0[0]
+    p1[0] = p1[0] + v0
 
-cdef bint segment_24(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_g_h_back = <array> p[22]
-    cdef long long s_g_h_back = s[22]
-    cdef array b_g_h_init_bar = <array> p[30]
-    rows = batch
+
+cdef void segment_5(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_d = <array> call.p[3]
+    cdef long long s_q_d = call.s[3]
+    cdef array b_q_h = <array> call.p[5]
+    cdef long long s_q_h = call.s[5]
+    cdef array b_q_z_y = <array> call.p[6]
+    cdef long long s_q_z_y = call.s[6]
+    cdef array b_q_y = <array> call.p[7]
+    cdef long long s_q_y = call.s[7]
+    cdef array b_q_V = <array> call.p[11]
+    cdef array b_q_c = <array> call.p[12]
+    cdef array b_q_e = <array> call.p[13]
+    cdef long long s_q_e = call.s[13]
+    cdef array b_t16 = <array> call.p[18]
+    cdef long long s_t16 = call.s[18]
+    cdef array b_t17 = <array> call.p[19]
+    cdef long long s_t17 = call.s[19]
+    cdef array b_t18 = <array> call.p[20]
+    cdef long long s_t18 = call.s[20]
+    cdef array b_t19 = <array> call.p[21]
+    cdef const real* w_q_V = call.packed[2]
+    if ragged or r0 > 0 or r1 < batch:
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1] if active[t - 1] < r1 else r1
+            product(rows - r0, d_k, d_n, b_q_h + (t - 1)*s_q_h + r0*d_n, w_q_V, b_t16 + (t - 1)*s_t16 + r0*d_k)
+    else:
+        t = t0
+        rows = batch*(t1 - t0 + 1)
+        product(rows - r0, d_k, d_n, b_q_h + (t - 1)*s_q_h + r0*d_n, w_q_V, b_t16 + (t - 1)*s_t16 + r0*d_k)
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_5_0(b_t16 + (t - 1)*s_t16 + r*d_k, b_q_c, b_q_z_y + (t - 1)*s_q_z_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_5_1(b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t17 + (t - 1)*s_t17 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_5_2(b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t17 + (t - 1)*s_t17 + r, b_t18 + (t - 1)*s_t18 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_5_3(b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t17 + (t - 1)*s_t17 + r, b_t18 + (t - 1)*s_t18 + r, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_5_4(b_q_d + (t - 1)*s_q_d + r*d_k, b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t17 + (t - 1)*s_t17 + r, b_t18 + (t - 1)*s_t18 + r, b_q_e + (t - 1)*s_q_e + r, d_k, d_m, d_n, 0, 0, lengths[r])
+    rows = r1
+    for r in range(r0, rows):
+        row_5_5(b_t19 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_5_6(b_q_e + (t - 1)*s_q_e + r, b_t19 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+
+cdef void row_12_0(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef long long i0
+    p0[0] = 0
+
+
+cdef void row_12_1(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0
+    cdef long long i0
+    v0 = p0[0]
+    p1[0] = p1[0] + v0
+
+
+cdef void segment_12(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_E = <array> call.p[14]
+    cdef array b_t19 = <array> call.p[21]
     t = t0
-    for r in range(batch):
+    rows = r1
+    if id == 0:
+        rows = r1
+        row_12_0(b_q_E, d_k, d_m, d_n, 0, 0, lengths[r])
+        for r in range(r0, rows):
+            row_12_1(b_t19 + r, b_q_E, d_k, d_m, d_n, 0, 0, lengths[r])
+
+cdef void row_13_0(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0
+    cdef real acc
+    cdef real room[256]
+    cdef long long stop
+    cdef long long i0, i1
+    acc = 0
+    i1 = 0
+    while i1 < d_k:
+        stop = i1 + BLOCK if i1 + BLOCK < d_k else d_k
+        for i0 in range(i1, stop):
+            v0 = p0[(i0)]
+            room[i0 - i1] = v0
+        acc = acc + total(room, stop - i1)
+        i1 = stop
+    p1[0] = acc
+
+
+cdef void row_13_1(
+array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0, v1, v2, v3, v4, v5, v6
+    cdef long long i0
+    for i0 in range(d_k):
+        v0 = p0[(i0)]
+        v1 = p1[0]
+        v2 = v0*v1
+        v3 = p2[(i0)]
+        v4 = -v3
+        v5 = v2 + v4
+        p3[(i0)] = v5
+
+
+cdef void segment_13(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_d = <array> call.p[3]
+    cdef long long s_q_d = call.s[3]
+    cdef array b_q_y = <array> call.p[7]
+    cdef long long s_q_y = call.s[7]
+    cdef array b_q_V = <array> call.p[11]
+    cdef array b_g_s_y = <array> call.p[22]
+    cdef long long s_g_s_y = call.s[22]
+    cdef array b_t32 = <array> call.p[34]
+    cdef long long s_t32 = call.s[34]
+    cdef array b_t33 = <array> call.p[35]
+    cdef long long s_t33 = call.s[35]
+    cdef const real* wt_q_V = call.packed[0]
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_13_0(b_q_d + (t - 1)*s_q_d + r*d_k, b_t32 + (t - 1)*s_t32 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_13_1(b_q_y + (t - 1)*s_q_y + r*d_k, b_t32 + (t - 1)*s_t32 + r, b_q_d + (t - 1)*s_q_d + r*d_k, b_g_s_y + (t - 1)*s_g_s_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+    if ragged or r0 > 0 or r1 < batch:
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1] if active[t - 1] < r1 else r1
+            product(rows - r0, d_n, d_k, b_g_s_y + (t - 1)*s_g_s_y + r0*d_k, wt_q_V, b_t33 + (t - 1)*s_t33 + r0*d_n)
+    else:
+        t = t0
+        rows = batch*(t1 - t0 + 1)
+        product(rows - r0, d_n, d_k, b_g_s_y + (t - 1)*s_g_s_y + r0*d_k, wt_q_V, b_t33 + (t - 1)*s_t33 + r0*d_n)
+
+cdef void row_16_0(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef long long i0
+    for i0 in range(d_n):
+        p0[(i0)] = <real>0.0
+
+
+cdef void segment_16(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_g_h_back = <array> call.p[23]
+    cdef long long s_g_h_back = call.s[23]
+    t = t0
+    rows = r1
+    for r in range(r0, rows):
+        t = lengths[r] + 1
+        row_16_0(b_g_h_back + (t - 1)*s_g_h_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+
+cdef void row_17_0(
+array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9
+    cdef long long i0
+    for i0 in range(first, last):
+        v0 = p0[i0]
+        v1 = p1[i0]
+        v2 = v0 + v1
+        v4 = p2[i0]
+        v5 = v4*v4
+        v6 = -v5
+        v7 = <real>1.0 + v6
+        v8 = v7*v2
+        p3[i0] = v8
+
+
+cdef void segment_17(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_h = <array> call.p[5]
+    cdef long long s_q_h = call.s[5]
+    cdef array b_q_W = <array> call.p[8]
+    cdef array b_g_h_back = <array> call.p[23]
+    cdef long long s_g_h_back = call.s[23]
+    cdef array b_g_h_bar = <array> call.p[24]
+    cdef long long s_g_h_bar = call.s[24]
+    cdef array b_g_s_h = <array> call.p[25]
+    cdef long long s_g_s_h = call.s[25]
+    cdef array b_t33 = <array> call.p[35]
+    cdef long long s_t33 = call.s[35]
+    cdef const real* wt_q_W = call.packed[1]
+    for t in range(t1, t0 - 1, -1):
+        if stopped(call, id):
+            return
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        if rows > r0:
+            r = r0
+            row_17_0(b_t33 + (t - 1)*s_t33 + r0*d_n, b_g_h_back + (t - 1 + 1)*s_g_h_back + r0*d_n, b_q_h + (t - 1)*s_q_h + r0*d_n, b_g_s_h + (t - 1)*s_g_s_h + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
+        product(rows - r0, d_n, d_n, b_g_s_h + (t - 1)*s_g_s_h + r0*d_n, wt_q_W, b_g_h_back + (t - 1)*s_g_h_back + r0*d_n)
+
+cdef void row_20_0(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef long long i0
+    for i0 in range(first, last):
+        p0[(i0)] = 0
+
+
+cdef void row_20_1(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0
+    cdef long long i0
+    for i0 in range(first, last):
+        v0 = p0[(i0)]
+        p1[(i0)] = p1[(i0)] + v0
+
+
+cdef void row_20_2(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef long long i0
+    for i0 in range(first, last):
+        p0[(i0)] = 0
+
+
+cdef void row_20_3(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0
+    cdef long long i0
+    for i0 in range(first, last):
+        v0 = p0[(i0)]
+        p1[(i0)] = p1[(i0)] + v0
+
+
+cdef void segment_20(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_x = <array> call.p[2]
+    cdef long long s_q_x = call.s[2]
+    cdef array b_q_h = <array> call.p[5]
+    cdef long long s_q_h = call.s[5]
+    cdef array b_g_s_y = <array> call.p[22]
+    cdef long long s_g_s_y = call.s[22]
+    cdef array b_g_s_h = <array> call.p[25]
+    cdef long long s_g_s_h = call.s[25]
+    cdef array b_g_W_bar = <array> call.p[26]
+    cdef array b_g_U_bar = <array> call.p[27]
+    cdef array b_g_b_bar = <array> call.p[28]
+    cdef array b_g_V_bar = <array> call.p[29]
+    cdef array b_g_c_bar = <array> call.p[30]
+    t = t0
+    rows = r1
+    t = t0
+    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_h + (t - 1)*s_g_s_h, b_q_h + (t - 1 - 1)*s_q_h, b_g_W_bar, call, id)
+    t = t0
+    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_g_s_h + (t - 1)*s_g_s_h, b_q_x + (t - 1)*s_q_x, b_g_U_bar, call, id)
+    rows = r1
+    row_20_0(b_g_b_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_20_1(b_g_s_h + (t - 1)*s_g_s_h + r*d_n, b_g_b_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+    t = t0
+    outer_sum(d_k, d_n, batch*(t1 - t0 + 1), b_g_s_y + (t - 1)*s_g_s_y, b_q_h + (t - 1)*s_q_h, b_g_V_bar, call, id)
+    rows = r1
+    row_20_2(b_g_c_bar, d_k, d_m, d_n, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_20_3(b_g_s_y + (t - 1)*s_g_s_y + r*d_k, b_g_c_bar, d_k, d_m, d_n, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
+
+cdef void segment_25(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_g_h_back = <array> call.p[23]
+    cdef long long s_g_h_back = call.s[23]
+    cdef array b_g_h_init_bar = <array> call.p[31]
+    t = t0
+    rows = r1
+    for r in range(r0, r1):
         for c in range(d_n):
             b_g_h_init_bar[r*d_n + c] = b_g_h_back[(1 - 1)*s_g_h_back + r*d_n + c]
-    return failed
 
-cdef bint segment_25(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_z_y = <array> p[6]
-    cdef long long s_q_z_y = s[6]
-    cdef array b_q_U = <array> p[9]
-    cdef array b_t17 = <array> p[19]
-    cdef long long s_t17 = s[19]
-    cdef array b_t18 = <array> p[20]
-    cdef long long s_t18 = s[20]
-    cdef array b_g_s_h = <array> p[24]
-    cdef long long s_g_s_h = s[24]
-    cdef array b_g_x_bar = <array> p[31]
-    cdef long long s_g_x_bar = s[31]
-    cdef array b_g_d_bar = <array> p[32]
-    cdef long long s_g_d_bar = s[32]
+cdef void row_26_0(
+array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
     cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9
-    cdef real* wt_q_U
     cdef long long i0
-    wt_q_U = packed(d_m, d_n, b_q_U, d_m, 1)
-    failed = wt_q_U == NULL
-    if not failed:
-        if ragged:
-            for t in range(t0, t1 + 1):
-                rows = active[t - 1]
-                product(rows, d_m, d_n, b_g_s_h + (t - 1)*s_g_s_h, wt_q_U, b_g_x_bar + (t - 1)*s_g_x_bar)
-        else:
-            t = t0
-            rows = batch*(t1 - t0 + 1)
-            product(rows, d_m, d_n, b_g_s_h + (t - 1)*s_g_s_h, wt_q_U, b_g_x_bar + (t - 1)*s_g_x_bar)
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                for i0 in range(d_k):
-                    v0 = b_q_z_y[(t - 1)*s_q_z_y + r*d_k + (i0)]
-                    v1 = b_t17[(t - 1)*s_t17 + r]
-                    v2 = -v1
-                    v3 = v0 + v2
-                    v4 = b_t18[(t - 1)*s_t18 + r]
-                    v5 = f_log(v4)
-                    v6 = -v5
-                    v7 = v3 + v6
-                    v8 = -v7
-                    b_g_d_bar[(t - 1)*s_g_d_bar + r*d_k + (i0)] = v8
-    free(wt_q_U)
-    return failed
+    for i0 in range(d_k):
+        v0 = p0[(i0)]
+        v1 = p1[0]
+        v2 = -v1
+        v3 = v0 + v2
+        v4 = p2[0]
+        v5 = f_log(v4)
+        v6 = -v5
+        v7 = v3 + v6
+        v8 = -v7
+        p3[(i0)] = v8
 
-cdef bint segment_27(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_y = <array> p[7]
-    cdef long long s_q_y = s[7]
-    cdef array b_q_V = <array> p[11]
-    cdef array b_p_y_seed = <array> p[36]
-    cdef long long s_p_y_seed = s[36]
-    cdef array b_p_y_bar = <array> p[37]
-    cdef long long s_p_y_bar = s[37]
-    cdef array b_p_s_y = <array> p[38]
-    cdef long long s_p_s_y = s[38]
-    cdef array b_t48 = <array> p[50]
-    cdef long long s_t48 = s[50]
-    cdef array b_t49 = <array> p[51]
-    cdef long long s_t49 = s[51]
+
+cdef void segment_26(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_z_y = <array> call.p[6]
+    cdef long long s_q_z_y = call.s[6]
+    cdef array b_q_U = <array> call.p[9]
+    cdef array b_t17 = <array> call.p[19]
+    cdef long long s_t17 = call.s[19]
+    cdef array b_t18 = <array> call.p[20]
+    cdef long long s_t18 = call.s[20]
+    cdef array b_g_s_h = <array> call.p[25]
+    cdef long long s_g_s_h = call.s[25]
+    cdef array b_g_x_bar = <array> call.p[32]
+    cdef long long s_g_x_bar = call.s[32]
+    cdef array b_g_d_bar = <array> call.p[33]
+    cdef long long s_g_d_bar = call.s[33]
+    cdef const real* wt_q_U = call.packed[2]
+    if ragged or r0 > 0 or r1 < batch:
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1] if active[t - 1] < r1 else r1
+            product(rows - r0, d_m, d_n, b_g_s_h + (t - 1)*s_g_s_h + r0*d_n, wt_q_U, b_g_x_bar + (t - 1)*s_g_x_bar + r0*d_m)
+    else:
+        t = t0
+        rows = batch*(t1 - t0 + 1)
+        product(rows - r0, d_m, d_n, b_g_s_h + (t - 1)*s_g_s_h + r0*d_n, wt_q_U, b_g_x_bar + (t - 1)*s_g_x_bar + r0*d_m)
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_26_0(b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t17 + (t - 1)*s_t17 + r, b_t18 + (t - 1)*s_t18 + r, b_g_d_bar + (t - 1)*s_g_d_bar + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+
+cdef void row_28_0(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0, v1
+    cdef long long i0
+    for i0 in range(first, last):
+        v0 = p0[i0]
+        p1[i0] = v0
+
+
+cdef void row_28_1(
+array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0, v1, v2
+    cdef real acc
+    cdef real room[256]
+    cdef long long stop
+    cdef long long i0, i1
+    acc = 0
+    i1 = 0
+    while i1 < d_k:
+        stop = i1 + BLOCK if i1 + BLOCK < d_k else d_k
+        for i0 in range(i1, stop):
+            v0 = p0[(i0)]
+            v1 = p1[(i0)]
+            v2 = v0*v1
+            room[i0 - i1] = v2
+        acc = acc + total(room, stop - i1)
+        i1 = stop
+    p2[0] = acc
+
+
+cdef void row_28_2(
+array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
     cdef real v0, v1, v2, v3, v4, v5, v6
-    cdef real* wt_q_V
     cdef long long i0
-    wt_q_V = packed(d_n, d_k, b_q_V, d_n, 1)
-    failed = wt_q_V == NULL
-    if not failed:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                for i0 in range(d_k):
-                    v0 = b_p_y_seed[(t - 1)*s_p_y_seed + r*d_k + (i0)]
-                    b_p_y_bar[(t - 1)*s_p_y_bar + r*d_k + (i0)] = v0
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                acc = 0
-                for i0 in range(d_k):
-                    v0 = b_q_y[(t - 1)*s_q_y + r*d_k + (i0)]
-                    v1 = b_p_y_bar[(t - 1)*s_p_y_bar + r*d_k + (i0)]
-                    v2 = v0*v1
-                    acc = acc + v2
-                b_t48[(t - 1)*s_t48 + r] = acc
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                for i0 in range(d_k):
-                    v0 = b_q_y[(t - 1)*s_q_y + r*d_k + (i0)]
-                    v1 = b_p_y_bar[(t - 1)*s_p_y_bar + r*d_k + (i0)]
-                    v2 = b_t48[(t - 1)*s_t48 + r]
-                    v3 = -v2
-                    v4 = v1 + v3
-                    v5 = v0*v4
-                    b_p_s_y[(t - 1)*s_p_s_y + r*d_k + (i0)] = v5
-        if ragged:
-            for t in range(t0, t1 + 1):
-                rows = active[t - 1]
-                product(rows, d_n, d_k, b_p_s_y + (t - 1)*s_p_s_y, wt_q_V, b_t49 + (t - 1)*s_t49)
-        else:
-            t = t0
-            rows = batch*(t1 - t0 + 1)
-            product(rows, d_n, d_k, b_p_s_y + (t - 1)*s_p_s_y, wt_q_V, b_t49 + (t - 1)*s_t49)
-    free(wt_q_V)
-    return failed
+    for i0 in range(d_k):
+        v0 = p0[(i0)]
+        v1 = p1[(i0)]
+        v2 = p2[0]
+        v3 = -v2
+        v4 = v1 + v3
+        v5 = v0*v4
+        p3[(i0)] = v5
 
-cdef bint segment_31(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_p_h_back = <array> p[39]
-    cdef long long s_p_h_back = s[39]
+
+cdef void segment_28(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_y = <array> call.p[7]
+    cdef long long s_q_y = call.s[7]
+    cdef array b_q_V = <array> call.p[11]
+    cdef array b_p_y_seed = <array> call.p[37]
+    cdef long long s_p_y_seed = call.s[37]
+    cdef array b_p_y_bar = <array> call.p[38]
+    cdef long long s_p_y_bar = call.s[38]
+    cdef array b_p_s_y = <array> call.p[39]
+    cdef long long s_p_s_y = call.s[39]
+    cdef array b_t49 = <array> call.p[51]
+    cdef long long s_t49 = call.s[51]
+    cdef array b_t50 = <array> call.p[52]
+    cdef long long s_t50 = call.s[52]
+    cdef const real* wt_q_V = call.packed[0]
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        if rows > r0:
+            r = r0
+            row_28_0(b_p_y_seed + (t - 1)*s_p_y_seed + r0*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_28_1(b_q_y + (t - 1)*s_q_y + r*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r*d_k, b_t49 + (t - 1)*s_t49 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_28_2(b_q_y + (t - 1)*s_q_y + r*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r*d_k, b_t49 + (t - 1)*s_t49 + r, b_p_s_y + (t - 1)*s_p_s_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+    if ragged or r0 > 0 or r1 < batch:
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1] if active[t - 1] < r1 else r1
+            product(rows - r0, d_n, d_k, b_p_s_y + (t - 1)*s_p_s_y + r0*d_k, wt_q_V, b_t50 + (t - 1)*s_t50 + r0*d_n)
+    else:
+        t = t0
+        rows = batch*(t1 - t0 + 1)
+        product(rows - r0, d_n, d_k, b_p_s_y + (t - 1)*s_p_s_y + r0*d_k, wt_q_V, b_t50 + (t - 1)*s_t50 + r0*d_n)
+
+cdef void row_32_0(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
     cdef long long i0
-    rows = batch
+    for i0 in range(d_n):
+        p0[(i0)] = <real>0.0
+
+
+cdef void segment_32(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_p_h_back = <array> call.p[40]
+    cdef long long s_p_h_back = call.s[40]
     t = t0
-    for r in range(rows):
+    rows = r1
+    for r in range(r0, rows):
         t = lengths[r] + 1
-        for i0 in range(d_n):
-            b_p_h_back[(t - 1)*s_p_h_back + r*d_n + (i0)] = <real>0.0
-    return failed
+        row_32_0(b_p_h_back + (t - 1)*s_p_h_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
 
-cdef bint segment_32(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_h = <array> p[5]
-    cdef long long s_q_h = s[5]
-    cdef array b_q_W = <array> p[8]
-    cdef array b_p_h_seed = <array> p[35]
-    cdef long long s_p_h_seed = s[35]
-    cdef array b_p_h_back = <array> p[39]
-    cdef long long s_p_h_back = s[39]
-    cdef array b_p_h_bar = <array> p[40]
-    cdef long long s_p_h_bar = s[40]
-    cdef array b_p_s_h = <array> p[41]
-    cdef long long s_p_s_h = s[41]
-    cdef array b_t49 = <array> p[51]
-    cdef long long s_t49 = s[51]
+cdef void row_33_0(
+array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
     cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9, v10
-    cdef real* wt_q_W
     cdef long long i0
-    wt_q_W = packed(d_n, d_n, b_q_W, d_n, 1)
-    failed = wt_q_W == NULL
-    if not failed:
-        for t in range(t1, t0 - 1, -1):
-            rows = active[t - 1]
-            for r in range(rows):
-                for i0 in range(d_n):
-                    v0 = b_t49[(t - 1)*s_t49 + r*d_n + (i0)]
-                    v1 = b_p_h_seed[(t - 1)*s_p_h_seed + r*d_n + (i0)]
-                    v2 = b_p_h_back[(t - 1 + 1)*s_p_h_back + r*d_n + (i0)]
-                    v3 = v0 + v1 + v2
-                    v5 = b_q_h[(t - 1)*s_q_h + r*d_n + (i0)]
-                    v6 = v5*v5
-                    v7 = -v6
-                    v8 = <real>1.0 + v7
-                    v9 = v8*v3
-                    b_p_s_h[(t - 1)*s_p_s_h + r*d_n + (i0)] = v9
-            product(rows, d_n, d_n, b_p_s_h + (t - 1)*s_p_s_h, wt_q_W, b_p_h_back + (t - 1)*s_p_h_back)
-    free(wt_q_W)
-    return failed
+    for i0 in range(first, last):
+        v0 = p0[i0]
+        v1 = p1[i0]
+        v2 = p2[i0]
+        v3 = v0 + v1 + v2
+        v5 = p3[i0]
+        v6 = v5*v5
+        v7 = -v6
+        v8 = <real>1.0 + v7
+        v9 = v8*v3
+        p4[i0] = v9
 
-cdef bint segment_35(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_x = <array> p[2]
-    cdef long long s_q_x = s[2]
-    cdef array b_q_h = <array> p[5]
-    cdef long long s_q_h = s[5]
-    cdef array b_p_s_y = <array> p[38]
-    cdef long long s_p_s_y = s[38]
-    cdef array b_p_s_h = <array> p[41]
-    cdef long long s_p_s_h = s[41]
-    cdef array b_p_W_bar = <array> p[42]
-    cdef array b_p_U_bar = <array> p[43]
-    cdef array b_p_b_bar = <array> p[44]
-    cdef array b_p_V_bar = <array> p[45]
-    cdef array b_p_c_bar = <array> p[46]
+
+cdef void segment_33(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_h = <array> call.p[5]
+    cdef long long s_q_h = call.s[5]
+    cdef array b_q_W = <array> call.p[8]
+    cdef array b_p_h_seed = <array> call.p[36]
+    cdef long long s_p_h_seed = call.s[36]
+    cdef array b_p_h_back = <array> call.p[40]
+    cdef long long s_p_h_back = call.s[40]
+    cdef array b_p_h_bar = <array> call.p[41]
+    cdef long long s_p_h_bar = call.s[41]
+    cdef array b_p_s_h = <array> call.p[42]
+    cdef long long s_p_s_h = call.s[42]
+    cdef array b_t50 = <array> call.p[52]
+    cdef long long s_t50 = call.s[52]
+    cdef const real* wt_q_W = call.packed[1]
+    for t in range(t1, t0 - 1, -1):
+        if stopped(call, id):
+            return
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        if rows > r0:
+            r = r0
+            row_33_0(b_t50 + (t - 1)*s_t50 + r0*d_n, b_p_h_seed + (t - 1)*s_p_h_seed + r0*d_n, b_p_h_back + (t - 1 + 1)*s_p_h_back + r0*d_n, b_q_h + (t - 1)*s_q_h + r0*d_n, b_p_s_h + (t - 1)*s_p_s_h + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
+        product(rows - r0, d_n, d_n, b_p_s_h + (t - 1)*s_p_s_h + r0*d_n, wt_q_W, b_p_h_back + (t - 1)*s_p_h_back + r0*d_n)
+
+cdef void row_36_0(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef long long i0
+    for i0 in range(first, last):
+        p0[(i0)] = 0
+
+
+cdef void row_36_1(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
     cdef real v0
     cdef long long i0
-    t = t0
-    failed = outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_h + (t - 1)*s_p_s_h, b_q_h + (t - 1 - 1)*s_q_h, b_p_W_bar) or failed
-    t = t0
-    failed = outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_p_s_h + (t - 1)*s_p_s_h, b_q_x + (t - 1)*s_q_x, b_p_U_bar) or failed
-    for r in range(d_n):
-        b_p_b_bar[r] = 0
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_p_s_h[(t - 1)*s_p_s_h + r*d_n + (i0)]
-                b_p_b_bar[(i0)] = b_p_b_bar[(i0)] + v0
-    t = t0
-    failed = outer_sum(d_k, d_n, batch*(t1 - t0 + 1), b_p_s_y + (t - 1)*s_p_s_y, b_q_h + (t - 1)*s_q_h, b_p_V_bar) or failed
-    for r in range(d_k):
-        b_p_c_bar[r] = 0
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_k):
-                v0 = b_p_s_y[(t - 1)*s_p_s_y + r*d_k + (i0)]
-                b_p_c_bar[(i0)] = b_p_c_bar[(i0)] + v0
-    return failed
+    for i0 in range(first, last):
+        v0 = p0[(i0)]
+        p1[(i0)] = p1[(i0)] + v0
 
-cdef bint segment_40(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_p_h_back = <array> p[39]
-    cdef long long s_p_h_back = s[39]
-    cdef array b_p_h_init_bar = <array> p[47]
-    rows = batch
+
+cdef void row_36_2(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef long long i0
+    for i0 in range(first, last):
+        p0[(i0)] = 0
+
+
+cdef void row_36_3(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0
+    cdef long long i0
+    for i0 in range(first, last):
+        v0 = p0[(i0)]
+        p1[(i0)] = p1[(i0)] + v0
+
+
+cdef void segment_36(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_x = <array> call.p[2]
+    cdef long long s_q_x = call.s[2]
+    cdef array b_q_h = <array> call.p[5]
+    cdef long long s_q_h = call.s[5]
+    cdef array b_p_s_y = <array> call.p[39]
+    cdef long long s_p_s_y = call.s[39]
+    cdef array b_p_s_h = <array> call.p[42]
+    cdef long long s_p_s_h = call.s[42]
+    cdef array b_p_W_bar = <array> call.p[43]
+    cdef array b_p_U_bar = <array> call.p[44]
+    cdef array b_p_b_bar = <array> call.p[45]
+    cdef array b_p_V_bar = <array> call.p[46]
+    cdef array b_p_c_bar = <array> call.p[47]
     t = t0
-    for r in range(batch):
+    rows = r1
+    t = t0
+    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_h + (t - 1)*s_p_s_h, b_q_h + (t - 1 - 1)*s_q_h, b_p_W_bar, call, id)
+    t = t0
+    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_p_s_h + (t - 1)*s_p_s_h, b_q_x + (t - 1)*s_q_x, b_p_U_bar, call, id)
+    rows = r1
+    row_36_0(b_p_b_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_36_1(b_p_s_h + (t - 1)*s_p_s_h + r*d_n, b_p_b_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+    t = t0
+    outer_sum(d_k, d_n, batch*(t1 - t0 + 1), b_p_s_y + (t - 1)*s_p_s_y, b_q_h + (t - 1)*s_q_h, b_p_V_bar, call, id)
+    rows = r1
+    row_36_2(b_p_c_bar, d_k, d_m, d_n, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_36_3(b_p_s_y + (t - 1)*s_p_s_y + r*d_k, b_p_c_bar, d_k, d_m, d_n, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
+
+cdef void segment_41(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_p_h_back = <array> call.p[40]
+    cdef long long s_p_h_back = call.s[40]
+    cdef array b_p_h_init_bar = <array> call.p[48]
+    t = t0
+    rows = r1
+    for r in range(r0, r1):
         for c in range(d_n):
             b_p_h_init_bar[r*d_n + c] = b_p_h_back[(1 - 1)*s_p_h_back + r*d_n + c]
-    return failed
 
-cdef bint segment_41(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_U = <array> p[9]
-    cdef array b_p_s_h = <array> p[41]
-    cdef long long s_p_s_h = s[41]
-    cdef array b_p_x_bar = <array> p[48]
-    cdef long long s_p_x_bar = s[48]
-    cdef array b_p_d_bar = <array> p[49]
-    cdef long long s_p_d_bar = s[49]
+cdef void row_42_0(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
     cdef real v0
-    cdef real* wt_q_U
     cdef long long i0
-    wt_q_U = packed(d_m, d_n, b_q_U, d_m, 1)
-    failed = wt_q_U == NULL
-    if not failed:
-        if ragged:
-            for t in range(t0, t1 + 1):
-                rows = active[t - 1]
-                product(rows, d_m, d_n, b_p_s_h + (t - 1)*s_p_s_h, wt_q_U, b_p_x_bar + (t - 1)*s_p_x_bar)
-        else:
-            t = t0
-            rows = batch*(t1 - t0 + 1)
-            product(rows, d_m, d_n, b_p_s_h + (t - 1)*s_p_s_h, wt_q_U, b_p_x_bar + (t - 1)*s_p_x_bar)
+    for i0 in range(first, last):
+        p0[i0] = <real>0.0
+
+
+cdef void segment_42(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_U = <array> call.p[9]
+    cdef array b_p_s_h = <array> call.p[42]
+    cdef long long s_p_s_h = call.s[42]
+    cdef array b_p_x_bar = <array> call.p[49]
+    cdef long long s_p_x_bar = call.s[49]
+    cdef array b_p_d_bar = <array> call.p[50]
+    cdef long long s_p_d_bar = call.s[50]
+    cdef const real* wt_q_U = call.packed[2]
+    if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                for i0 in range(d_k):
-                    b_p_d_bar[(t - 1)*s_p_d_bar + r*d_k + (i0)] = <real>0.0
-    free(wt_q_U)
-    return failed
+            rows = active[t - 1] if active[t - 1] < r1 else r1
+            product(rows - r0, d_m, d_n, b_p_s_h + (t - 1)*s_p_s_h + r0*d_n, wt_q_U, b_p_x_bar + (t - 1)*s_p_x_bar + r0*d_m)
+    else:
+        t = t0
+        rows = batch*(t1 - t0 + 1)
+        product(rows - r0, d_m, d_n, b_p_s_h + (t - 1)*s_p_s_h + r0*d_n, wt_q_U, b_p_x_bar + (t - 1)*s_p_x_bar + r0*d_m)
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        if rows > r0:
+            r = r0
+            row_42_0(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+
+cdef void unit_0(Call* call, long long id) noexcept nogil:
+    cdef long long t0 = call.t0, t1 = call.t1, batch = call.d[1]
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    if id == 0:
+        call.packed[0] = room(call, d_n, d_m)
+        call.packed[1] = room(call, d_n, d_n)
+        call.packed[2] = room(call, d_k, d_n)
+    wait(call)
+    if call.failed:
+        return
+    pack_share(call, id, d_n, d_m, <array> call.p[9], 1, d_m, call.packed[0])
+    pack_share(call, id, d_n, d_n, <array> call.p[8], 1, d_n, call.packed[1])
+    pack_share(call, id, d_k, d_n, <array> call.p[11], 1, d_n, call.packed[2])
+    wait(call)
+    if call.wanted[0]:
+        segment_0(call, t0, t1, call.split[id], call.split[id + 1], id)
+    if call.wanted[1]:
+        segment_1(call, t0, t1, call.split[id], call.split[id + 1], id)
+    if call.wanted[2]:
+        segment_2(call, t0, t1, call.split[id], call.split[id + 1], id)
+    if call.wanted[3]:
+        segment_5(call, t0, t1, call.split[id], call.split[id + 1], id)
+    wait(call)
+    if call.wanted[4]:
+        segment_12(call, t0, t1, 0, batch, id)
+
+cdef void unit_13(Call* call, long long id) noexcept nogil:
+    cdef long long t0 = call.t0, t1 = call.t1, batch = call.d[1]
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    if id == 0:
+        call.packed[0] = room(call, d_n, d_k)
+        call.packed[1] = room(call, d_n, d_n)
+        call.packed[2] = room(call, d_m, d_n)
+    wait(call)
+    if call.failed:
+        return
+    pack_share(call, id, d_n, d_k, <array> call.p[11], d_n, 1, call.packed[0])
+    pack_share(call, id, d_n, d_n, <array> call.p[8], d_n, 1, call.packed[1])
+    wait(call)
+    if call.wanted[0]:
+        segment_13(call, t0, t1, call.split[id], call.split[id + 1], id)
+    if call.wanted[1]:
+        segment_16(call, t0, t1, call.split[id], call.split[id + 1], id)
+    if call.wanted[2]:
+        segment_17(call, t0, t1, call.split[id], call.split[id + 1], id)
+    wait(call)
+    if call.wanted[3]:
+        segment_20(call, t0, t1, 0, batch, id)
+    wait(call)
+    pack_share(call, id, d_m, d_n, <array> call.p[9], d_m, 1, call.packed[2])
+    wait(call)
+    if call.wanted[4]:
+        segment_25(call, t0, t1, call.split[id], call.split[id + 1], id)
+    if call.wanted[5]:
+        segment_26(call, t0, t1, call.split[id], call.split[id + 1], id)
+
+cdef void unit_28(Call* call, long long id) noexcept nogil:
+    cdef long long t0 = call.t0, t1 = call.t1, batch = call.d[1]
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    if id == 0:
+        call.packed[0] = room(call, d_n, d_k)
+        call.packed[1] = room(call, d_n, d_n)
+        call.packed[2] = room(call, d_m, d_n)
+    wait(call)
+    if call.failed:
+        return
+    pack_share(call, id, d_n, d_k, <array> call.p[11], d_n, 1, call.packed[0])
+    pack_share(call, id, d_n, d_n, <array> call.p[8], d_n, 1, call.packed[1])
+    wait(call)
+    if call.wanted[0]:
+        segment_28(call, t0, t1, call.split[id], call.split[id + 1], id)
+    if call.wanted[1]:
+        segment_32(call, t0, t1, call.split[id], call.split[id + 1], id)
+    if call.wanted[2]:
+        segment_33(call, t0, t1, call.split[id], call.split[id + 1], id)
+    wait(call)
+    if call.wanted[3]:
+        segment_36(call, t0, t1, 0, batch, id)
+    wait(call)
+    pack_share(call, id, d_m, d_n, <array> call.p[9], d_m, 1, call.packed[2])
+    wait(call)
+    if call.wanted[4]:
+        segment_41(call, t0, t1, call.split[id], call.split[id + 1], id)
+    if call.wanted[5]:
+        segment_42(call, t0, t1, call.split[id], call.split[id + 1], id)
 
 
-def run(int number, size_t pointers, size_t strides, size_t sizes, long long t0, long long t1):
-    """Run one segment over the steps t0..t1 on the buffers at these addresses."""
-    cdef char** p = <char**> pointers
-    cdef const long long* s = <const long long*> strides
-    cdef const long long* d = <const long long*> sizes
-    cdef bint failed = False
+def run(int number, size_t pointers, size_t strides, size_t sizes, size_t split, int threads, const char* wanted, long long t0, long long t1):
+    """Run the wanted segments of a unit over the steps t0..t1 on the buffers at these addresses; the i-th thread has rows split[i]..split[i + 1]."""
+    cdef Call call
+    call.p, call.s, call.d = <char**> pointers, <const long long*> strides, <const long long*> sizes
+    call.split, call.threads, call.t0, call.t1 = <const long long*> split, threads, t0, t1
+    call.wanted = wanted
+    cdef int failed = 0
     with nogil:
         if number == 0:
-            failed = segment_0(p, s, d, t0, t1)
-        elif number == 1:
-            failed = segment_1(p, s, d, t0, t1)
-        elif number == 2:
-            failed = segment_2(p, s, d, t0, t1)
-        elif number == 5:
-            failed = segment_5(p, s, d, t0, t1)
-        elif number == 12:
-            failed = segment_12(p, s, d, t0, t1)
-        elif number == 15:
-            failed = segment_15(p, s, d, t0, t1)
-        elif number == 16:
-            failed = segment_16(p, s, d, t0, t1)
-        elif number == 19:
-            failed = segment_19(p, s, d, t0, t1)
-        elif number == 24:
-            failed = segment_24(p, s, d, t0, t1)
-        elif number == 25:
-            failed = segment_25(p, s, d, t0, t1)
-        elif number == 27:
-            failed = segment_27(p, s, d, t0, t1)
-        elif number == 31:
-            failed = segment_31(p, s, d, t0, t1)
-        elif number == 32:
-            failed = segment_32(p, s, d, t0, t1)
-        elif number == 35:
-            failed = segment_35(p, s, d, t0, t1)
-        elif number == 40:
-            failed = segment_40(p, s, d, t0, t1)
-        elif number == 41:
-            failed = segment_41(p, s, d, t0, t1)
-    if failed:
-        raise MemoryError("no room to lay out the matrices of a product")
+            failed = together(&call, unit_0, 3)
+        elif number == 13:
+            failed = together(&call, unit_13, 3)
+        elif number == 28:
+            failed = together(&call, unit_28, 3)
+    settled(failed)

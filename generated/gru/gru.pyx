@@ -6,65 +6,192 @@ ctypedef double real
 cdef extern from *:
     """
     typedef double *__restrict__ array;  /* buffers never overlap, which lets loops be vectorised without checks */
+    /* Elementwise functions for double: branch-free, so that loops over them are vectorised, and within 2 units in the last place. */
+    #include <math.h>
+    typedef long long bits;
+    static inline double as_real(bits i) { union { bits i; double x; } u = {.i = i}; return u.x; }
+    static inline bits as_bits(double x) { union { double x; bits i; } u = {.x = x}; return u.i; }
+    #define WHOLE 6755399441055744.0 /* 3 * 2^51: what is added to it is rounded to a whole number */
+    #define POWER_OF_2(n) as_real(((n) + 1023) << 52)
+    #define LOG2_HIGH 0.693147180369123816490
+    #define LOG2_LOW 1.90821492927058770002e-10
+
+    static inline double f_exp(double x) {
+        double c = x < -746 ? -746 : x;
+        c = c > 710 ? 710 : c;
+        double m = c*1.4426950408889634 + WHOLE, k = m - WHOLE, h = c - k*LOG2_HIGH, r = h - k*LOG2_LOW, low = (h - r) - k*LOG2_LOW;
+        bits n = as_bits(m) - as_bits(WHOLE), half = n >> 1;
+        double q = 2.75572430606451047616e-7 + r*(2.51091417100212950251e-8 + r*2.0924386128896402652e-9);
+        q = 0.00138888888888673320602 + r*(0.000198412698863955738712 + r*(0.0000248015873599835899516 + r*(0.00000275572439244157123503 + r*q)));
+        q = 0.499999999999999999877 + r*(0.166666666666666767089 + r*(0.0416666666666666995054 + r*(0.00833333333332152741113 + r*q)));
+        double s = 1 + r, y = s + ((r - (s - 1)) + (r*r*q + low));
+        return y*POWER_OF_2(half)*POWER_OF_2(n - half);
+    }
+
+    /* log(1 + f) - f for 1 + f between the roots of 1/2 and 2 */
+    static inline double log_rest(double f) {
+        double s = f/(2 + f), z = s*s, half = 0.5*f*f;
+        double q = 0.22222198519592746875 + z*(0.181835677313676464085 + z*(0.153139495955445408461 + z*0.147970813541630400549));
+        q = z*(0.666666666666673435657 + z*(0.399999999994136965261 + z*(0.285714287427748080932 + z*q)));
+        return s*(half + q) - half;
+    }
+
+    static inline double f_log(double x) {
+        bits tiny = x < 2.2250738585072014e-308;
+        double scaled = tiny ? x*4503599627370496.0 : x;
+        bits b = as_bits(scaled), n = (b - 0x3fe6a09e667f3bcd) >> 52;
+        double f = as_real(b - (n << 52)) - 1, k = as_real(n - (tiny ? 52 : 0) + as_bits(WHOLE)) - WHOLE;
+        double y = k*LOG2_HIGH + (f + (log_rest(f) + k*LOG2_LOW));
+        y = x <= 1.7976931348623157e308 ? y : x;
+        y = x == 0 ? -INFINITY : y;
+        return x < 0 ? NAN : y;
+    }
+
+    static inline double f_tanh(double x) {
+        double a = fabs(x), z = x*x, far = 1 - 2/(f_exp(2*a) + 1);
+        double q = -0.000233414152088749077501 + z*(0.0000833620260932820792433 - z*0.0000195221908218265899847);
+        q = -0.00886323265538241333412 + z*(0.00359209255719640112438 + z*(-0.00145554613407568159116 + z*(0.00058845763518575056911 + z*q)));
+        q = -0.333333333333332997483 + z*(0.133333333333268426699 + z*(-0.0539682539638846949748 + z*(0.0218694883892712700415 + z*q)));
+        return copysign(a < 0.55 ? a + a*z*q : far, x);
+    }
+
+    static inline double f_erf(double x) {
+        double a = fabs(x), z = x*x, t = a > 6 ? 6 : a;
+        double p = 1.46602920904154273224e-8 + z*(-1.13748188222733779533e-9 + z*5.9604611572412144267e-11);
+        p = 0.000120553311314120737194 + z*(-0.0000149255957364982183413 + z*(0.00000164610079263930810395 + z*(-1.63503905838920651349e-7 + z*p)));
+        p = 0.112837916709548839933 + z*(-0.0268661706450777891654 + z*(0.00522397762482763060055 + z*(-0.000854832698138146665511 + z*p)));
+        double near = x + x*(0.12837916709551257377 + z*(-0.376126389031837481672 + z*p));
+        double q = -1.24643062389244450428e-7 + t*(1.34995957038451918991e-8 + t*(-1.01515795644993304194e-9
+            + t*(4.74195927093544231712e-11 - t*1.03671010790459222138e-12)));
+        q = -0.0000447144898370295883544 + t*(0.0000164021441011881470719 + t*(-0.00000429644804912237888786 + t*(8.44046844464176649928e-7 + t*q)));
+        q = 0.00177130801371512908559 + t*(-0.000643167649282731667808 + t*(0.0000461862950635586548423 + t*(0.0000696239537315796027454 + t*q)));
+        q = 0.636628744284130436656 + t*(0.102746525935657049276 + t*(-0.0190767226098464792148 + t*(-0.000282570361613949360008 + t*q)));
+        double far = 1 - f_exp(-(1.85260406858707149839e-7 + t*(1.12837727367046906389 + t*q)));
+        return a < 1 ? near : a == a ? copysign(far, x) : x;
+    }
+
+    static inline double f_atan(double x) {
+        double a = fabs(x), u = a > 1 ? 1/a : a, z = u*u;
+        double q = -0.000601571419201135474453 + z*(0.000105656749503408456807 - z*0.00000882460505616749073353);
+        q = -0.0187069913273600948249 + z*(0.0113987874756872010303 + z*(-0.00566608931301023939332 + z*(0.00217758417169676076737 + z*q)));
+        q = -0.0428771277148324726232 + z*(0.0382409162105069168231 + z*(-0.0328421363877598687519 + z*(0.0262336827901193317026 + z*q)));
+        q = -0.0666658724291430429029 + z*(0.0588173947123865670732 + z*(-0.0525954997611940521632 + z*(0.0474537043200687033838 + z*q)));
+        q = -0.142857142850840009871 + z*(0.111111110879874371025 + z*(-0.0909090857734896072833 + z*(0.0769230010029127397338 + z*q)));
+        q = -0.333333333333332898356 + z*(0.199999999999911898066 + z*q);
+        double y = u + u*z*q;
+        return copysign(a > 1 ? 1.57079632679489655800 - (y - 6.123233995736766036e-17) : y, x);
+    }
+
+    /* What the two precisions share, on top of exp, log and tanh. */
+    typedef double scalar;
+
+    static inline scalar f_sigmoid(scalar x) {
+        scalar e = f_exp(-fabs(x)), s = 1 + e, low = e - (s - 1), y = (x >= 0 ? 1 : e)/s;
+        return y - y*low*(x >= 0 ? y : 1 - y);
+    }
+
+    static inline scalar f_softplus(scalar x) {
+        scalar e = f_exp(-fabs(x)), root = (scalar)0.41421356237309503;
+        scalar f = e > root ? (e - 1)/2 : e, high = e > root ? LOG2_HIGH : 0, low = e > root ? LOG2_LOW : 0;
+        return (x > 0 ? x : 0) + (high + (f + (log_rest(f) + low)));
+    }
+
+    static inline scalar f_gelu(scalar x) { return x*(1 + f_erf(x*(scalar)0.70710678118654752440))/2; }
+    static inline scalar f_relu(scalar x) { return x <= 0 ? 0 : x; }
+    static inline scalar f_sign(scalar x) { return x > 0 ? 1 : x < 0 ? -1 : x; }
+    static inline scalar f_abs(scalar x) { return fabs(x); }
+    static inline scalar f_sqrt(scalar x) { return sqrt(x); }
+    static inline scalar f_sin(scalar x) { return sin(x); }
+    static inline scalar f_cos(scalar x) { return cos(x); }
+    static inline scalar f_maximum(scalar a, scalar b) { return a >= b || a != a ? a : b; }
+    static inline scalar f_minimum(scalar a, scalar b) { return a <= b || a != a ? a : b; }
+
+    static inline scalar f_power(scalar base, int exponent) {
+        scalar result = 1;
+        for (; exponent > 0; exponent >>= 1, base *= base) if (exponent & 1) result *= base;
+        return result;
+    }
     """
     ctypedef real* array
-
-cdef extern from "<math.h>" nogil:
     const real INFINITY
-    real f_tanh "tanh"(real)
-    real f_exp "exp"(real)
-    real f_log "log"(real)
-    real f_log1p "log1p"(real)
-    real f_sqrt "sqrt"(real)
-    real f_sin "sin"(real)
-    real f_cos "cos"(real)
-    real f_abs "fabs"(real)
-    real f_erf "erf"(real)
-    real f_atan "atan"(real)
-
-
-cdef inline real f_sigmoid(real x) noexcept nogil:
-    cdef real e = f_exp(-f_abs(x))
-    return (1 if x >= 0 else e)/(1 + e) if x == x else x
-
-
-cdef inline real f_relu(real x) noexcept nogil:
-    return 0 if x <= 0 else x
-
-
-cdef inline real f_softplus(real x) noexcept nogil:
-    return (x if x > 0 else 0) + f_log1p(f_exp(-f_abs(x))) if x == x else x
-
-
-cdef inline real f_sign(real x) noexcept nogil:
-    return 1 if x > 0 else (-1 if x < 0 else x)
-
-
-cdef inline real f_gelu(real x) noexcept nogil:
-    return x*(1 + f_erf(x*<real>0.70710678118654752440))/2
-
-
-cdef inline real f_maximum(real a, real b) noexcept nogil:
-    return a if a >= b or a != a else b
-
-
-cdef inline real f_minimum(real a, real b) noexcept nogil:
-    return a if a <= b or a != a else b
-
-
-cdef inline real f_power(real base, int exponent) noexcept nogil:
-    cdef real result = 1
-    while exponent > 0:
-        if exponent & 1:
-            result = result*base
-        base = base*base
-        exponent >>= 1
-    return result
+    real f_tanh(real) noexcept nogil
+    real f_exp(real) noexcept nogil
+    real f_log(real) noexcept nogil
+    real f_sqrt(real) noexcept nogil
+    real f_sin(real) noexcept nogil
+    real f_cos(real) noexcept nogil
+    real f_abs(real) noexcept nogil
+    real f_erf(real) noexcept nogil
+    real f_atan(real) noexcept nogil
+    real f_sigmoid(real) noexcept nogil
+    real f_relu(real) noexcept nogil
+    real f_softplus(real) noexcept nogil
+    real f_sign(real) noexcept nogil
+    real f_gelu(real) noexcept nogil
+    real f_maximum(real, real) noexcept nogil
+    real f_minimum(real, real) noexcept nogil
+    real f_power(real, int) noexcept nogil
 
 cdef extern from *:
     """
+    /* One call: its buffers, the threads that share it, and the matrices they laid out. */
+    #include <pthread.h>
+    #include <sched.h>
     #include <stdlib.h>
     #include <string.h>
+    #include <time.h>
+    typedef long long size;
+    typedef struct Call {
+        char **p;
+        const size *s, *d, *split;
+        size threads, t0, t1;
+        const char *wanted;
+        scalar *packed[7];
+        int arrived, turn, failed, stop;
+        double asked;
+        void (*unit)(struct Call *, size);
+    } Call;
+    enum { MOST_THREADS = 64 };
+
+    static inline size share(size n, size id, size threads) { return n*id/threads; }
+
+    /* Wait until every thread has come here: spinning, since the others are near, but not for long. */
+    static void wait(Call *call) {
+        if (call->threads == 1) return;
+        int turn = __atomic_load_n(&call->turn, __ATOMIC_ACQUIRE);
+        if (__atomic_add_fetch(&call->arrived, 1, __ATOMIC_ACQ_REL) == call->threads) {
+            __atomic_store_n(&call->arrived, 0, __ATOMIC_RELAXED);
+            __atomic_store_n(&call->turn, turn + 1, __ATOMIC_RELEASE);
+            return;
+        }
+        for (int spins = 0; __atomic_load_n(&call->turn, __ATOMIC_ACQUIRE) == turn; spins++) if (spins > 2000) sched_yield();
+    }
+
+    /* Whether to leave the steps that are left: the first thread asks Python for signals, ten times a second. */
+    static int stopped(Call *call, size id) {
+        if (id == 0) {
+            struct timespec now;
+            clock_gettime(CLOCK_MONOTONIC, &now);
+            double seconds = now.tv_sec + 1e-9*now.tv_nsec;
+            if (seconds - call->asked > 0.1) {
+                PyGILState_STATE state = PyGILState_Ensure();
+                if (PyErr_CheckSignals()) __atomic_store_n(&call->stop, 1, __ATOMIC_RELAXED);
+                PyGILState_Release(state);
+                call->asked = seconds;
+            }
+        }
+        return __atomic_load_n(&call->stop, __ATOMIC_RELAXED);
+    }
+
+    static void begin(Call *call, void (*unit)(Call *, size)) {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        call->asked = now.tv_sec + 1e-9*now.tv_nsec;
+        call->arrived = call->turn = call->failed = call->stop = 0;
+        call->unit = unit;
+        memset(call->packed, 0, sizeof call->packed);
+    }
+
     #if defined(__AVX512F__)
     #define WIDTH 64
     #elif defined(__AVX__)
@@ -72,10 +199,8 @@ cdef extern from *:
     #else
     #define WIDTH 16
     #endif
-    typedef double scalar;
     typedef scalar lanes __attribute__((vector_size(WIDTH), aligned(sizeof(scalar)), may_alias));
     enum { LANES = WIDTH/sizeof(scalar), PANEL = 2*LANES, ROWS = 8, DEPTH = 256 };
-    typedef long long size;
 
     /* y[r, :] (+)= sum over k of a[r*ar + k*ak] panel[k, :] for R rows and one panel of two vectors, k in order */
     typedef void (*Tile)(size, const scalar *, size, size, const scalar *, scalar *, size, int);
@@ -93,16 +218,46 @@ cdef extern from *:
     TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6) TILE(7) TILE(8)
     static const Tile tiles[] = {0, tile_1, tile_2, tile_3, tile_4, tile_5, tile_6, tile_7, tile_8};
 
-    /* out[q][k][lane] = b[k*bk + (q*width + lane)*bj], zero beyond J */
-    static void pack(scalar *out, size width, size J, size K, const scalar *b, size bk, size bj) {
-        for (size j = 0; j < J; j += width) for (size k = 0; k < K; k++) for (size l = 0; l < width; l++)
-            *out++ = j + l < J ? b[k*bk + (j + l)*bj] : 0;
+    /* Reductions of a block of values that lie side by side. */
+    enum { BLOCK = 256 };
+
+    /* the sum: lane by lane, then over the lanes, in an order that depends on the count alone */
+    static scalar total(const scalar *x, size count) {
+        scalar lane[16] = {0}, sum = 0;
+        size whole = count/16*16;
+        for (size k = 0; k < whole; k += 16) for (size l = 0; l < 16; l++) lane[l] += x[k + l];
+        for (size k = whole; k < count; k++) lane[k - whole] += x[k];
+        for (size l = 0; l < 16; l++) sum += lane[l];
+        return sum;
     }
 
-    static scalar *packed(size J, size K, const scalar *b, size bk, size bj) {
+    /* the largest of a value and a block; NaN where any is */
+    static scalar largest(scalar top, const scalar *x, size count) {
+        for (size k = 0; k < count; k++) top = x[k] > top || x[k] != x[k] ? x[k] : top;
+        return top;
+    }
+
+    /* out[q][k][lane] = b[k*bk + (q*width + lane)*bj], zero beyond J; width is a constant wherever this is called */
+    static inline void pack(scalar *out, const size width, size J, size K, const scalar *b, size bk, size bj) {
+        for (size j = 0; j < J; j += width, out += K*width) {
+            const scalar *from = b + j*bj;
+            if (bj == 1 && J - j >= width) for (size k = 0; k < K; k++) memcpy(out + k*width, from + k*bk, (size_t)width*sizeof(scalar));
+            else for (size l = 0; l < width; l++) for (size k = 0; k < K; k++) out[k*width + l] = j + l < J ? from[k*bk + l*bj] : 0;
+        }
+    }
+
+    /* room for a matrix of J columns and inner dimension K, laid out; NULL, and noted, where there is no memory */
+    static scalar *room(Call *call, size J, size K) {
         scalar *out = malloc((size_t)((J + PANEL)*(K + 1))*sizeof(scalar));
-        if (out) pack(out, PANEL, J, K, b, bk, bj);
+        if (!out) call->failed = 1;
         return out;
+    }
+
+    /* one thread's share of the panels of a matrix */
+    static void pack_share(Call *call, size id, size J, size K, const scalar *b, size bk, size bj, scalar *out) {
+        size panels = (J + PANEL - 1)/PANEL, first = share(panels, id, call->threads), last = share(panels, id + 1, call->threads);
+        size left = J - first*PANEL, most = (last - first)*PANEL;
+        pack(out + first*PANEL*K, PANEL, left < most ? left : most, K, b + first*PANEL*bj, bk, bj);
     }
 
     /* one tile at the edge of y, through room of full width */
@@ -122,1053 +277,1433 @@ cdef extern from *:
         }
     }
 
-    /* y (P, J) = sum over k of a[k, :] b[k, :]', in blocks of k that fit the cache; says whether memory failed */
-    static int outer_sum(size P, size J, size K, const scalar *a, const scalar *b, scalar *y) {
-        scalar *left = malloc((size_t)((P + ROWS)*DEPTH)*sizeof(scalar)), *right = malloc((size_t)((J + PANEL)*DEPTH)*sizeof(scalar));
-        memset(y, 0, (size_t)(P*J)*sizeof(scalar));
-        int failed = !left || !right;
-        for (size k = 0, depth; !failed && k < K; k += depth) {
+    /* y (P, J) = sum over k of a[k, :] b[k, :]', in blocks of k that fit the cache; this thread's share of the rows of y */
+    static void outer_sum(size P, size J, size K, const scalar *a, const scalar *b, scalar *y, Call *call, size id) {
+        size tiles_all = (P + ROWS - 1)/ROWS, p0 = share(tiles_all, id, call->threads)*ROWS, p1 = share(tiles_all, id + 1, call->threads)*ROWS;
+        if (p1 > P) p1 = P;
+        if (p0 >= p1) return;
+        scalar *left = malloc((size_t)((p1 - p0 + ROWS)*DEPTH)*sizeof(scalar)), *right = malloc((size_t)((J + PANEL)*DEPTH)*sizeof(scalar));
+        memset(y + p0*J, 0, (size_t)((p1 - p0)*J)*sizeof(scalar));
+        if (!left || !right) __atomic_store_n(&call->failed, 1, __ATOMIC_RELAXED);
+        else for (size k = 0, depth; k < K; k += depth) {
             depth = K - k < DEPTH ? K - k : DEPTH;
-            pack(left, ROWS, P, depth, a + k*P, P, 1);
+            pack(left, ROWS, p1 - p0, depth, a + k*P + p0, P, 1);
             pack(right, PANEL, J, depth, b + k*J, J, 1);
-            for (size j = 0; j < J; j += PANEL) for (size p = 0; p < P; p += ROWS) {
-                const scalar *l = left + p*depth, *r = right + j*depth;
-                size rows = P - p < ROWS ? P - p : ROWS;
+            for (size j = 0; j < J; j += PANEL) for (size p = p0; p < p1; p += ROWS) {
+                const scalar *l = left + (p - p0)*depth, *r = right + j*depth;
+                size rows = p1 - p < ROWS ? p1 - p : ROWS;
                 if (J - j >= PANEL) tiles[rows](depth, l, 1, ROWS, r, y + p*J + j, J, 1);
                 else edge(rows, depth, l, 1, ROWS, r, y + p*J + j, J, J - j, 1);
             }
         }
         free(left);
         free(right);
-        return failed;
+    }
+
+    typedef struct { Call *call; size id; int *go; } Worker;
+
+    /* Every thread waits for the word: so many are there as were asked for, or none is needed. */
+    static void *work(void *of) {
+        Worker *w = of;
+        int go;
+        while (!(go = __atomic_load_n(w->go, __ATOMIC_ACQUIRE))) sched_yield();
+        if (go > 0) w->call->unit(w->call, w->id);
+        return 0;
+    }
+
+    /* -1 with Python's error set where a unit failed, or where the handler of a signal raised one */
+    static int settled(int failed) {
+        if (failed > 0) PyErr_SetString(PyExc_MemoryError, "no room to lay out the matrices of a product");
+        return failed ? -1 : 0;
+    }
+
+    /* Run a unit by all threads of a call, or by this one where others cannot be had: 0, 1 without memory, -1 where a signal stopped it. */
+    static int together(Call *call, void (*unit)(Call *, size), size matrices) {
+        Worker workers[MOST_THREADS];
+        pthread_t threads[MOST_THREADS];
+        size started = 1, alone[] = {0, call->d[1]};
+        int go = 0;
+        begin(call, unit);
+        for (; started < call->threads && started < MOST_THREADS; started++) {
+            workers[started] = (Worker){call, started, &go};
+            if (pthread_create(threads + started, 0, work, workers + started)) break;
+        }
+        if (started < call->threads) { call->threads = 1; call->split = alone; }
+        __atomic_store_n(&go, call->threads > 1 ? 1 : -1, __ATOMIC_RELEASE);
+        unit(call, 0);
+        for (size i = 1; i < started; i++) pthread_join(threads[i], 0);
+        for (size i = 0; i < matrices; i++) free(call->packed[i]);
+        return call->failed ? 1 : call->stop ? -1 : 0;
     }
     """
-    real* packed(long long, long long, const real*, long long, long long) nogil
+    ctypedef struct Call:
+        char** p
+        const long long* s
+        const long long* d
+        const long long* split
+        long long threads, t0, t1
+        real** packed
+        int failed
+        const char* wanted
+    int together(Call*, void (*)(Call*, long long) noexcept nogil, long long) nogil
+    int settled(int) except -1
+    bint stopped(Call*, long long) nogil
+    void wait(Call*) nogil
+    long long share(long long, long long, long long) nogil
+    real* room(Call*, long long, long long) nogil
+    void pack_share(Call*, long long, long long, long long, const real*, long long, long long, real*) nogil
     void product(long long, long long, long long, const real*, const real*, real*) nogil
-    bint outer_sum(long long, long long, long long, const real*, const real*, real*) nogil
-    void free(void*) nogil
+    const long long BLOCK
+    real total(const real*, long long) nogil
+    real largest(real, const real*, long long) nogil
+    void outer_sum(long long, long long, long long, const real*, const real*, real*, Call*, long long) nogil
 
-cdef bint segment_0(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_h = <array> p[21]
-    cdef long long s_q_h = s[21]
-    cdef array b_a23 = <array> p[25]
+cdef void row_0_0(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
     cdef real v0
     cdef long long i0
-    rows = batch
+    for i0 in range(d_n):
+        v0 = p0[(i0)]
+        p1[(i0)] = v0
+
+
+cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_h = <array> call.p[21]
+    cdef long long s_q_h = call.s[21]
+    cdef array b_a23 = <array> call.p[25]
     t = t0
-    for r in range(rows):
+    rows = r1
+    for r in range(r0, rows):
         t = 0
-        for i0 in range(d_n):
-            v0 = b_a23[r*d_n + (i0)]
-            b_q_h[(t - 1)*s_q_h + r*d_n + (i0)] = v0
-    return failed
+        row_0_0(b_a23 + r*d_n, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
 
-cdef bint segment_1(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_x = <array> p[2]
-    cdef long long s_q_x = s[2]
-    cdef array b_q_Ur = <array> p[5]
-    cdef array b_q_Uz = <array> p[8]
-    cdef array b_q_Ug = <array> p[11]
-    cdef array b_t25 = <array> p[27]
-    cdef long long s_t25 = s[27]
-    cdef array b_t27 = <array> p[29]
-    cdef long long s_t27 = s[29]
-    cdef array b_t30 = <array> p[32]
-    cdef long long s_t30 = s[32]
-    cdef real* w_q_Uz
-    cdef real* w_q_Ur
-    cdef real* w_q_Ug
-    w_q_Uz = packed(d_n, d_m, b_q_Uz, 1, d_m)
-    w_q_Ur = packed(d_n, d_m, b_q_Ur, 1, d_m)
-    w_q_Ug = packed(d_n, d_m, b_q_Ug, 1, d_m)
-    failed = w_q_Uz == NULL or w_q_Ur == NULL or w_q_Ug == NULL
-    if not failed:
-        if ragged:
-            for t in range(t0, t1 + 1):
-                rows = active[t - 1]
-                product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, w_q_Uz, b_t27 + (t - 1)*s_t27)
-        else:
-            t = t0
-            rows = batch*(t1 - t0 + 1)
-            product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, w_q_Uz, b_t27 + (t - 1)*s_t27)
-        if ragged:
-            for t in range(t0, t1 + 1):
-                rows = active[t - 1]
-                product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, w_q_Ur, b_t25 + (t - 1)*s_t25)
-        else:
-            t = t0
-            rows = batch*(t1 - t0 + 1)
-            product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, w_q_Ur, b_t25 + (t - 1)*s_t25)
-        if ragged:
-            for t in range(t0, t1 + 1):
-                rows = active[t - 1]
-                product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, w_q_Ug, b_t30 + (t - 1)*s_t30)
-        else:
-            t = t0
-            rows = batch*(t1 - t0 + 1)
-            product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, w_q_Ug, b_t30 + (t - 1)*s_t30)
-    free(w_q_Uz)
-    free(w_q_Ur)
-    free(w_q_Ug)
-    return failed
+cdef void segment_1(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_x = <array> call.p[2]
+    cdef long long s_q_x = call.s[2]
+    cdef array b_q_Ur = <array> call.p[5]
+    cdef array b_q_Uz = <array> call.p[8]
+    cdef array b_q_Ug = <array> call.p[11]
+    cdef array b_t25 = <array> call.p[27]
+    cdef long long s_t25 = call.s[27]
+    cdef array b_t27 = <array> call.p[29]
+    cdef long long s_t27 = call.s[29]
+    cdef array b_t30 = <array> call.p[32]
+    cdef long long s_t30 = call.s[32]
+    cdef const real* w_q_Uz = call.packed[0]
+    cdef const real* w_q_Ur = call.packed[1]
+    cdef const real* w_q_Ug = call.packed[2]
+    if ragged or r0 > 0 or r1 < batch:
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1] if active[t - 1] < r1 else r1
+            product(rows - r0, d_n, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Uz, b_t27 + (t - 1)*s_t27 + r0*d_n)
+    else:
+        t = t0
+        rows = batch*(t1 - t0 + 1)
+        product(rows - r0, d_n, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Uz, b_t27 + (t - 1)*s_t27 + r0*d_n)
+    if ragged or r0 > 0 or r1 < batch:
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1] if active[t - 1] < r1 else r1
+            product(rows - r0, d_n, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Ur, b_t25 + (t - 1)*s_t25 + r0*d_n)
+    else:
+        t = t0
+        rows = batch*(t1 - t0 + 1)
+        product(rows - r0, d_n, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Ur, b_t25 + (t - 1)*s_t25 + r0*d_n)
+    if ragged or r0 > 0 or r1 < batch:
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1] if active[t - 1] < r1 else r1
+            product(rows - r0, d_n, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Ug, b_t30 + (t - 1)*s_t30 + r0*d_n)
+    else:
+        t = t0
+        rows = batch*(t1 - t0 + 1)
+        product(rows - r0, d_n, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Ug, b_t30 + (t - 1)*s_t30 + r0*d_n)
 
-cdef bint segment_4(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_Wr = <array> p[4]
-    cdef array b_q_br = <array> p[6]
-    cdef array b_q_Wz = <array> p[7]
-    cdef array b_q_bz = <array> p[9]
-    cdef array b_q_Wg = <array> p[10]
-    cdef array b_q_bg = <array> p[12]
-    cdef array b_q_z_r = <array> p[15]
-    cdef long long s_q_z_r = s[15]
-    cdef array b_q_r = <array> p[16]
-    cdef long long s_q_r = s[16]
-    cdef array b_q_z_z = <array> p[17]
-    cdef long long s_q_z_z = s[17]
-    cdef array b_q_z = <array> p[18]
-    cdef long long s_q_z = s[18]
-    cdef array b_q_z_g = <array> p[19]
-    cdef long long s_q_z_g = s[19]
-    cdef array b_q_g = <array> p[20]
-    cdef long long s_q_g = s[20]
-    cdef array b_q_h = <array> p[21]
-    cdef long long s_q_h = s[21]
-    cdef array b_t24 = <array> p[26]
-    cdef long long s_t24 = s[26]
-    cdef array b_t25 = <array> p[27]
-    cdef long long s_t25 = s[27]
-    cdef array b_t26 = <array> p[28]
-    cdef long long s_t26 = s[28]
-    cdef array b_t27 = <array> p[29]
-    cdef long long s_t27 = s[29]
-    cdef array b_t28 = <array> p[30]
-    cdef long long s_t28 = s[30]
-    cdef array b_t29 = <array> p[31]
-    cdef long long s_t29 = s[31]
-    cdef array b_t30 = <array> p[32]
-    cdef long long s_t30 = s[32]
+cdef void row_4_0(
+array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, array p8, array p9, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
     cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9, v10, v11, v12, v13, v14, v15, v16
-    cdef real* w_q_Wr
-    cdef real* w_q_Wz
-    cdef real* w_q_Wg
     cdef long long i0
-    w_q_Wr = packed(d_n, d_n, b_q_Wr, 1, d_n)
-    w_q_Wz = packed(d_n, d_n, b_q_Wz, 1, d_n)
-    w_q_Wg = packed(d_n, d_n, b_q_Wg, 1, d_n)
-    failed = w_q_Wr == NULL or w_q_Wz == NULL or w_q_Wg == NULL
-    if not failed:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            product(rows, d_n, d_n, b_q_h + (t - 1 - 1)*s_q_h, w_q_Wr, b_t24 + (t - 1)*s_t24)
-            product(rows, d_n, d_n, b_q_h + (t - 1 - 1)*s_q_h, w_q_Wz, b_t26 + (t - 1)*s_t26)
-            for r in range(rows):
-                for i0 in range(d_n):
-                    v0 = b_t24[(t - 1)*s_t24 + r*d_n + (i0)]
-                    v1 = b_t25[(t - 1)*s_t25 + r*d_n + (i0)]
-                    v2 = b_q_br[(i0)]
-                    v3 = v0 + v1 + v2
-                    v5 = f_sigmoid(v3)
-                    b_q_r[(t - 1)*s_q_r + r*d_n + (i0)] = v5
-                    v7 = b_t26[(t - 1)*s_t26 + r*d_n + (i0)]
-                    v8 = b_t27[(t - 1)*s_t27 + r*d_n + (i0)]
-                    v9 = b_q_bz[(i0)]
-                    v10 = v7 + v8 + v9
-                    v12 = f_sigmoid(v10)
-                    b_q_z[(t - 1)*s_q_z + r*d_n + (i0)] = v12
-                    v14 = b_q_h[(t - 1 - 1)*s_q_h + r*d_n + (i0)]
-                    v15 = v5*v14
-                    b_t29[(t - 1)*s_t29 + r*d_n + (i0)] = v15
-            product(rows, d_n, d_n, b_t29 + (t - 1)*s_t29, w_q_Wg, b_t28 + (t - 1)*s_t28)
-            for r in range(rows):
-                for i0 in range(d_n):
-                    v0 = b_t28[(t - 1)*s_t28 + r*d_n + (i0)]
-                    v1 = b_t30[(t - 1)*s_t30 + r*d_n + (i0)]
-                    v2 = b_q_bg[(i0)]
-                    v3 = v0 + v1 + v2
-                    v5 = f_tanh(v3)
-                    b_q_g[(t - 1)*s_q_g + r*d_n + (i0)] = v5
-                    v7 = b_q_z[(t - 1)*s_q_z + r*d_n + (i0)]
-                    v8 = b_q_h[(t - 1 - 1)*s_q_h + r*d_n + (i0)]
-                    v9 = v7*v8
-                    v10 = -v7
-                    v11 = <real>1.0 + v10
-                    v12 = v11*v5
-                    v13 = v9 + v12
-                    b_q_h[(t - 1)*s_q_h + r*d_n + (i0)] = v13
-    free(w_q_Wr)
-    free(w_q_Wz)
-    free(w_q_Wg)
-    return failed
+    for i0 in range(d_n):
+        v0 = p0[(i0)]
+        v1 = p1[(i0)]
+        v2 = p2[(i0)]
+        v3 = v0 + v1 + v2
+        v5 = f_sigmoid(v3)
+        p3[(i0)] = v5
+        v7 = p4[(i0)]
+        v8 = p5[(i0)]
+        v9 = p6[(i0)]
+        v10 = v7 + v8 + v9
+        v12 = f_sigmoid(v10)
+        p7[(i0)] = v12
+        v14 = p8[(i0)]
+        v15 = v5*v14
+        p9[(i0)] = v15
 
-cdef bint segment_15(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_d = <array> p[3]
-    cdef long long s_q_d = s[3]
-    cdef array b_q_V = <array> p[13]
-    cdef array b_q_by = <array> p[14]
-    cdef array b_q_h = <array> p[21]
-    cdef long long s_q_h = s[21]
-    cdef array b_q_y = <array> p[22]
-    cdef long long s_q_y = s[22]
-    cdef array b_q_e = <array> p[23]
-    cdef long long s_q_e = s[23]
-    cdef array b_q_E = <array> p[24]
-    cdef array b_t31 = <array> p[33]
-    cdef long long s_t31 = s[33]
-    cdef array b_t32 = <array> p[34]
-    cdef long long s_t32 = s[34]
+
+cdef void row_4_1(
+array p0, array p1, array p2, array p3, array p4, array p5, array p6, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9, v10, v11, v12, v13, v14
+    cdef long long i0
+    for i0 in range(d_n):
+        v0 = p0[(i0)]
+        v1 = p1[(i0)]
+        v2 = p2[(i0)]
+        v3 = v0 + v1 + v2
+        v5 = f_tanh(v3)
+        p3[(i0)] = v5
+        v7 = p4[(i0)]
+        v8 = p5[(i0)]
+        v9 = v7*v8
+        v10 = -v7
+        v11 = <real>1.0 + v10
+        v12 = v11*v5
+        v13 = v9 + v12
+        p6[(i0)] = v13
+
+
+cdef void segment_4(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_Wr = <array> call.p[4]
+    cdef array b_q_br = <array> call.p[6]
+    cdef array b_q_Wz = <array> call.p[7]
+    cdef array b_q_bz = <array> call.p[9]
+    cdef array b_q_Wg = <array> call.p[10]
+    cdef array b_q_bg = <array> call.p[12]
+    cdef array b_q_z_r = <array> call.p[15]
+    cdef long long s_q_z_r = call.s[15]
+    cdef array b_q_r = <array> call.p[16]
+    cdef long long s_q_r = call.s[16]
+    cdef array b_q_z_z = <array> call.p[17]
+    cdef long long s_q_z_z = call.s[17]
+    cdef array b_q_z = <array> call.p[18]
+    cdef long long s_q_z = call.s[18]
+    cdef array b_q_z_g = <array> call.p[19]
+    cdef long long s_q_z_g = call.s[19]
+    cdef array b_q_g = <array> call.p[20]
+    cdef long long s_q_g = call.s[20]
+    cdef array b_q_h = <array> call.p[21]
+    cdef long long s_q_h = call.s[21]
+    cdef array b_t24 = <array> call.p[26]
+    cdef long long s_t24 = call.s[26]
+    cdef array b_t25 = <array> call.p[27]
+    cdef long long s_t25 = call.s[27]
+    cdef array b_t26 = <array> call.p[28]
+    cdef long long s_t26 = call.s[28]
+    cdef array b_t27 = <array> call.p[29]
+    cdef long long s_t27 = call.s[29]
+    cdef array b_t28 = <array> call.p[30]
+    cdef long long s_t28 = call.s[30]
+    cdef array b_t29 = <array> call.p[31]
+    cdef long long s_t29 = call.s[31]
+    cdef array b_t30 = <array> call.p[32]
+    cdef long long s_t30 = call.s[32]
+    cdef const real* w_q_Wr = call.packed[3]
+    cdef const real* w_q_Wz = call.packed[4]
+    cdef const real* w_q_Wg = call.packed[5]
+    for t in range(t0, t1 + 1):
+        if stopped(call, id):
+            return
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        product(rows - r0, d_n, d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, w_q_Wr, b_t24 + (t - 1)*s_t24 + r0*d_n)
+        product(rows - r0, d_n, d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, w_q_Wz, b_t26 + (t - 1)*s_t26 + r0*d_n)
+        for r in range(r0, rows):
+            row_4_0(b_t24 + (t - 1)*s_t24 + r*d_n, b_t25 + (t - 1)*s_t25 + r*d_n, b_q_br, b_q_r + (t - 1)*s_q_r + r*d_n, b_t26 + (t - 1)*s_t26 + r*d_n, b_t27 + (t - 1)*s_t27 + r*d_n, b_q_bz, b_q_z + (t - 1)*s_q_z + r*d_n, b_q_h + (t - 1 - 1)*s_q_h + r*d_n, b_t29 + (t - 1)*s_t29 + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        product(rows - r0, d_n, d_n, b_t29 + (t - 1)*s_t29 + r0*d_n, w_q_Wg, b_t28 + (t - 1)*s_t28 + r0*d_n)
+        for r in range(r0, rows):
+            row_4_1(b_t28 + (t - 1)*s_t28 + r*d_n, b_t30 + (t - 1)*s_t30 + r*d_n, b_q_bg, b_q_g + (t - 1)*s_q_g + r*d_n, b_q_z + (t - 1)*s_q_z + r*d_n, b_q_h + (t - 1 - 1)*s_q_h + r*d_n, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+
+cdef void row_15_0(
+array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0, v1, v2, v3
+    cdef long long i0
+    for i0 in range(d_k):
+        v0 = p0[(i0)]
+        v1 = p1[(i0)]
+        v2 = v0 + v1
+        p2[(i0)] = v2
+
+
+cdef void row_15_1(
+array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
     cdef real v0, v1, v2, v3, v4
-    cdef real* w_q_V
-    cdef long long i0
-    w_q_V = packed(d_k, d_n, b_q_V, 1, d_n)
-    failed = w_q_V == NULL
-    if not failed:
-        if ragged:
-            for t in range(t0, t1 + 1):
-                rows = active[t - 1]
-                product(rows, d_k, d_n, b_q_h + (t - 1)*s_q_h, w_q_V, b_t31 + (t - 1)*s_t31)
-        else:
-            t = t0
-            rows = batch*(t1 - t0 + 1)
-            product(rows, d_k, d_n, b_q_h + (t - 1)*s_q_h, w_q_V, b_t31 + (t - 1)*s_t31)
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                for i0 in range(d_k):
-                    v0 = b_t31[(t - 1)*s_t31 + r*d_k + (i0)]
-                    v1 = b_q_by[(i0)]
-                    v2 = v0 + v1
-                    b_q_y[(t - 1)*s_q_y + r*d_k + (i0)] = v2
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                acc = 0
-                for i0 in range(d_k):
-                    v0 = b_q_y[(t - 1)*s_q_y + r*d_k + (i0)]
-                    v1 = b_q_d[(t - 1)*s_q_d + r*d_k + (i0)]
-                    v2 = -v1
-                    v3 = v0 + v2
-                    v4 = v3*v3
-                    acc = acc + v4
-                b_t32[(t - 1)*s_t32 + r] = acc
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                v0 = b_t32[(t - 1)*s_t32 + r]
-                v1 = v0/<real>2.0
-                b_q_e[(t - 1)*s_q_e + r] = v1
-        for r in range(1):
-            b_q_E[r] = 0
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                v0 = b_q_e[(t - 1)*s_q_e + r]
-                b_q_E[0] = b_q_E[0] + v0
-    free(w_q_V)
-    return failed
+    cdef real acc
+    cdef real room[256]
+    cdef long long stop
+    cdef long long i0, i1
+    acc = 0
+    i1 = 0
+    while i1 < d_k:
+        stop = i1 + BLOCK if i1 + BLOCK < d_k else d_k
+        for i0 in range(i1, stop):
+            v0 = p0[(i0)]
+            v1 = p1[(i0)]
+            v2 = -v1
+            v3 = v0 + v2
+            v4 = v3*v3
+            room[i0 - i1] = v4
+        acc = acc + total(room, stop - i1)
+        i1 = stop
+    p2[0] = acc
 
-cdef bint segment_20(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_d = <array> p[3]
-    cdef long long s_q_d = s[3]
-    cdef array b_q_V = <array> p[13]
-    cdef array b_q_y = <array> p[22]
-    cdef long long s_q_y = s[22]
-    cdef array b_g_y_bar = <array> p[35]
-    cdef long long s_g_y_bar = s[35]
-    cdef array b_t59 = <array> p[61]
-    cdef long long s_t59 = s[61]
-    cdef real v0, v1, v2, v3, v4
-    cdef real* wt_q_V
-    cdef long long i0
-    wt_q_V = packed(d_n, d_k, b_q_V, d_n, 1)
-    failed = wt_q_V == NULL
-    if not failed:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                for i0 in range(d_k):
-                    v0 = b_q_y[(t - 1)*s_q_y + r*d_k + (i0)]
-                    v1 = b_q_d[(t - 1)*s_q_d + r*d_k + (i0)]
-                    v2 = -v1
-                    v3 = v0 + v2
-                    b_g_y_bar[(t - 1)*s_g_y_bar + r*d_k + (i0)] = v3
-        if ragged:
-            for t in range(t0, t1 + 1):
-                rows = active[t - 1]
-                product(rows, d_n, d_k, b_g_y_bar + (t - 1)*s_g_y_bar, wt_q_V, b_t59 + (t - 1)*s_t59)
-        else:
-            t = t0
-            rows = batch*(t1 - t0 + 1)
-            product(rows, d_n, d_k, b_g_y_bar + (t - 1)*s_g_y_bar, wt_q_V, b_t59 + (t - 1)*s_t59)
-    free(wt_q_V)
-    return failed
 
-cdef bint segment_22(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_g_h_back = <array> p[36]
-    cdef long long s_g_h_back = s[36]
+cdef void row_15_2(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0, v1, v2
     cdef long long i0
-    rows = batch
-    t = t0
-    for r in range(rows):
-        t = lengths[r] + 1
-        for i0 in range(d_n):
-            b_g_h_back[(t - 1)*s_g_h_back + r*d_n + (i0)] = <real>0.0
-    return failed
+    for i0 in range(first, last):
+        v0 = p0[i0]
+        v1 = v0/<real>2.0
+        p1[i0] = v1
 
-cdef bint segment_23(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_Wr = <array> p[4]
-    cdef array b_q_Wz = <array> p[7]
-    cdef array b_q_Wg = <array> p[10]
-    cdef array b_q_r = <array> p[16]
-    cdef long long s_q_r = s[16]
-    cdef array b_q_z = <array> p[18]
-    cdef long long s_q_z = s[18]
-    cdef array b_q_g = <array> p[20]
-    cdef long long s_q_g = s[20]
-    cdef array b_q_h = <array> p[21]
-    cdef long long s_q_h = s[21]
-    cdef array b_g_h_back = <array> p[36]
-    cdef long long s_g_h_back = s[36]
-    cdef array b_g_h_bar = <array> p[37]
-    cdef long long s_g_h_bar = s[37]
-    cdef array b_g_g_bar = <array> p[38]
-    cdef long long s_g_g_bar = s[38]
-    cdef array b_g_s_g = <array> p[39]
-    cdef long long s_g_s_g = s[39]
-    cdef array b_g_z_bar = <array> p[40]
-    cdef long long s_g_z_bar = s[40]
-    cdef array b_g_s_z = <array> p[41]
-    cdef long long s_g_s_z = s[41]
-    cdef array b_g_r_bar = <array> p[42]
-    cdef long long s_g_r_bar = s[42]
-    cdef array b_g_s_r = <array> p[43]
-    cdef long long s_g_s_r = s[43]
-    cdef array b_t56 = <array> p[58]
-    cdef long long s_t56 = s[58]
-    cdef array b_t57 = <array> p[59]
-    cdef long long s_t57 = s[59]
-    cdef array b_t58 = <array> p[60]
-    cdef long long s_t58 = s[60]
-    cdef array b_t59 = <array> p[61]
-    cdef long long s_t59 = s[61]
-    cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9, v10, v11, v12, v13, v14, v15, v16, v17, v18, v19, v20, v21, v22
-    cdef real* wt_q_Wg
-    cdef real* wt_q_Wz
-    cdef real* wt_q_Wr
+
+cdef void row_15_3(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
     cdef long long i0
-    wt_q_Wg = packed(d_n, d_n, b_q_Wg, d_n, 1)
-    wt_q_Wz = packed(d_n, d_n, b_q_Wz, d_n, 1)
-    wt_q_Wr = packed(d_n, d_n, b_q_Wr, d_n, 1)
-    failed = wt_q_Wg == NULL or wt_q_Wz == NULL or wt_q_Wr == NULL
-    if not failed:
-        for t in range(t1, t0 - 1, -1):
-            rows = active[t - 1]
-            for r in range(rows):
-                for i0 in range(d_n):
-                    v0 = b_t59[(t - 1)*s_t59 + r*d_n + (i0)]
-                    v1 = b_g_h_back[(t - 1 + 1)*s_g_h_back + r*d_n + (i0)]
-                    v2 = v0 + v1
-                    b_g_h_bar[(t - 1)*s_g_h_bar + r*d_n + (i0)] = v2
-                    v4 = b_q_z[(t - 1)*s_q_z + r*d_n + (i0)]
-                    v5 = -v4
-                    v6 = <real>1.0 + v5
-                    v7 = v6*v2
-                    v9 = b_q_g[(t - 1)*s_q_g + r*d_n + (i0)]
-                    v10 = v9*v9
-                    v11 = -v10
-                    v12 = <real>1.0 + v11
-                    v13 = v12*v7
-                    b_g_s_g[(t - 1)*s_g_s_g + r*d_n + (i0)] = v13
-                    v15 = b_q_h[(t - 1 - 1)*s_q_h + r*d_n + (i0)]
-                    v16 = v15*v2
-                    v17 = v9*v2
-                    v18 = -v17
-                    v19 = v16 + v18
-                    v21 = v4*v6*v19
-                    b_g_s_z[(t - 1)*s_g_s_z + r*d_n + (i0)] = v21
-            product(rows, d_n, d_n, b_g_s_g + (t - 1)*s_g_s_g, wt_q_Wg, b_t58 + (t - 1)*s_t58)
-            product(rows, d_n, d_n, b_g_s_z + (t - 1)*s_g_s_z, wt_q_Wz, b_t57 + (t - 1)*s_t57)
-            for r in range(rows):
-                for i0 in range(d_n):
-                    v0 = b_q_h[(t - 1 - 1)*s_q_h + r*d_n + (i0)]
-                    v1 = b_t58[(t - 1)*s_t58 + r*d_n + (i0)]
-                    v2 = v0*v1
-                    v4 = b_q_r[(t - 1)*s_q_r + r*d_n + (i0)]
-                    v5 = -v4
-                    v6 = <real>1.0 + v5
-                    v7 = v4*v6*v2
-                    b_g_s_r[(t - 1)*s_g_s_r + r*d_n + (i0)] = v7
-            product(rows, d_n, d_n, b_g_s_r + (t - 1)*s_g_s_r, wt_q_Wr, b_t56 + (t - 1)*s_t56)
-            for r in range(rows):
-                for i0 in range(d_n):
-                    v0 = b_t56[(t - 1)*s_t56 + r*d_n + (i0)]
-                    v1 = b_t57[(t - 1)*s_t57 + r*d_n + (i0)]
-                    v2 = b_q_r[(t - 1)*s_q_r + r*d_n + (i0)]
-                    v3 = b_t58[(t - 1)*s_t58 + r*d_n + (i0)]
-                    v4 = v2*v3
-                    v5 = b_q_z[(t - 1)*s_q_z + r*d_n + (i0)]
-                    v6 = b_g_h_bar[(t - 1)*s_g_h_bar + r*d_n + (i0)]
-                    v7 = v5*v6
-                    v8 = v0 + v1 + v4 + v7
-                    b_g_h_back[(t - 1)*s_g_h_back + r*d_n + (i0)] = v8
-    free(wt_q_Wg)
-    free(wt_q_Wz)
-    free(wt_q_Wr)
-    return failed
+    p0[0] = 0
 
-cdef bint segment_34(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_x = <array> p[2]
-    cdef long long s_q_x = s[2]
-    cdef array b_q_h = <array> p[21]
-    cdef long long s_q_h = s[21]
-    cdef array b_t29 = <array> p[31]
-    cdef long long s_t29 = s[31]
-    cdef array b_g_y_bar = <array> p[35]
-    cdef long long s_g_y_bar = s[35]
-    cdef array b_g_s_g = <array> p[39]
-    cdef long long s_g_s_g = s[39]
-    cdef array b_g_s_z = <array> p[41]
-    cdef long long s_g_s_z = s[41]
-    cdef array b_g_s_r = <array> p[43]
-    cdef long long s_g_s_r = s[43]
-    cdef array b_g_Wr_bar = <array> p[44]
-    cdef array b_g_Ur_bar = <array> p[45]
-    cdef array b_g_br_bar = <array> p[46]
-    cdef array b_g_Wz_bar = <array> p[47]
-    cdef array b_g_Uz_bar = <array> p[48]
-    cdef array b_g_bz_bar = <array> p[49]
-    cdef array b_g_Wg_bar = <array> p[50]
-    cdef array b_g_Ug_bar = <array> p[51]
-    cdef array b_g_bg_bar = <array> p[52]
-    cdef array b_g_V_bar = <array> p[53]
-    cdef array b_g_by_bar = <array> p[54]
+
+cdef void row_15_4(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
     cdef real v0
     cdef long long i0
-    t = t0
-    failed = outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_r + (t - 1)*s_g_s_r, b_q_h + (t - 1 - 1)*s_q_h, b_g_Wr_bar) or failed
-    t = t0
-    failed = outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_g_s_r + (t - 1)*s_g_s_r, b_q_x + (t - 1)*s_q_x, b_g_Ur_bar) or failed
-    for r in range(d_n):
-        b_g_br_bar[r] = 0
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_g_s_r[(t - 1)*s_g_s_r + r*d_n + (i0)]
-                b_g_br_bar[(i0)] = b_g_br_bar[(i0)] + v0
-    t = t0
-    failed = outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_z + (t - 1)*s_g_s_z, b_q_h + (t - 1 - 1)*s_q_h, b_g_Wz_bar) or failed
-    t = t0
-    failed = outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_g_s_z + (t - 1)*s_g_s_z, b_q_x + (t - 1)*s_q_x, b_g_Uz_bar) or failed
-    for r in range(d_n):
-        b_g_bz_bar[r] = 0
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_g_s_z[(t - 1)*s_g_s_z + r*d_n + (i0)]
-                b_g_bz_bar[(i0)] = b_g_bz_bar[(i0)] + v0
-    t = t0
-    failed = outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_g + (t - 1)*s_g_s_g, b_t29 + (t - 1)*s_t29, b_g_Wg_bar) or failed
-    t = t0
-    failed = outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_g_s_g + (t - 1)*s_g_s_g, b_q_x + (t - 1)*s_q_x, b_g_Ug_bar) or failed
-    for r in range(d_n):
-        b_g_bg_bar[r] = 0
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_g_s_g[(t - 1)*s_g_s_g + r*d_n + (i0)]
-                b_g_bg_bar[(i0)] = b_g_bg_bar[(i0)] + v0
-    t = t0
-    failed = outer_sum(d_k, d_n, batch*(t1 - t0 + 1), b_g_y_bar + (t - 1)*s_g_y_bar, b_q_h + (t - 1)*s_q_h, b_g_V_bar) or failed
-    for r in range(d_k):
-        b_g_by_bar[r] = 0
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_k):
-                v0 = b_g_y_bar[(t - 1)*s_g_y_bar + r*d_k + (i0)]
-                b_g_by_bar[(i0)] = b_g_by_bar[(i0)] + v0
-    return failed
+    v0 = p0[0]
+    p1[0] = p1[0] + v0
 
-cdef bint segment_45(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_g_h_back = <array> p[36]
-    cdef long long s_g_h_back = s[36]
-    cdef array b_g_h_init_bar = <array> p[55]
-    rows = batch
+
+cdef void segment_15(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_d = <array> call.p[3]
+    cdef long long s_q_d = call.s[3]
+    cdef array b_q_V = <array> call.p[13]
+    cdef array b_q_by = <array> call.p[14]
+    cdef array b_q_h = <array> call.p[21]
+    cdef long long s_q_h = call.s[21]
+    cdef array b_q_y = <array> call.p[22]
+    cdef long long s_q_y = call.s[22]
+    cdef array b_q_e = <array> call.p[23]
+    cdef long long s_q_e = call.s[23]
+    cdef array b_t31 = <array> call.p[33]
+    cdef long long s_t31 = call.s[33]
+    cdef array b_t32 = <array> call.p[34]
+    cdef long long s_t32 = call.s[34]
+    cdef array b_t33 = <array> call.p[35]
+    cdef const real* w_q_V = call.packed[6]
+    if ragged or r0 > 0 or r1 < batch:
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1] if active[t - 1] < r1 else r1
+            product(rows - r0, d_k, d_n, b_q_h + (t - 1)*s_q_h + r0*d_n, w_q_V, b_t31 + (t - 1)*s_t31 + r0*d_k)
+    else:
+        t = t0
+        rows = batch*(t1 - t0 + 1)
+        product(rows - r0, d_k, d_n, b_q_h + (t - 1)*s_q_h + r0*d_n, w_q_V, b_t31 + (t - 1)*s_t31 + r0*d_k)
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_15_0(b_t31 + (t - 1)*s_t31 + r*d_k, b_q_by, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_15_1(b_q_y + (t - 1)*s_q_y + r*d_k, b_q_d + (t - 1)*s_q_d + r*d_k, b_t32 + (t - 1)*s_t32 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        if rows > r0:
+            r = r0
+            row_15_2(b_t32 + (t - 1)*s_t32 + r0, b_q_e + (t - 1)*s_q_e + r0, d_k, d_m, d_n, 0, (rows - r0)*1, lengths[r])
+    rows = r1
+    for r in range(r0, rows):
+        row_15_3(b_t33 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_15_4(b_q_e + (t - 1)*s_q_e + r, b_t33 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+
+cdef void row_20_0(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef long long i0
+    p0[0] = 0
+
+
+cdef void row_20_1(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0
+    cdef long long i0
+    v0 = p0[0]
+    p1[0] = p1[0] + v0
+
+
+cdef void segment_20(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_E = <array> call.p[24]
+    cdef array b_t33 = <array> call.p[35]
     t = t0
-    for r in range(batch):
+    rows = r1
+    if id == 0:
+        rows = r1
+        row_20_0(b_q_E, d_k, d_m, d_n, 0, 0, lengths[r])
+        for r in range(r0, rows):
+            row_20_1(b_t33 + r, b_q_E, d_k, d_m, d_n, 0, 0, lengths[r])
+
+cdef void row_21_0(
+array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0, v1, v2, v3, v4
+    cdef long long i0
+    for i0 in range(first, last):
+        v0 = p0[i0]
+        v1 = p1[i0]
+        v2 = -v1
+        v3 = v0 + v2
+        p2[i0] = v3
+
+
+cdef void segment_21(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_d = <array> call.p[3]
+    cdef long long s_q_d = call.s[3]
+    cdef array b_q_V = <array> call.p[13]
+    cdef array b_q_y = <array> call.p[22]
+    cdef long long s_q_y = call.s[22]
+    cdef array b_g_y_bar = <array> call.p[36]
+    cdef long long s_g_y_bar = call.s[36]
+    cdef array b_t60 = <array> call.p[62]
+    cdef long long s_t60 = call.s[62]
+    cdef const real* wt_q_V = call.packed[0]
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        if rows > r0:
+            r = r0
+            row_21_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+    if ragged or r0 > 0 or r1 < batch:
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1] if active[t - 1] < r1 else r1
+            product(rows - r0, d_n, d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V, b_t60 + (t - 1)*s_t60 + r0*d_n)
+    else:
+        t = t0
+        rows = batch*(t1 - t0 + 1)
+        product(rows - r0, d_n, d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V, b_t60 + (t - 1)*s_t60 + r0*d_n)
+
+cdef void row_23_0(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef long long i0
+    for i0 in range(d_n):
+        p0[(i0)] = <real>0.0
+
+
+cdef void segment_23(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_g_h_back = <array> call.p[37]
+    cdef long long s_g_h_back = call.s[37]
+    t = t0
+    rows = r1
+    for r in range(r0, rows):
+        t = lengths[r] + 1
+        row_23_0(b_g_h_back + (t - 1)*s_g_h_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+
+cdef void row_24_0(
+array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9, v10, v11, v12, v13, v14, v15, v16, v17, v18, v19, v20, v21, v22
+    cdef long long i0
+    for i0 in range(first, last):
+        v0 = p0[i0]
+        v1 = p1[i0]
+        v2 = v0 + v1
+        p2[i0] = v2
+        v4 = p3[i0]
+        v5 = -v4
+        v6 = <real>1.0 + v5
+        v7 = v6*v2
+        v9 = p4[i0]
+        v10 = v9*v9
+        v11 = -v10
+        v12 = <real>1.0 + v11
+        v13 = v12*v7
+        p5[i0] = v13
+        v15 = p6[i0]
+        v16 = v15*v2
+        v17 = v9*v2
+        v18 = -v17
+        v19 = v16 + v18
+        v21 = v4*v6*v19
+        p7[i0] = v21
+
+
+cdef void row_24_1(
+array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8
+    cdef long long i0
+    for i0 in range(first, last):
+        v0 = p0[i0]
+        v1 = p1[i0]
+        v2 = v0*v1
+        v4 = p2[i0]
+        v5 = -v4
+        v6 = <real>1.0 + v5
+        v7 = v4*v6*v2
+        p3[i0] = v7
+
+
+cdef void row_24_2(
+array p0, array p1, array p2, array p3, array p4, array p5, array p6, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9
+    cdef long long i0
+    for i0 in range(first, last):
+        v0 = p0[i0]
+        v1 = p1[i0]
+        v2 = p2[i0]
+        v3 = p3[i0]
+        v4 = v2*v3
+        v5 = p4[i0]
+        v6 = p5[i0]
+        v7 = v5*v6
+        v8 = v0 + v1 + v4 + v7
+        p6[i0] = v8
+
+
+cdef void segment_24(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_Wr = <array> call.p[4]
+    cdef array b_q_Wz = <array> call.p[7]
+    cdef array b_q_Wg = <array> call.p[10]
+    cdef array b_q_r = <array> call.p[16]
+    cdef long long s_q_r = call.s[16]
+    cdef array b_q_z = <array> call.p[18]
+    cdef long long s_q_z = call.s[18]
+    cdef array b_q_g = <array> call.p[20]
+    cdef long long s_q_g = call.s[20]
+    cdef array b_q_h = <array> call.p[21]
+    cdef long long s_q_h = call.s[21]
+    cdef array b_g_h_back = <array> call.p[37]
+    cdef long long s_g_h_back = call.s[37]
+    cdef array b_g_h_bar = <array> call.p[38]
+    cdef long long s_g_h_bar = call.s[38]
+    cdef array b_g_g_bar = <array> call.p[39]
+    cdef long long s_g_g_bar = call.s[39]
+    cdef array b_g_s_g = <array> call.p[40]
+    cdef long long s_g_s_g = call.s[40]
+    cdef array b_g_z_bar = <array> call.p[41]
+    cdef long long s_g_z_bar = call.s[41]
+    cdef array b_g_s_z = <array> call.p[42]
+    cdef long long s_g_s_z = call.s[42]
+    cdef array b_g_r_bar = <array> call.p[43]
+    cdef long long s_g_r_bar = call.s[43]
+    cdef array b_g_s_r = <array> call.p[44]
+    cdef long long s_g_s_r = call.s[44]
+    cdef array b_t57 = <array> call.p[59]
+    cdef long long s_t57 = call.s[59]
+    cdef array b_t58 = <array> call.p[60]
+    cdef long long s_t58 = call.s[60]
+    cdef array b_t59 = <array> call.p[61]
+    cdef long long s_t59 = call.s[61]
+    cdef array b_t60 = <array> call.p[62]
+    cdef long long s_t60 = call.s[62]
+    cdef const real* wt_q_Wg = call.packed[1]
+    cdef const real* wt_q_Wz = call.packed[2]
+    cdef const real* wt_q_Wr = call.packed[3]
+    for t in range(t1, t0 - 1, -1):
+        if stopped(call, id):
+            return
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        if rows > r0:
+            r = r0
+            row_24_0(b_t60 + (t - 1)*s_t60 + r0*d_n, b_g_h_back + (t - 1 + 1)*s_g_h_back + r0*d_n, b_g_h_bar + (t - 1)*s_g_h_bar + r0*d_n, b_q_z + (t - 1)*s_q_z + r0*d_n, b_q_g + (t - 1)*s_q_g + r0*d_n, b_g_s_g + (t - 1)*s_g_s_g + r0*d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, b_g_s_z + (t - 1)*s_g_s_z + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
+        product(rows - r0, d_n, d_n, b_g_s_g + (t - 1)*s_g_s_g + r0*d_n, wt_q_Wg, b_t59 + (t - 1)*s_t59 + r0*d_n)
+        product(rows - r0, d_n, d_n, b_g_s_z + (t - 1)*s_g_s_z + r0*d_n, wt_q_Wz, b_t58 + (t - 1)*s_t58 + r0*d_n)
+        if rows > r0:
+            r = r0
+            row_24_1(b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, b_t59 + (t - 1)*s_t59 + r0*d_n, b_q_r + (t - 1)*s_q_r + r0*d_n, b_g_s_r + (t - 1)*s_g_s_r + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
+        product(rows - r0, d_n, d_n, b_g_s_r + (t - 1)*s_g_s_r + r0*d_n, wt_q_Wr, b_t57 + (t - 1)*s_t57 + r0*d_n)
+        if rows > r0:
+            r = r0
+            row_24_2(b_t57 + (t - 1)*s_t57 + r0*d_n, b_t58 + (t - 1)*s_t58 + r0*d_n, b_q_r + (t - 1)*s_q_r + r0*d_n, b_t59 + (t - 1)*s_t59 + r0*d_n, b_q_z + (t - 1)*s_q_z + r0*d_n, b_g_h_bar + (t - 1)*s_g_h_bar + r0*d_n, b_g_h_back + (t - 1)*s_g_h_back + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
+
+cdef void row_35_0(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef long long i0
+    for i0 in range(first, last):
+        p0[(i0)] = 0
+
+
+cdef void row_35_1(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0
+    cdef long long i0
+    for i0 in range(first, last):
+        v0 = p0[(i0)]
+        p1[(i0)] = p1[(i0)] + v0
+
+
+cdef void row_35_2(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef long long i0
+    for i0 in range(first, last):
+        p0[(i0)] = 0
+
+
+cdef void row_35_3(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0
+    cdef long long i0
+    for i0 in range(first, last):
+        v0 = p0[(i0)]
+        p1[(i0)] = p1[(i0)] + v0
+
+
+cdef void row_35_4(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef long long i0
+    for i0 in range(first, last):
+        p0[(i0)] = 0
+
+
+cdef void row_35_5(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0
+    cdef long long i0
+    for i0 in range(first, last):
+        v0 = p0[(i0)]
+        p1[(i0)] = p1[(i0)] + v0
+
+
+cdef void row_35_6(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef long long i0
+    for i0 in range(first, last):
+        p0[(i0)] = 0
+
+
+cdef void row_35_7(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0
+    cdef long long i0
+    for i0 in range(first, last):
+        v0 = p0[(i0)]
+        p1[(i0)] = p1[(i0)] + v0
+
+
+cdef void segment_35(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_x = <array> call.p[2]
+    cdef long long s_q_x = call.s[2]
+    cdef array b_q_h = <array> call.p[21]
+    cdef long long s_q_h = call.s[21]
+    cdef array b_t29 = <array> call.p[31]
+    cdef long long s_t29 = call.s[31]
+    cdef array b_g_y_bar = <array> call.p[36]
+    cdef long long s_g_y_bar = call.s[36]
+    cdef array b_g_s_g = <array> call.p[40]
+    cdef long long s_g_s_g = call.s[40]
+    cdef array b_g_s_z = <array> call.p[42]
+    cdef long long s_g_s_z = call.s[42]
+    cdef array b_g_s_r = <array> call.p[44]
+    cdef long long s_g_s_r = call.s[44]
+    cdef array b_g_Wr_bar = <array> call.p[45]
+    cdef array b_g_Ur_bar = <array> call.p[46]
+    cdef array b_g_br_bar = <array> call.p[47]
+    cdef array b_g_Wz_bar = <array> call.p[48]
+    cdef array b_g_Uz_bar = <array> call.p[49]
+    cdef array b_g_bz_bar = <array> call.p[50]
+    cdef array b_g_Wg_bar = <array> call.p[51]
+    cdef array b_g_Ug_bar = <array> call.p[52]
+    cdef array b_g_bg_bar = <array> call.p[53]
+    cdef array b_g_V_bar = <array> call.p[54]
+    cdef array b_g_by_bar = <array> call.p[55]
+    t = t0
+    rows = r1
+    t = t0
+    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_r + (t - 1)*s_g_s_r, b_q_h + (t - 1 - 1)*s_q_h, b_g_Wr_bar, call, id)
+    t = t0
+    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_g_s_r + (t - 1)*s_g_s_r, b_q_x + (t - 1)*s_q_x, b_g_Ur_bar, call, id)
+    rows = r1
+    row_35_0(b_g_br_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_35_1(b_g_s_r + (t - 1)*s_g_s_r + r*d_n, b_g_br_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+    t = t0
+    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_z + (t - 1)*s_g_s_z, b_q_h + (t - 1 - 1)*s_q_h, b_g_Wz_bar, call, id)
+    t = t0
+    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_g_s_z + (t - 1)*s_g_s_z, b_q_x + (t - 1)*s_q_x, b_g_Uz_bar, call, id)
+    rows = r1
+    row_35_2(b_g_bz_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_35_3(b_g_s_z + (t - 1)*s_g_s_z + r*d_n, b_g_bz_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+    t = t0
+    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_g + (t - 1)*s_g_s_g, b_t29 + (t - 1)*s_t29, b_g_Wg_bar, call, id)
+    t = t0
+    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_g_s_g + (t - 1)*s_g_s_g, b_q_x + (t - 1)*s_q_x, b_g_Ug_bar, call, id)
+    rows = r1
+    row_35_4(b_g_bg_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_35_5(b_g_s_g + (t - 1)*s_g_s_g + r*d_n, b_g_bg_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+    t = t0
+    outer_sum(d_k, d_n, batch*(t1 - t0 + 1), b_g_y_bar + (t - 1)*s_g_y_bar, b_q_h + (t - 1)*s_q_h, b_g_V_bar, call, id)
+    rows = r1
+    row_35_6(b_g_by_bar, d_k, d_m, d_n, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_35_7(b_g_y_bar + (t - 1)*s_g_y_bar + r*d_k, b_g_by_bar, d_k, d_m, d_n, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
+
+cdef void segment_46(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_g_h_back = <array> call.p[37]
+    cdef long long s_g_h_back = call.s[37]
+    cdef array b_g_h_init_bar = <array> call.p[56]
+    t = t0
+    rows = r1
+    for r in range(r0, r1):
         for c in range(d_n):
             b_g_h_init_bar[r*d_n + c] = b_g_h_back[(1 - 1)*s_g_h_back + r*d_n + c]
-    return failed
 
-cdef bint segment_46(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_d = <array> p[3]
-    cdef long long s_q_d = s[3]
-    cdef array b_q_Ur = <array> p[5]
-    cdef array b_q_Uz = <array> p[8]
-    cdef array b_q_Ug = <array> p[11]
-    cdef array b_q_y = <array> p[22]
-    cdef long long s_q_y = s[22]
-    cdef array b_g_s_g = <array> p[39]
-    cdef long long s_g_s_g = s[39]
-    cdef array b_g_s_z = <array> p[41]
-    cdef long long s_g_s_z = s[41]
-    cdef array b_g_s_r = <array> p[43]
-    cdef long long s_g_s_r = s[43]
-    cdef array b_g_x_bar = <array> p[56]
-    cdef long long s_g_x_bar = s[56]
-    cdef array b_g_d_bar = <array> p[57]
-    cdef long long s_g_d_bar = s[57]
-    cdef array b_t60 = <array> p[62]
-    cdef long long s_t60 = s[62]
-    cdef array b_t61 = <array> p[63]
-    cdef long long s_t61 = s[63]
-    cdef array b_t62 = <array> p[64]
-    cdef long long s_t62 = s[64]
+cdef void row_47_0(
+array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0, v1, v2, v3, v4
+    cdef long long i0
+    for i0 in range(first, last):
+        v0 = p0[i0]
+        v1 = p1[i0]
+        v2 = p2[i0]
+        v3 = v0 + v1 + v2
+        p3[i0] = v3
+
+
+cdef void row_47_1(
+array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
     cdef real v0, v1, v2, v3, v4, v5
-    cdef real* wt_q_Ur
-    cdef real* wt_q_Uz
-    cdef real* wt_q_Ug
     cdef long long i0
-    wt_q_Ur = packed(d_m, d_n, b_q_Ur, d_m, 1)
-    wt_q_Uz = packed(d_m, d_n, b_q_Uz, d_m, 1)
-    wt_q_Ug = packed(d_m, d_n, b_q_Ug, d_m, 1)
-    failed = wt_q_Ur == NULL or wt_q_Uz == NULL or wt_q_Ug == NULL
-    if not failed:
-        if ragged:
-            for t in range(t0, t1 + 1):
-                rows = active[t - 1]
-                product(rows, d_m, d_n, b_g_s_r + (t - 1)*s_g_s_r, wt_q_Ur, b_t60 + (t - 1)*s_t60)
-        else:
-            t = t0
-            rows = batch*(t1 - t0 + 1)
-            product(rows, d_m, d_n, b_g_s_r + (t - 1)*s_g_s_r, wt_q_Ur, b_t60 + (t - 1)*s_t60)
-        if ragged:
-            for t in range(t0, t1 + 1):
-                rows = active[t - 1]
-                product(rows, d_m, d_n, b_g_s_z + (t - 1)*s_g_s_z, wt_q_Uz, b_t61 + (t - 1)*s_t61)
-        else:
-            t = t0
-            rows = batch*(t1 - t0 + 1)
-            product(rows, d_m, d_n, b_g_s_z + (t - 1)*s_g_s_z, wt_q_Uz, b_t61 + (t - 1)*s_t61)
-        if ragged:
-            for t in range(t0, t1 + 1):
-                rows = active[t - 1]
-                product(rows, d_m, d_n, b_g_s_g + (t - 1)*s_g_s_g, wt_q_Ug, b_t62 + (t - 1)*s_t62)
-        else:
-            t = t0
-            rows = batch*(t1 - t0 + 1)
-            product(rows, d_m, d_n, b_g_s_g + (t - 1)*s_g_s_g, wt_q_Ug, b_t62 + (t - 1)*s_t62)
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                for i0 in range(d_m):
-                    v0 = b_t60[(t - 1)*s_t60 + r*d_m + (i0)]
-                    v1 = b_t61[(t - 1)*s_t61 + r*d_m + (i0)]
-                    v2 = b_t62[(t - 1)*s_t62 + r*d_m + (i0)]
-                    v3 = v0 + v1 + v2
-                    b_g_x_bar[(t - 1)*s_g_x_bar + r*d_m + (i0)] = v3
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                for i0 in range(d_k):
-                    v0 = b_q_y[(t - 1)*s_q_y + r*d_k + (i0)]
-                    v1 = b_q_d[(t - 1)*s_q_d + r*d_k + (i0)]
-                    v2 = -v1
-                    v3 = v0 + v2
-                    v4 = -v3
-                    b_g_d_bar[(t - 1)*s_g_d_bar + r*d_k + (i0)] = v4
-    free(wt_q_Ur)
-    free(wt_q_Uz)
-    free(wt_q_Ug)
-    return failed
+    for i0 in range(first, last):
+        v0 = p0[i0]
+        v1 = p1[i0]
+        v2 = -v1
+        v3 = v0 + v2
+        v4 = -v3
+        p2[i0] = v4
 
-cdef bint segment_51(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_V = <array> p[13]
-    cdef array b_p_y_seed = <array> p[69]
-    cdef long long s_p_y_seed = s[69]
-    cdef array b_p_y_bar = <array> p[70]
-    cdef long long s_p_y_bar = s[70]
-    cdef array b_t94 = <array> p[96]
-    cdef long long s_t94 = s[96]
+
+cdef void segment_47(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_d = <array> call.p[3]
+    cdef long long s_q_d = call.s[3]
+    cdef array b_q_Ur = <array> call.p[5]
+    cdef array b_q_Uz = <array> call.p[8]
+    cdef array b_q_Ug = <array> call.p[11]
+    cdef array b_q_y = <array> call.p[22]
+    cdef long long s_q_y = call.s[22]
+    cdef array b_g_s_g = <array> call.p[40]
+    cdef long long s_g_s_g = call.s[40]
+    cdef array b_g_s_z = <array> call.p[42]
+    cdef long long s_g_s_z = call.s[42]
+    cdef array b_g_s_r = <array> call.p[44]
+    cdef long long s_g_s_r = call.s[44]
+    cdef array b_g_x_bar = <array> call.p[57]
+    cdef long long s_g_x_bar = call.s[57]
+    cdef array b_g_d_bar = <array> call.p[58]
+    cdef long long s_g_d_bar = call.s[58]
+    cdef array b_t61 = <array> call.p[63]
+    cdef long long s_t61 = call.s[63]
+    cdef array b_t62 = <array> call.p[64]
+    cdef long long s_t62 = call.s[64]
+    cdef array b_t63 = <array> call.p[65]
+    cdef long long s_t63 = call.s[65]
+    cdef const real* wt_q_Ur = call.packed[4]
+    cdef const real* wt_q_Uz = call.packed[5]
+    cdef const real* wt_q_Ug = call.packed[6]
+    if ragged or r0 > 0 or r1 < batch:
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1] if active[t - 1] < r1 else r1
+            product(rows - r0, d_m, d_n, b_g_s_r + (t - 1)*s_g_s_r + r0*d_n, wt_q_Ur, b_t61 + (t - 1)*s_t61 + r0*d_m)
+    else:
+        t = t0
+        rows = batch*(t1 - t0 + 1)
+        product(rows - r0, d_m, d_n, b_g_s_r + (t - 1)*s_g_s_r + r0*d_n, wt_q_Ur, b_t61 + (t - 1)*s_t61 + r0*d_m)
+    if ragged or r0 > 0 or r1 < batch:
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1] if active[t - 1] < r1 else r1
+            product(rows - r0, d_m, d_n, b_g_s_z + (t - 1)*s_g_s_z + r0*d_n, wt_q_Uz, b_t62 + (t - 1)*s_t62 + r0*d_m)
+    else:
+        t = t0
+        rows = batch*(t1 - t0 + 1)
+        product(rows - r0, d_m, d_n, b_g_s_z + (t - 1)*s_g_s_z + r0*d_n, wt_q_Uz, b_t62 + (t - 1)*s_t62 + r0*d_m)
+    if ragged or r0 > 0 or r1 < batch:
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1] if active[t - 1] < r1 else r1
+            product(rows - r0, d_m, d_n, b_g_s_g + (t - 1)*s_g_s_g + r0*d_n, wt_q_Ug, b_t63 + (t - 1)*s_t63 + r0*d_m)
+    else:
+        t = t0
+        rows = batch*(t1 - t0 + 1)
+        product(rows - r0, d_m, d_n, b_g_s_g + (t - 1)*s_g_s_g + r0*d_n, wt_q_Ug, b_t63 + (t - 1)*s_t63 + r0*d_m)
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        if rows > r0:
+            r = r0
+            row_47_0(b_t61 + (t - 1)*s_t61 + r0*d_m, b_t62 + (t - 1)*s_t62 + r0*d_m, b_t63 + (t - 1)*s_t63 + r0*d_m, b_g_x_bar + (t - 1)*s_g_x_bar + r0*d_m, d_k, d_m, d_n, 0, (rows - r0)*d_m, lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        if rows > r0:
+            r = r0
+            row_47_1(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_d_bar + (t - 1)*s_g_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+
+cdef void row_52_0(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
     cdef real v0, v1
-    cdef real* wt_q_V
     cdef long long i0
-    wt_q_V = packed(d_n, d_k, b_q_V, d_n, 1)
-    failed = wt_q_V == NULL
-    if not failed:
+    for i0 in range(first, last):
+        v0 = p0[i0]
+        p1[i0] = v0
+
+
+cdef void segment_52(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_V = <array> call.p[13]
+    cdef array b_p_y_seed = <array> call.p[70]
+    cdef long long s_p_y_seed = call.s[70]
+    cdef array b_p_y_bar = <array> call.p[71]
+    cdef long long s_p_y_bar = call.s[71]
+    cdef array b_t95 = <array> call.p[97]
+    cdef long long s_t95 = call.s[97]
+    cdef const real* wt_q_V = call.packed[0]
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        if rows > r0:
+            r = r0
+            row_52_0(b_p_y_seed + (t - 1)*s_p_y_seed + r0*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+    if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                for i0 in range(d_k):
-                    v0 = b_p_y_seed[(t - 1)*s_p_y_seed + r*d_k + (i0)]
-                    b_p_y_bar[(t - 1)*s_p_y_bar + r*d_k + (i0)] = v0
-        if ragged:
-            for t in range(t0, t1 + 1):
-                rows = active[t - 1]
-                product(rows, d_n, d_k, b_p_y_bar + (t - 1)*s_p_y_bar, wt_q_V, b_t94 + (t - 1)*s_t94)
-        else:
-            t = t0
-            rows = batch*(t1 - t0 + 1)
-            product(rows, d_n, d_k, b_p_y_bar + (t - 1)*s_p_y_bar, wt_q_V, b_t94 + (t - 1)*s_t94)
-    free(wt_q_V)
-    return failed
+            rows = active[t - 1] if active[t - 1] < r1 else r1
+            product(rows - r0, d_n, d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V, b_t95 + (t - 1)*s_t95 + r0*d_n)
+    else:
+        t = t0
+        rows = batch*(t1 - t0 + 1)
+        product(rows - r0, d_n, d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V, b_t95 + (t - 1)*s_t95 + r0*d_n)
 
-cdef bint segment_53(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_p_h_back = <array> p[71]
-    cdef long long s_p_h_back = s[71]
+cdef void row_54_0(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
     cdef long long i0
-    rows = batch
+    for i0 in range(d_n):
+        p0[(i0)] = <real>0.0
+
+
+cdef void segment_54(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_p_h_back = <array> call.p[72]
+    cdef long long s_p_h_back = call.s[72]
     t = t0
-    for r in range(rows):
+    rows = r1
+    for r in range(r0, rows):
         t = lengths[r] + 1
-        for i0 in range(d_n):
-            b_p_h_back[(t - 1)*s_p_h_back + r*d_n + (i0)] = <real>0.0
-    return failed
+        row_54_0(b_p_h_back + (t - 1)*s_p_h_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
 
-cdef bint segment_54(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_Wr = <array> p[4]
-    cdef array b_q_Wz = <array> p[7]
-    cdef array b_q_Wg = <array> p[10]
-    cdef array b_q_r = <array> p[16]
-    cdef long long s_q_r = s[16]
-    cdef array b_q_z = <array> p[18]
-    cdef long long s_q_z = s[18]
-    cdef array b_q_g = <array> p[20]
-    cdef long long s_q_g = s[20]
-    cdef array b_q_h = <array> p[21]
-    cdef long long s_q_h = s[21]
-    cdef array b_p_r_seed = <array> p[65]
-    cdef long long s_p_r_seed = s[65]
-    cdef array b_p_z_seed = <array> p[66]
-    cdef long long s_p_z_seed = s[66]
-    cdef array b_p_g_seed = <array> p[67]
-    cdef long long s_p_g_seed = s[67]
-    cdef array b_p_h_seed = <array> p[68]
-    cdef long long s_p_h_seed = s[68]
-    cdef array b_p_h_back = <array> p[71]
-    cdef long long s_p_h_back = s[71]
-    cdef array b_p_h_bar = <array> p[72]
-    cdef long long s_p_h_bar = s[72]
-    cdef array b_p_g_bar = <array> p[73]
-    cdef long long s_p_g_bar = s[73]
-    cdef array b_p_s_g = <array> p[74]
-    cdef long long s_p_s_g = s[74]
-    cdef array b_p_z_bar = <array> p[75]
-    cdef long long s_p_z_bar = s[75]
-    cdef array b_p_s_z = <array> p[76]
-    cdef long long s_p_s_z = s[76]
-    cdef array b_p_r_bar = <array> p[77]
-    cdef long long s_p_r_bar = s[77]
-    cdef array b_p_s_r = <array> p[78]
-    cdef long long s_p_s_r = s[78]
-    cdef array b_t91 = <array> p[93]
-    cdef long long s_t91 = s[93]
-    cdef array b_t92 = <array> p[94]
-    cdef long long s_t92 = s[94]
-    cdef array b_t93 = <array> p[95]
-    cdef long long s_t93 = s[95]
-    cdef array b_t94 = <array> p[96]
-    cdef long long s_t94 = s[96]
+cdef void row_55_0(
+array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, array p8, array p9, array p10, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
     cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9, v10, v11, v12, v13, v14, v15, v16, v17, v18, v19, v20, v21, v22, v23, v24, v25, v26
-    cdef real* wt_q_Wg
-    cdef real* wt_q_Wz
-    cdef real* wt_q_Wr
     cdef long long i0
-    wt_q_Wg = packed(d_n, d_n, b_q_Wg, d_n, 1)
-    wt_q_Wz = packed(d_n, d_n, b_q_Wz, d_n, 1)
-    wt_q_Wr = packed(d_n, d_n, b_q_Wr, d_n, 1)
-    failed = wt_q_Wg == NULL or wt_q_Wz == NULL or wt_q_Wr == NULL
-    if not failed:
-        for t in range(t1, t0 - 1, -1):
-            rows = active[t - 1]
-            for r in range(rows):
-                for i0 in range(d_n):
-                    v0 = b_t94[(t - 1)*s_t94 + r*d_n + (i0)]
-                    v1 = b_p_h_seed[(t - 1)*s_p_h_seed + r*d_n + (i0)]
-                    v2 = b_p_h_back[(t - 1 + 1)*s_p_h_back + r*d_n + (i0)]
-                    v3 = v0 + v1 + v2
-                    b_p_h_bar[(t - 1)*s_p_h_bar + r*d_n + (i0)] = v3
-                    v5 = b_p_g_seed[(t - 1)*s_p_g_seed + r*d_n + (i0)]
-                    v6 = b_q_z[(t - 1)*s_q_z + r*d_n + (i0)]
-                    v7 = -v6
-                    v8 = <real>1.0 + v7
-                    v9 = v8*v3
-                    v10 = v5 + v9
-                    v12 = b_q_g[(t - 1)*s_q_g + r*d_n + (i0)]
-                    v13 = v12*v12
-                    v14 = -v13
-                    v15 = <real>1.0 + v14
-                    v16 = v15*v10
-                    b_p_s_g[(t - 1)*s_p_s_g + r*d_n + (i0)] = v16
-                    v18 = b_p_z_seed[(t - 1)*s_p_z_seed + r*d_n + (i0)]
-                    v19 = b_q_h[(t - 1 - 1)*s_q_h + r*d_n + (i0)]
-                    v20 = v19*v3
-                    v21 = v12*v3
-                    v22 = -v21
-                    v23 = v18 + v20 + v22
-                    v25 = v6*v8*v23
-                    b_p_s_z[(t - 1)*s_p_s_z + r*d_n + (i0)] = v25
-            product(rows, d_n, d_n, b_p_s_g + (t - 1)*s_p_s_g, wt_q_Wg, b_t93 + (t - 1)*s_t93)
-            product(rows, d_n, d_n, b_p_s_z + (t - 1)*s_p_s_z, wt_q_Wz, b_t92 + (t - 1)*s_t92)
-            for r in range(rows):
-                for i0 in range(d_n):
-                    v0 = b_p_r_seed[(t - 1)*s_p_r_seed + r*d_n + (i0)]
-                    v1 = b_q_h[(t - 1 - 1)*s_q_h + r*d_n + (i0)]
-                    v2 = b_t93[(t - 1)*s_t93 + r*d_n + (i0)]
-                    v3 = v1*v2
-                    v4 = v0 + v3
-                    v6 = b_q_r[(t - 1)*s_q_r + r*d_n + (i0)]
-                    v7 = -v6
-                    v8 = <real>1.0 + v7
-                    v9 = v6*v8*v4
-                    b_p_s_r[(t - 1)*s_p_s_r + r*d_n + (i0)] = v9
-            product(rows, d_n, d_n, b_p_s_r + (t - 1)*s_p_s_r, wt_q_Wr, b_t91 + (t - 1)*s_t91)
-            for r in range(rows):
-                for i0 in range(d_n):
-                    v0 = b_t91[(t - 1)*s_t91 + r*d_n + (i0)]
-                    v1 = b_t92[(t - 1)*s_t92 + r*d_n + (i0)]
-                    v2 = b_q_r[(t - 1)*s_q_r + r*d_n + (i0)]
-                    v3 = b_t93[(t - 1)*s_t93 + r*d_n + (i0)]
-                    v4 = v2*v3
-                    v5 = b_q_z[(t - 1)*s_q_z + r*d_n + (i0)]
-                    v6 = b_p_h_bar[(t - 1)*s_p_h_bar + r*d_n + (i0)]
-                    v7 = v5*v6
-                    v8 = v0 + v1 + v4 + v7
-                    b_p_h_back[(t - 1)*s_p_h_back + r*d_n + (i0)] = v8
-    free(wt_q_Wg)
-    free(wt_q_Wz)
-    free(wt_q_Wr)
-    return failed
+    for i0 in range(first, last):
+        v0 = p0[i0]
+        v1 = p1[i0]
+        v2 = p2[i0]
+        v3 = v0 + v1 + v2
+        p3[i0] = v3
+        v5 = p4[i0]
+        v6 = p5[i0]
+        v7 = -v6
+        v8 = <real>1.0 + v7
+        v9 = v8*v3
+        v10 = v5 + v9
+        v12 = p6[i0]
+        v13 = v12*v12
+        v14 = -v13
+        v15 = <real>1.0 + v14
+        v16 = v15*v10
+        p7[i0] = v16
+        v18 = p8[i0]
+        v19 = p9[i0]
+        v20 = v19*v3
+        v21 = v12*v3
+        v22 = -v21
+        v23 = v18 + v20 + v22
+        v25 = v6*v8*v23
+        p10[i0] = v25
 
-cdef bint segment_65(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_x = <array> p[2]
-    cdef long long s_q_x = s[2]
-    cdef array b_q_h = <array> p[21]
-    cdef long long s_q_h = s[21]
-    cdef array b_t29 = <array> p[31]
-    cdef long long s_t29 = s[31]
-    cdef array b_p_y_bar = <array> p[70]
-    cdef long long s_p_y_bar = s[70]
-    cdef array b_p_s_g = <array> p[74]
-    cdef long long s_p_s_g = s[74]
-    cdef array b_p_s_z = <array> p[76]
-    cdef long long s_p_s_z = s[76]
-    cdef array b_p_s_r = <array> p[78]
-    cdef long long s_p_s_r = s[78]
-    cdef array b_p_Wr_bar = <array> p[79]
-    cdef array b_p_Ur_bar = <array> p[80]
-    cdef array b_p_br_bar = <array> p[81]
-    cdef array b_p_Wz_bar = <array> p[82]
-    cdef array b_p_Uz_bar = <array> p[83]
-    cdef array b_p_bz_bar = <array> p[84]
-    cdef array b_p_Wg_bar = <array> p[85]
-    cdef array b_p_Ug_bar = <array> p[86]
-    cdef array b_p_bg_bar = <array> p[87]
-    cdef array b_p_V_bar = <array> p[88]
-    cdef array b_p_by_bar = <array> p[89]
+
+cdef void row_55_1(
+array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9, v10
+    cdef long long i0
+    for i0 in range(first, last):
+        v0 = p0[i0]
+        v1 = p1[i0]
+        v2 = p2[i0]
+        v3 = v1*v2
+        v4 = v0 + v3
+        v6 = p3[i0]
+        v7 = -v6
+        v8 = <real>1.0 + v7
+        v9 = v6*v8*v4
+        p4[i0] = v9
+
+
+cdef void row_55_2(
+array p0, array p1, array p2, array p3, array p4, array p5, array p6, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9
+    cdef long long i0
+    for i0 in range(first, last):
+        v0 = p0[i0]
+        v1 = p1[i0]
+        v2 = p2[i0]
+        v3 = p3[i0]
+        v4 = v2*v3
+        v5 = p4[i0]
+        v6 = p5[i0]
+        v7 = v5*v6
+        v8 = v0 + v1 + v4 + v7
+        p6[i0] = v8
+
+
+cdef void segment_55(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_Wr = <array> call.p[4]
+    cdef array b_q_Wz = <array> call.p[7]
+    cdef array b_q_Wg = <array> call.p[10]
+    cdef array b_q_r = <array> call.p[16]
+    cdef long long s_q_r = call.s[16]
+    cdef array b_q_z = <array> call.p[18]
+    cdef long long s_q_z = call.s[18]
+    cdef array b_q_g = <array> call.p[20]
+    cdef long long s_q_g = call.s[20]
+    cdef array b_q_h = <array> call.p[21]
+    cdef long long s_q_h = call.s[21]
+    cdef array b_p_r_seed = <array> call.p[66]
+    cdef long long s_p_r_seed = call.s[66]
+    cdef array b_p_z_seed = <array> call.p[67]
+    cdef long long s_p_z_seed = call.s[67]
+    cdef array b_p_g_seed = <array> call.p[68]
+    cdef long long s_p_g_seed = call.s[68]
+    cdef array b_p_h_seed = <array> call.p[69]
+    cdef long long s_p_h_seed = call.s[69]
+    cdef array b_p_h_back = <array> call.p[72]
+    cdef long long s_p_h_back = call.s[72]
+    cdef array b_p_h_bar = <array> call.p[73]
+    cdef long long s_p_h_bar = call.s[73]
+    cdef array b_p_g_bar = <array> call.p[74]
+    cdef long long s_p_g_bar = call.s[74]
+    cdef array b_p_s_g = <array> call.p[75]
+    cdef long long s_p_s_g = call.s[75]
+    cdef array b_p_z_bar = <array> call.p[76]
+    cdef long long s_p_z_bar = call.s[76]
+    cdef array b_p_s_z = <array> call.p[77]
+    cdef long long s_p_s_z = call.s[77]
+    cdef array b_p_r_bar = <array> call.p[78]
+    cdef long long s_p_r_bar = call.s[78]
+    cdef array b_p_s_r = <array> call.p[79]
+    cdef long long s_p_s_r = call.s[79]
+    cdef array b_t92 = <array> call.p[94]
+    cdef long long s_t92 = call.s[94]
+    cdef array b_t93 = <array> call.p[95]
+    cdef long long s_t93 = call.s[95]
+    cdef array b_t94 = <array> call.p[96]
+    cdef long long s_t94 = call.s[96]
+    cdef array b_t95 = <array> call.p[97]
+    cdef long long s_t95 = call.s[97]
+    cdef const real* wt_q_Wg = call.packed[1]
+    cdef const real* wt_q_Wz = call.packed[2]
+    cdef const real* wt_q_Wr = call.packed[3]
+    for t in range(t1, t0 - 1, -1):
+        if stopped(call, id):
+            return
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        if rows > r0:
+            r = r0
+            row_55_0(b_t95 + (t - 1)*s_t95 + r0*d_n, b_p_h_seed + (t - 1)*s_p_h_seed + r0*d_n, b_p_h_back + (t - 1 + 1)*s_p_h_back + r0*d_n, b_p_h_bar + (t - 1)*s_p_h_bar + r0*d_n, b_p_g_seed + (t - 1)*s_p_g_seed + r0*d_n, b_q_z + (t - 1)*s_q_z + r0*d_n, b_q_g + (t - 1)*s_q_g + r0*d_n, b_p_s_g + (t - 1)*s_p_s_g + r0*d_n, b_p_z_seed + (t - 1)*s_p_z_seed + r0*d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, b_p_s_z + (t - 1)*s_p_s_z + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
+        product(rows - r0, d_n, d_n, b_p_s_g + (t - 1)*s_p_s_g + r0*d_n, wt_q_Wg, b_t94 + (t - 1)*s_t94 + r0*d_n)
+        product(rows - r0, d_n, d_n, b_p_s_z + (t - 1)*s_p_s_z + r0*d_n, wt_q_Wz, b_t93 + (t - 1)*s_t93 + r0*d_n)
+        if rows > r0:
+            r = r0
+            row_55_1(b_p_r_seed + (t - 1)*s_p_r_seed + r0*d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, b_t94 + (t - 1)*s_t94 + r0*d_n, b_q_r + (t - 1)*s_q_r + r0*d_n, b_p_s_r + (t - 1)*s_p_s_r + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
+        product(rows - r0, d_n, d_n, b_p_s_r + (t - 1)*s_p_s_r + r0*d_n, wt_q_Wr, b_t92 + (t - 1)*s_t92 + r0*d_n)
+        if rows > r0:
+            r = r0
+            row_55_2(b_t92 + (t - 1)*s_t92 + r0*d_n, b_t93 + (t - 1)*s_t93 + r0*d_n, b_q_r + (t - 1)*s_q_r + r0*d_n, b_t94 + (t - 1)*s_t94 + r0*d_n, b_q_z + (t - 1)*s_q_z + r0*d_n, b_p_h_bar + (t - 1)*s_p_h_bar + r0*d_n, b_p_h_back + (t - 1)*s_p_h_back + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
+
+cdef void row_66_0(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef long long i0
+    for i0 in range(first, last):
+        p0[(i0)] = 0
+
+
+cdef void row_66_1(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
     cdef real v0
     cdef long long i0
-    t = t0
-    failed = outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_r + (t - 1)*s_p_s_r, b_q_h + (t - 1 - 1)*s_q_h, b_p_Wr_bar) or failed
-    t = t0
-    failed = outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_p_s_r + (t - 1)*s_p_s_r, b_q_x + (t - 1)*s_q_x, b_p_Ur_bar) or failed
-    for r in range(d_n):
-        b_p_br_bar[r] = 0
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_p_s_r[(t - 1)*s_p_s_r + r*d_n + (i0)]
-                b_p_br_bar[(i0)] = b_p_br_bar[(i0)] + v0
-    t = t0
-    failed = outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_z + (t - 1)*s_p_s_z, b_q_h + (t - 1 - 1)*s_q_h, b_p_Wz_bar) or failed
-    t = t0
-    failed = outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_p_s_z + (t - 1)*s_p_s_z, b_q_x + (t - 1)*s_q_x, b_p_Uz_bar) or failed
-    for r in range(d_n):
-        b_p_bz_bar[r] = 0
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_p_s_z[(t - 1)*s_p_s_z + r*d_n + (i0)]
-                b_p_bz_bar[(i0)] = b_p_bz_bar[(i0)] + v0
-    t = t0
-    failed = outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_g + (t - 1)*s_p_s_g, b_t29 + (t - 1)*s_t29, b_p_Wg_bar) or failed
-    t = t0
-    failed = outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_p_s_g + (t - 1)*s_p_s_g, b_q_x + (t - 1)*s_q_x, b_p_Ug_bar) or failed
-    for r in range(d_n):
-        b_p_bg_bar[r] = 0
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_p_s_g[(t - 1)*s_p_s_g + r*d_n + (i0)]
-                b_p_bg_bar[(i0)] = b_p_bg_bar[(i0)] + v0
-    t = t0
-    failed = outer_sum(d_k, d_n, batch*(t1 - t0 + 1), b_p_y_bar + (t - 1)*s_p_y_bar, b_q_h + (t - 1)*s_q_h, b_p_V_bar) or failed
-    for r in range(d_k):
-        b_p_by_bar[r] = 0
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_k):
-                v0 = b_p_y_bar[(t - 1)*s_p_y_bar + r*d_k + (i0)]
-                b_p_by_bar[(i0)] = b_p_by_bar[(i0)] + v0
-    return failed
+    for i0 in range(first, last):
+        v0 = p0[(i0)]
+        p1[(i0)] = p1[(i0)] + v0
 
-cdef bint segment_76(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_p_h_back = <array> p[71]
-    cdef long long s_p_h_back = s[71]
-    cdef array b_p_h_init_bar = <array> p[90]
-    rows = batch
+
+cdef void row_66_2(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef long long i0
+    for i0 in range(first, last):
+        p0[(i0)] = 0
+
+
+cdef void row_66_3(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0
+    cdef long long i0
+    for i0 in range(first, last):
+        v0 = p0[(i0)]
+        p1[(i0)] = p1[(i0)] + v0
+
+
+cdef void row_66_4(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef long long i0
+    for i0 in range(first, last):
+        p0[(i0)] = 0
+
+
+cdef void row_66_5(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0
+    cdef long long i0
+    for i0 in range(first, last):
+        v0 = p0[(i0)]
+        p1[(i0)] = p1[(i0)] + v0
+
+
+cdef void row_66_6(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef long long i0
+    for i0 in range(first, last):
+        p0[(i0)] = 0
+
+
+cdef void row_66_7(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0
+    cdef long long i0
+    for i0 in range(first, last):
+        v0 = p0[(i0)]
+        p1[(i0)] = p1[(i0)] + v0
+
+
+cdef void segment_66(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_x = <array> call.p[2]
+    cdef long long s_q_x = call.s[2]
+    cdef array b_q_h = <array> call.p[21]
+    cdef long long s_q_h = call.s[21]
+    cdef array b_t29 = <array> call.p[31]
+    cdef long long s_t29 = call.s[31]
+    cdef array b_p_y_bar = <array> call.p[71]
+    cdef long long s_p_y_bar = call.s[71]
+    cdef array b_p_s_g = <array> call.p[75]
+    cdef long long s_p_s_g = call.s[75]
+    cdef array b_p_s_z = <array> call.p[77]
+    cdef long long s_p_s_z = call.s[77]
+    cdef array b_p_s_r = <array> call.p[79]
+    cdef long long s_p_s_r = call.s[79]
+    cdef array b_p_Wr_bar = <array> call.p[80]
+    cdef array b_p_Ur_bar = <array> call.p[81]
+    cdef array b_p_br_bar = <array> call.p[82]
+    cdef array b_p_Wz_bar = <array> call.p[83]
+    cdef array b_p_Uz_bar = <array> call.p[84]
+    cdef array b_p_bz_bar = <array> call.p[85]
+    cdef array b_p_Wg_bar = <array> call.p[86]
+    cdef array b_p_Ug_bar = <array> call.p[87]
+    cdef array b_p_bg_bar = <array> call.p[88]
+    cdef array b_p_V_bar = <array> call.p[89]
+    cdef array b_p_by_bar = <array> call.p[90]
     t = t0
-    for r in range(batch):
+    rows = r1
+    t = t0
+    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_r + (t - 1)*s_p_s_r, b_q_h + (t - 1 - 1)*s_q_h, b_p_Wr_bar, call, id)
+    t = t0
+    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_p_s_r + (t - 1)*s_p_s_r, b_q_x + (t - 1)*s_q_x, b_p_Ur_bar, call, id)
+    rows = r1
+    row_66_0(b_p_br_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_66_1(b_p_s_r + (t - 1)*s_p_s_r + r*d_n, b_p_br_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+    t = t0
+    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_z + (t - 1)*s_p_s_z, b_q_h + (t - 1 - 1)*s_q_h, b_p_Wz_bar, call, id)
+    t = t0
+    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_p_s_z + (t - 1)*s_p_s_z, b_q_x + (t - 1)*s_q_x, b_p_Uz_bar, call, id)
+    rows = r1
+    row_66_2(b_p_bz_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_66_3(b_p_s_z + (t - 1)*s_p_s_z + r*d_n, b_p_bz_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+    t = t0
+    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_g + (t - 1)*s_p_s_g, b_t29 + (t - 1)*s_t29, b_p_Wg_bar, call, id)
+    t = t0
+    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_p_s_g + (t - 1)*s_p_s_g, b_q_x + (t - 1)*s_q_x, b_p_Ug_bar, call, id)
+    rows = r1
+    row_66_4(b_p_bg_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_66_5(b_p_s_g + (t - 1)*s_p_s_g + r*d_n, b_p_bg_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+    t = t0
+    outer_sum(d_k, d_n, batch*(t1 - t0 + 1), b_p_y_bar + (t - 1)*s_p_y_bar, b_q_h + (t - 1)*s_q_h, b_p_V_bar, call, id)
+    rows = r1
+    row_66_6(b_p_by_bar, d_k, d_m, d_n, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_66_7(b_p_y_bar + (t - 1)*s_p_y_bar + r*d_k, b_p_by_bar, d_k, d_m, d_n, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
+
+cdef void segment_77(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_p_h_back = <array> call.p[72]
+    cdef long long s_p_h_back = call.s[72]
+    cdef array b_p_h_init_bar = <array> call.p[91]
+    t = t0
+    rows = r1
+    for r in range(r0, r1):
         for c in range(d_n):
             b_p_h_init_bar[r*d_n + c] = b_p_h_back[(1 - 1)*s_p_h_back + r*d_n + c]
-    return failed
 
-cdef bint segment_77(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_Ur = <array> p[5]
-    cdef array b_q_Uz = <array> p[8]
-    cdef array b_q_Ug = <array> p[11]
-    cdef array b_p_s_g = <array> p[74]
-    cdef long long s_p_s_g = s[74]
-    cdef array b_p_s_z = <array> p[76]
-    cdef long long s_p_s_z = s[76]
-    cdef array b_p_s_r = <array> p[78]
-    cdef long long s_p_s_r = s[78]
-    cdef array b_p_x_bar = <array> p[91]
-    cdef long long s_p_x_bar = s[91]
-    cdef array b_p_d_bar = <array> p[92]
-    cdef long long s_p_d_bar = s[92]
-    cdef array b_t95 = <array> p[97]
-    cdef long long s_t95 = s[97]
-    cdef array b_t96 = <array> p[98]
-    cdef long long s_t96 = s[98]
-    cdef array b_t97 = <array> p[99]
-    cdef long long s_t97 = s[99]
+cdef void row_78_0(
+array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
     cdef real v0, v1, v2, v3, v4
-    cdef real* wt_q_Ur
-    cdef real* wt_q_Uz
-    cdef real* wt_q_Ug
     cdef long long i0
-    wt_q_Ur = packed(d_m, d_n, b_q_Ur, d_m, 1)
-    wt_q_Uz = packed(d_m, d_n, b_q_Uz, d_m, 1)
-    wt_q_Ug = packed(d_m, d_n, b_q_Ug, d_m, 1)
-    failed = wt_q_Ur == NULL or wt_q_Uz == NULL or wt_q_Ug == NULL
-    if not failed:
-        if ragged:
-            for t in range(t0, t1 + 1):
-                rows = active[t - 1]
-                product(rows, d_m, d_n, b_p_s_r + (t - 1)*s_p_s_r, wt_q_Ur, b_t95 + (t - 1)*s_t95)
-        else:
-            t = t0
-            rows = batch*(t1 - t0 + 1)
-            product(rows, d_m, d_n, b_p_s_r + (t - 1)*s_p_s_r, wt_q_Ur, b_t95 + (t - 1)*s_t95)
-        if ragged:
-            for t in range(t0, t1 + 1):
-                rows = active[t - 1]
-                product(rows, d_m, d_n, b_p_s_z + (t - 1)*s_p_s_z, wt_q_Uz, b_t96 + (t - 1)*s_t96)
-        else:
-            t = t0
-            rows = batch*(t1 - t0 + 1)
-            product(rows, d_m, d_n, b_p_s_z + (t - 1)*s_p_s_z, wt_q_Uz, b_t96 + (t - 1)*s_t96)
-        if ragged:
-            for t in range(t0, t1 + 1):
-                rows = active[t - 1]
-                product(rows, d_m, d_n, b_p_s_g + (t - 1)*s_p_s_g, wt_q_Ug, b_t97 + (t - 1)*s_t97)
-        else:
-            t = t0
-            rows = batch*(t1 - t0 + 1)
-            product(rows, d_m, d_n, b_p_s_g + (t - 1)*s_p_s_g, wt_q_Ug, b_t97 + (t - 1)*s_t97)
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                for i0 in range(d_m):
-                    v0 = b_t95[(t - 1)*s_t95 + r*d_m + (i0)]
-                    v1 = b_t96[(t - 1)*s_t96 + r*d_m + (i0)]
-                    v2 = b_t97[(t - 1)*s_t97 + r*d_m + (i0)]
-                    v3 = v0 + v1 + v2
-                    b_p_x_bar[(t - 1)*s_p_x_bar + r*d_m + (i0)] = v3
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                for i0 in range(d_k):
-                    b_p_d_bar[(t - 1)*s_p_d_bar + r*d_k + (i0)] = <real>0.0
-    free(wt_q_Ur)
-    free(wt_q_Uz)
-    free(wt_q_Ug)
-    return failed
+    for i0 in range(first, last):
+        v0 = p0[i0]
+        v1 = p1[i0]
+        v2 = p2[i0]
+        v3 = v0 + v1 + v2
+        p3[i0] = v3
 
 
-def run(int number, size_t pointers, size_t strides, size_t sizes, long long t0, long long t1):
-    """Run one segment over the steps t0..t1 on the buffers at these addresses."""
-    cdef char** p = <char**> pointers
-    cdef const long long* s = <const long long*> strides
-    cdef const long long* d = <const long long*> sizes
-    cdef bint failed = False
+cdef void row_78_1(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0
+    cdef long long i0
+    for i0 in range(first, last):
+        p0[i0] = <real>0.0
+
+
+cdef void segment_78(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_Ur = <array> call.p[5]
+    cdef array b_q_Uz = <array> call.p[8]
+    cdef array b_q_Ug = <array> call.p[11]
+    cdef array b_p_s_g = <array> call.p[75]
+    cdef long long s_p_s_g = call.s[75]
+    cdef array b_p_s_z = <array> call.p[77]
+    cdef long long s_p_s_z = call.s[77]
+    cdef array b_p_s_r = <array> call.p[79]
+    cdef long long s_p_s_r = call.s[79]
+    cdef array b_p_x_bar = <array> call.p[92]
+    cdef long long s_p_x_bar = call.s[92]
+    cdef array b_p_d_bar = <array> call.p[93]
+    cdef long long s_p_d_bar = call.s[93]
+    cdef array b_t96 = <array> call.p[98]
+    cdef long long s_t96 = call.s[98]
+    cdef array b_t97 = <array> call.p[99]
+    cdef long long s_t97 = call.s[99]
+    cdef array b_t98 = <array> call.p[100]
+    cdef long long s_t98 = call.s[100]
+    cdef const real* wt_q_Ur = call.packed[4]
+    cdef const real* wt_q_Uz = call.packed[5]
+    cdef const real* wt_q_Ug = call.packed[6]
+    if ragged or r0 > 0 or r1 < batch:
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1] if active[t - 1] < r1 else r1
+            product(rows - r0, d_m, d_n, b_p_s_r + (t - 1)*s_p_s_r + r0*d_n, wt_q_Ur, b_t96 + (t - 1)*s_t96 + r0*d_m)
+    else:
+        t = t0
+        rows = batch*(t1 - t0 + 1)
+        product(rows - r0, d_m, d_n, b_p_s_r + (t - 1)*s_p_s_r + r0*d_n, wt_q_Ur, b_t96 + (t - 1)*s_t96 + r0*d_m)
+    if ragged or r0 > 0 or r1 < batch:
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1] if active[t - 1] < r1 else r1
+            product(rows - r0, d_m, d_n, b_p_s_z + (t - 1)*s_p_s_z + r0*d_n, wt_q_Uz, b_t97 + (t - 1)*s_t97 + r0*d_m)
+    else:
+        t = t0
+        rows = batch*(t1 - t0 + 1)
+        product(rows - r0, d_m, d_n, b_p_s_z + (t - 1)*s_p_s_z + r0*d_n, wt_q_Uz, b_t97 + (t - 1)*s_t97 + r0*d_m)
+    if ragged or r0 > 0 or r1 < batch:
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1] if active[t - 1] < r1 else r1
+            product(rows - r0, d_m, d_n, b_p_s_g + (t - 1)*s_p_s_g + r0*d_n, wt_q_Ug, b_t98 + (t - 1)*s_t98 + r0*d_m)
+    else:
+        t = t0
+        rows = batch*(t1 - t0 + 1)
+        product(rows - r0, d_m, d_n, b_p_s_g + (t - 1)*s_p_s_g + r0*d_n, wt_q_Ug, b_t98 + (t - 1)*s_t98 + r0*d_m)
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        if rows > r0:
+            r = r0
+            row_78_0(b_t96 + (t - 1)*s_t96 + r0*d_m, b_t97 + (t - 1)*s_t97 + r0*d_m, b_t98 + (t - 1)*s_t98 + r0*d_m, b_p_x_bar + (t - 1)*s_p_x_bar + r0*d_m, d_k, d_m, d_n, 0, (rows - r0)*d_m, lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        if rows > r0:
+            r = r0
+            row_78_1(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+
+cdef void unit_0(Call* call, long long id) noexcept nogil:
+    cdef long long t0 = call.t0, t1 = call.t1, batch = call.d[1]
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    if id == 0:
+        call.packed[0] = room(call, d_n, d_m)
+        call.packed[1] = room(call, d_n, d_m)
+        call.packed[2] = room(call, d_n, d_m)
+        call.packed[3] = room(call, d_n, d_n)
+        call.packed[4] = room(call, d_n, d_n)
+        call.packed[5] = room(call, d_n, d_n)
+        call.packed[6] = room(call, d_k, d_n)
+    wait(call)
+    if call.failed:
+        return
+    pack_share(call, id, d_n, d_m, <array> call.p[8], 1, d_m, call.packed[0])
+    pack_share(call, id, d_n, d_m, <array> call.p[5], 1, d_m, call.packed[1])
+    pack_share(call, id, d_n, d_m, <array> call.p[11], 1, d_m, call.packed[2])
+    pack_share(call, id, d_n, d_n, <array> call.p[4], 1, d_n, call.packed[3])
+    pack_share(call, id, d_n, d_n, <array> call.p[7], 1, d_n, call.packed[4])
+    pack_share(call, id, d_n, d_n, <array> call.p[10], 1, d_n, call.packed[5])
+    pack_share(call, id, d_k, d_n, <array> call.p[13], 1, d_n, call.packed[6])
+    wait(call)
+    if call.wanted[0]:
+        segment_0(call, t0, t1, call.split[id], call.split[id + 1], id)
+    if call.wanted[1]:
+        segment_1(call, t0, t1, call.split[id], call.split[id + 1], id)
+    if call.wanted[2]:
+        segment_4(call, t0, t1, call.split[id], call.split[id + 1], id)
+    if call.wanted[3]:
+        segment_15(call, t0, t1, call.split[id], call.split[id + 1], id)
+    wait(call)
+    if call.wanted[4]:
+        segment_20(call, t0, t1, 0, batch, id)
+
+cdef void unit_21(Call* call, long long id) noexcept nogil:
+    cdef long long t0 = call.t0, t1 = call.t1, batch = call.d[1]
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    if id == 0:
+        call.packed[0] = room(call, d_n, d_k)
+        call.packed[1] = room(call, d_n, d_n)
+        call.packed[2] = room(call, d_n, d_n)
+        call.packed[3] = room(call, d_n, d_n)
+        call.packed[4] = room(call, d_m, d_n)
+        call.packed[5] = room(call, d_m, d_n)
+        call.packed[6] = room(call, d_m, d_n)
+    wait(call)
+    if call.failed:
+        return
+    pack_share(call, id, d_n, d_k, <array> call.p[13], d_n, 1, call.packed[0])
+    pack_share(call, id, d_n, d_n, <array> call.p[10], d_n, 1, call.packed[1])
+    pack_share(call, id, d_n, d_n, <array> call.p[7], d_n, 1, call.packed[2])
+    pack_share(call, id, d_n, d_n, <array> call.p[4], d_n, 1, call.packed[3])
+    wait(call)
+    if call.wanted[0]:
+        segment_21(call, t0, t1, call.split[id], call.split[id + 1], id)
+    if call.wanted[1]:
+        segment_23(call, t0, t1, call.split[id], call.split[id + 1], id)
+    if call.wanted[2]:
+        segment_24(call, t0, t1, call.split[id], call.split[id + 1], id)
+    wait(call)
+    if call.wanted[3]:
+        segment_35(call, t0, t1, 0, batch, id)
+    wait(call)
+    pack_share(call, id, d_m, d_n, <array> call.p[5], d_m, 1, call.packed[4])
+    pack_share(call, id, d_m, d_n, <array> call.p[8], d_m, 1, call.packed[5])
+    pack_share(call, id, d_m, d_n, <array> call.p[11], d_m, 1, call.packed[6])
+    wait(call)
+    if call.wanted[4]:
+        segment_46(call, t0, t1, call.split[id], call.split[id + 1], id)
+    if call.wanted[5]:
+        segment_47(call, t0, t1, call.split[id], call.split[id + 1], id)
+
+cdef void unit_52(Call* call, long long id) noexcept nogil:
+    cdef long long t0 = call.t0, t1 = call.t1, batch = call.d[1]
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    if id == 0:
+        call.packed[0] = room(call, d_n, d_k)
+        call.packed[1] = room(call, d_n, d_n)
+        call.packed[2] = room(call, d_n, d_n)
+        call.packed[3] = room(call, d_n, d_n)
+        call.packed[4] = room(call, d_m, d_n)
+        call.packed[5] = room(call, d_m, d_n)
+        call.packed[6] = room(call, d_m, d_n)
+    wait(call)
+    if call.failed:
+        return
+    pack_share(call, id, d_n, d_k, <array> call.p[13], d_n, 1, call.packed[0])
+    pack_share(call, id, d_n, d_n, <array> call.p[10], d_n, 1, call.packed[1])
+    pack_share(call, id, d_n, d_n, <array> call.p[7], d_n, 1, call.packed[2])
+    pack_share(call, id, d_n, d_n, <array> call.p[4], d_n, 1, call.packed[3])
+    wait(call)
+    if call.wanted[0]:
+        segment_52(call, t0, t1, call.split[id], call.split[id + 1], id)
+    if call.wanted[1]:
+        segment_54(call, t0, t1, call.split[id], call.split[id + 1], id)
+    if call.wanted[2]:
+        segment_55(call, t0, t1, call.split[id], call.split[id + 1], id)
+    wait(call)
+    if call.wanted[3]:
+        segment_66(call, t0, t1, 0, batch, id)
+    wait(call)
+    pack_share(call, id, d_m, d_n, <array> call.p[5], d_m, 1, call.packed[4])
+    pack_share(call, id, d_m, d_n, <array> call.p[8], d_m, 1, call.packed[5])
+    pack_share(call, id, d_m, d_n, <array> call.p[11], d_m, 1, call.packed[6])
+    wait(call)
+    if call.wanted[4]:
+        segment_77(call, t0, t1, call.split[id], call.split[id + 1], id)
+    if call.wanted[5]:
+        segment_78(call, t0, t1, call.split[id], call.split[id + 1], id)
+
+
+def run(int number, size_t pointers, size_t strides, size_t sizes, size_t split, int threads, const char* wanted, long long t0, long long t1):
+    """Run the wanted segments of a unit over the steps t0..t1 on the buffers at these addresses; the i-th thread has rows split[i]..split[i + 1]."""
+    cdef Call call
+    call.p, call.s, call.d = <char**> pointers, <const long long*> strides, <const long long*> sizes
+    call.split, call.threads, call.t0, call.t1 = <const long long*> split, threads, t0, t1
+    call.wanted = wanted
+    cdef int failed = 0
     with nogil:
         if number == 0:
-            failed = segment_0(p, s, d, t0, t1)
-        elif number == 1:
-            failed = segment_1(p, s, d, t0, t1)
-        elif number == 4:
-            failed = segment_4(p, s, d, t0, t1)
-        elif number == 15:
-            failed = segment_15(p, s, d, t0, t1)
-        elif number == 20:
-            failed = segment_20(p, s, d, t0, t1)
-        elif number == 22:
-            failed = segment_22(p, s, d, t0, t1)
-        elif number == 23:
-            failed = segment_23(p, s, d, t0, t1)
-        elif number == 34:
-            failed = segment_34(p, s, d, t0, t1)
-        elif number == 45:
-            failed = segment_45(p, s, d, t0, t1)
-        elif number == 46:
-            failed = segment_46(p, s, d, t0, t1)
-        elif number == 51:
-            failed = segment_51(p, s, d, t0, t1)
-        elif number == 53:
-            failed = segment_53(p, s, d, t0, t1)
-        elif number == 54:
-            failed = segment_54(p, s, d, t0, t1)
-        elif number == 65:
-            failed = segment_65(p, s, d, t0, t1)
-        elif number == 76:
-            failed = segment_76(p, s, d, t0, t1)
-        elif number == 77:
-            failed = segment_77(p, s, d, t0, t1)
-    if failed:
-        raise MemoryError("no room to lay out the matrices of a product")
+            failed = together(&call, unit_0, 7)
+        elif number == 21:
+            failed = together(&call, unit_21, 7)
+        elif number == 52:
+            failed = together(&call, unit_52, 7)
+    settled(failed)

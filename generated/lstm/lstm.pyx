@@ -6,65 +6,192 @@ ctypedef double real
 cdef extern from *:
     """
     typedef double *__restrict__ array;  /* buffers never overlap, which lets loops be vectorised without checks */
+    /* Elementwise functions for double: branch-free, so that loops over them are vectorised, and within 2 units in the last place. */
+    #include <math.h>
+    typedef long long bits;
+    static inline double as_real(bits i) { union { bits i; double x; } u = {.i = i}; return u.x; }
+    static inline bits as_bits(double x) { union { double x; bits i; } u = {.x = x}; return u.i; }
+    #define WHOLE 6755399441055744.0 /* 3 * 2^51: what is added to it is rounded to a whole number */
+    #define POWER_OF_2(n) as_real(((n) + 1023) << 52)
+    #define LOG2_HIGH 0.693147180369123816490
+    #define LOG2_LOW 1.90821492927058770002e-10
+
+    static inline double f_exp(double x) {
+        double c = x < -746 ? -746 : x;
+        c = c > 710 ? 710 : c;
+        double m = c*1.4426950408889634 + WHOLE, k = m - WHOLE, h = c - k*LOG2_HIGH, r = h - k*LOG2_LOW, low = (h - r) - k*LOG2_LOW;
+        bits n = as_bits(m) - as_bits(WHOLE), half = n >> 1;
+        double q = 2.75572430606451047616e-7 + r*(2.51091417100212950251e-8 + r*2.0924386128896402652e-9);
+        q = 0.00138888888888673320602 + r*(0.000198412698863955738712 + r*(0.0000248015873599835899516 + r*(0.00000275572439244157123503 + r*q)));
+        q = 0.499999999999999999877 + r*(0.166666666666666767089 + r*(0.0416666666666666995054 + r*(0.00833333333332152741113 + r*q)));
+        double s = 1 + r, y = s + ((r - (s - 1)) + (r*r*q + low));
+        return y*POWER_OF_2(half)*POWER_OF_2(n - half);
+    }
+
+    /* log(1 + f) - f for 1 + f between the roots of 1/2 and 2 */
+    static inline double log_rest(double f) {
+        double s = f/(2 + f), z = s*s, half = 0.5*f*f;
+        double q = 0.22222198519592746875 + z*(0.181835677313676464085 + z*(0.153139495955445408461 + z*0.147970813541630400549));
+        q = z*(0.666666666666673435657 + z*(0.399999999994136965261 + z*(0.285714287427748080932 + z*q)));
+        return s*(half + q) - half;
+    }
+
+    static inline double f_log(double x) {
+        bits tiny = x < 2.2250738585072014e-308;
+        double scaled = tiny ? x*4503599627370496.0 : x;
+        bits b = as_bits(scaled), n = (b - 0x3fe6a09e667f3bcd) >> 52;
+        double f = as_real(b - (n << 52)) - 1, k = as_real(n - (tiny ? 52 : 0) + as_bits(WHOLE)) - WHOLE;
+        double y = k*LOG2_HIGH + (f + (log_rest(f) + k*LOG2_LOW));
+        y = x <= 1.7976931348623157e308 ? y : x;
+        y = x == 0 ? -INFINITY : y;
+        return x < 0 ? NAN : y;
+    }
+
+    static inline double f_tanh(double x) {
+        double a = fabs(x), z = x*x, far = 1 - 2/(f_exp(2*a) + 1);
+        double q = -0.000233414152088749077501 + z*(0.0000833620260932820792433 - z*0.0000195221908218265899847);
+        q = -0.00886323265538241333412 + z*(0.00359209255719640112438 + z*(-0.00145554613407568159116 + z*(0.00058845763518575056911 + z*q)));
+        q = -0.333333333333332997483 + z*(0.133333333333268426699 + z*(-0.0539682539638846949748 + z*(0.0218694883892712700415 + z*q)));
+        return copysign(a < 0.55 ? a + a*z*q : far, x);
+    }
+
+    static inline double f_erf(double x) {
+        double a = fabs(x), z = x*x, t = a > 6 ? 6 : a;
+        double p = 1.46602920904154273224e-8 + z*(-1.13748188222733779533e-9 + z*5.9604611572412144267e-11);
+        p = 0.000120553311314120737194 + z*(-0.0000149255957364982183413 + z*(0.00000164610079263930810395 + z*(-1.63503905838920651349e-7 + z*p)));
+        p = 0.112837916709548839933 + z*(-0.0268661706450777891654 + z*(0.00522397762482763060055 + z*(-0.000854832698138146665511 + z*p)));
+        double near = x + x*(0.12837916709551257377 + z*(-0.376126389031837481672 + z*p));
+        double q = -1.24643062389244450428e-7 + t*(1.34995957038451918991e-8 + t*(-1.01515795644993304194e-9
+            + t*(4.74195927093544231712e-11 - t*1.03671010790459222138e-12)));
+        q = -0.0000447144898370295883544 + t*(0.0000164021441011881470719 + t*(-0.00000429644804912237888786 + t*(8.44046844464176649928e-7 + t*q)));
+        q = 0.00177130801371512908559 + t*(-0.000643167649282731667808 + t*(0.0000461862950635586548423 + t*(0.0000696239537315796027454 + t*q)));
+        q = 0.636628744284130436656 + t*(0.102746525935657049276 + t*(-0.0190767226098464792148 + t*(-0.000282570361613949360008 + t*q)));
+        double far = 1 - f_exp(-(1.85260406858707149839e-7 + t*(1.12837727367046906389 + t*q)));
+        return a < 1 ? near : a == a ? copysign(far, x) : x;
+    }
+
+    static inline double f_atan(double x) {
+        double a = fabs(x), u = a > 1 ? 1/a : a, z = u*u;
+        double q = -0.000601571419201135474453 + z*(0.000105656749503408456807 - z*0.00000882460505616749073353);
+        q = -0.0187069913273600948249 + z*(0.0113987874756872010303 + z*(-0.00566608931301023939332 + z*(0.00217758417169676076737 + z*q)));
+        q = -0.0428771277148324726232 + z*(0.0382409162105069168231 + z*(-0.0328421363877598687519 + z*(0.0262336827901193317026 + z*q)));
+        q = -0.0666658724291430429029 + z*(0.0588173947123865670732 + z*(-0.0525954997611940521632 + z*(0.0474537043200687033838 + z*q)));
+        q = -0.142857142850840009871 + z*(0.111111110879874371025 + z*(-0.0909090857734896072833 + z*(0.0769230010029127397338 + z*q)));
+        q = -0.333333333333332898356 + z*(0.199999999999911898066 + z*q);
+        double y = u + u*z*q;
+        return copysign(a > 1 ? 1.57079632679489655800 - (y - 6.123233995736766036e-17) : y, x);
+    }
+
+    /* What the two precisions share, on top of exp, log and tanh. */
+    typedef double scalar;
+
+    static inline scalar f_sigmoid(scalar x) {
+        scalar e = f_exp(-fabs(x)), s = 1 + e, low = e - (s - 1), y = (x >= 0 ? 1 : e)/s;
+        return y - y*low*(x >= 0 ? y : 1 - y);
+    }
+
+    static inline scalar f_softplus(scalar x) {
+        scalar e = f_exp(-fabs(x)), root = (scalar)0.41421356237309503;
+        scalar f = e > root ? (e - 1)/2 : e, high = e > root ? LOG2_HIGH : 0, low = e > root ? LOG2_LOW : 0;
+        return (x > 0 ? x : 0) + (high + (f + (log_rest(f) + low)));
+    }
+
+    static inline scalar f_gelu(scalar x) { return x*(1 + f_erf(x*(scalar)0.70710678118654752440))/2; }
+    static inline scalar f_relu(scalar x) { return x <= 0 ? 0 : x; }
+    static inline scalar f_sign(scalar x) { return x > 0 ? 1 : x < 0 ? -1 : x; }
+    static inline scalar f_abs(scalar x) { return fabs(x); }
+    static inline scalar f_sqrt(scalar x) { return sqrt(x); }
+    static inline scalar f_sin(scalar x) { return sin(x); }
+    static inline scalar f_cos(scalar x) { return cos(x); }
+    static inline scalar f_maximum(scalar a, scalar b) { return a >= b || a != a ? a : b; }
+    static inline scalar f_minimum(scalar a, scalar b) { return a <= b || a != a ? a : b; }
+
+    static inline scalar f_power(scalar base, int exponent) {
+        scalar result = 1;
+        for (; exponent > 0; exponent >>= 1, base *= base) if (exponent & 1) result *= base;
+        return result;
+    }
     """
     ctypedef real* array
-
-cdef extern from "<math.h>" nogil:
     const real INFINITY
-    real f_tanh "tanh"(real)
-    real f_exp "exp"(real)
-    real f_log "log"(real)
-    real f_log1p "log1p"(real)
-    real f_sqrt "sqrt"(real)
-    real f_sin "sin"(real)
-    real f_cos "cos"(real)
-    real f_abs "fabs"(real)
-    real f_erf "erf"(real)
-    real f_atan "atan"(real)
-
-
-cdef inline real f_sigmoid(real x) noexcept nogil:
-    cdef real e = f_exp(-f_abs(x))
-    return (1 if x >= 0 else e)/(1 + e) if x == x else x
-
-
-cdef inline real f_relu(real x) noexcept nogil:
-    return 0 if x <= 0 else x
-
-
-cdef inline real f_softplus(real x) noexcept nogil:
-    return (x if x > 0 else 0) + f_log1p(f_exp(-f_abs(x))) if x == x else x
-
-
-cdef inline real f_sign(real x) noexcept nogil:
-    return 1 if x > 0 else (-1 if x < 0 else x)
-
-
-cdef inline real f_gelu(real x) noexcept nogil:
-    return x*(1 + f_erf(x*<real>0.70710678118654752440))/2
-
-
-cdef inline real f_maximum(real a, real b) noexcept nogil:
-    return a if a >= b or a != a else b
-
-
-cdef inline real f_minimum(real a, real b) noexcept nogil:
-    return a if a <= b or a != a else b
-
-
-cdef inline real f_power(real base, int exponent) noexcept nogil:
-    cdef real result = 1
-    while exponent > 0:
-        if exponent & 1:
-            result = result*base
-        base = base*base
-        exponent >>= 1
-    return result
+    real f_tanh(real) noexcept nogil
+    real f_exp(real) noexcept nogil
+    real f_log(real) noexcept nogil
+    real f_sqrt(real) noexcept nogil
+    real f_sin(real) noexcept nogil
+    real f_cos(real) noexcept nogil
+    real f_abs(real) noexcept nogil
+    real f_erf(real) noexcept nogil
+    real f_atan(real) noexcept nogil
+    real f_sigmoid(real) noexcept nogil
+    real f_relu(real) noexcept nogil
+    real f_softplus(real) noexcept nogil
+    real f_sign(real) noexcept nogil
+    real f_gelu(real) noexcept nogil
+    real f_maximum(real, real) noexcept nogil
+    real f_minimum(real, real) noexcept nogil
+    real f_power(real, int) noexcept nogil
 
 cdef extern from *:
     """
+    /* One call: its buffers, the threads that share it, and the matrices they laid out. */
+    #include <pthread.h>
+    #include <sched.h>
     #include <stdlib.h>
     #include <string.h>
+    #include <time.h>
+    typedef long long size;
+    typedef struct Call {
+        char **p;
+        const size *s, *d, *split;
+        size threads, t0, t1;
+        const char *wanted;
+        scalar *packed[9];
+        int arrived, turn, failed, stop;
+        double asked;
+        void (*unit)(struct Call *, size);
+    } Call;
+    enum { MOST_THREADS = 64 };
+
+    static inline size share(size n, size id, size threads) { return n*id/threads; }
+
+    /* Wait until every thread has come here: spinning, since the others are near, but not for long. */
+    static void wait(Call *call) {
+        if (call->threads == 1) return;
+        int turn = __atomic_load_n(&call->turn, __ATOMIC_ACQUIRE);
+        if (__atomic_add_fetch(&call->arrived, 1, __ATOMIC_ACQ_REL) == call->threads) {
+            __atomic_store_n(&call->arrived, 0, __ATOMIC_RELAXED);
+            __atomic_store_n(&call->turn, turn + 1, __ATOMIC_RELEASE);
+            return;
+        }
+        for (int spins = 0; __atomic_load_n(&call->turn, __ATOMIC_ACQUIRE) == turn; spins++) if (spins > 2000) sched_yield();
+    }
+
+    /* Whether to leave the steps that are left: the first thread asks Python for signals, ten times a second. */
+    static int stopped(Call *call, size id) {
+        if (id == 0) {
+            struct timespec now;
+            clock_gettime(CLOCK_MONOTONIC, &now);
+            double seconds = now.tv_sec + 1e-9*now.tv_nsec;
+            if (seconds - call->asked > 0.1) {
+                PyGILState_STATE state = PyGILState_Ensure();
+                if (PyErr_CheckSignals()) __atomic_store_n(&call->stop, 1, __ATOMIC_RELAXED);
+                PyGILState_Release(state);
+                call->asked = seconds;
+            }
+        }
+        return __atomic_load_n(&call->stop, __ATOMIC_RELAXED);
+    }
+
+    static void begin(Call *call, void (*unit)(Call *, size)) {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        call->asked = now.tv_sec + 1e-9*now.tv_nsec;
+        call->arrived = call->turn = call->failed = call->stop = 0;
+        call->unit = unit;
+        memset(call->packed, 0, sizeof call->packed);
+    }
+
     #if defined(__AVX512F__)
     #define WIDTH 64
     #elif defined(__AVX__)
@@ -72,10 +199,8 @@ cdef extern from *:
     #else
     #define WIDTH 16
     #endif
-    typedef double scalar;
     typedef scalar lanes __attribute__((vector_size(WIDTH), aligned(sizeof(scalar)), may_alias));
     enum { LANES = WIDTH/sizeof(scalar), PANEL = 2*LANES, ROWS = 8, DEPTH = 256 };
-    typedef long long size;
 
     /* y[r, :] (+)= sum over k of a[r*ar + k*ak] panel[k, :] for R rows and one panel of two vectors, k in order */
     typedef void (*Tile)(size, const scalar *, size, size, const scalar *, scalar *, size, int);
@@ -93,16 +218,46 @@ cdef extern from *:
     TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6) TILE(7) TILE(8)
     static const Tile tiles[] = {0, tile_1, tile_2, tile_3, tile_4, tile_5, tile_6, tile_7, tile_8};
 
-    /* out[q][k][lane] = b[k*bk + (q*width + lane)*bj], zero beyond J */
-    static void pack(scalar *out, size width, size J, size K, const scalar *b, size bk, size bj) {
-        for (size j = 0; j < J; j += width) for (size k = 0; k < K; k++) for (size l = 0; l < width; l++)
-            *out++ = j + l < J ? b[k*bk + (j + l)*bj] : 0;
+    /* Reductions of a block of values that lie side by side. */
+    enum { BLOCK = 256 };
+
+    /* the sum: lane by lane, then over the lanes, in an order that depends on the count alone */
+    static scalar total(const scalar *x, size count) {
+        scalar lane[16] = {0}, sum = 0;
+        size whole = count/16*16;
+        for (size k = 0; k < whole; k += 16) for (size l = 0; l < 16; l++) lane[l] += x[k + l];
+        for (size k = whole; k < count; k++) lane[k - whole] += x[k];
+        for (size l = 0; l < 16; l++) sum += lane[l];
+        return sum;
     }
 
-    static scalar *packed(size J, size K, const scalar *b, size bk, size bj) {
+    /* the largest of a value and a block; NaN where any is */
+    static scalar largest(scalar top, const scalar *x, size count) {
+        for (size k = 0; k < count; k++) top = x[k] > top || x[k] != x[k] ? x[k] : top;
+        return top;
+    }
+
+    /* out[q][k][lane] = b[k*bk + (q*width + lane)*bj], zero beyond J; width is a constant wherever this is called */
+    static inline void pack(scalar *out, const size width, size J, size K, const scalar *b, size bk, size bj) {
+        for (size j = 0; j < J; j += width, out += K*width) {
+            const scalar *from = b + j*bj;
+            if (bj == 1 && J - j >= width) for (size k = 0; k < K; k++) memcpy(out + k*width, from + k*bk, (size_t)width*sizeof(scalar));
+            else for (size l = 0; l < width; l++) for (size k = 0; k < K; k++) out[k*width + l] = j + l < J ? from[k*bk + l*bj] : 0;
+        }
+    }
+
+    /* room for a matrix of J columns and inner dimension K, laid out; NULL, and noted, where there is no memory */
+    static scalar *room(Call *call, size J, size K) {
         scalar *out = malloc((size_t)((J + PANEL)*(K + 1))*sizeof(scalar));
-        if (out) pack(out, PANEL, J, K, b, bk, bj);
+        if (!out) call->failed = 1;
         return out;
+    }
+
+    /* one thread's share of the panels of a matrix */
+    static void pack_share(Call *call, size id, size J, size K, const scalar *b, size bk, size bj, scalar *out) {
+        size panels = (J + PANEL - 1)/PANEL, first = share(panels, id, call->threads), last = share(panels, id + 1, call->threads);
+        size left = J - first*PANEL, most = (last - first)*PANEL;
+        pack(out + first*PANEL*K, PANEL, left < most ? left : most, K, b + first*PANEL*bj, bk, bj);
     }
 
     /* one tile at the edge of y, through room of full width */
@@ -122,1228 +277,1636 @@ cdef extern from *:
         }
     }
 
-    /* y (P, J) = sum over k of a[k, :] b[k, :]', in blocks of k that fit the cache; says whether memory failed */
-    static int outer_sum(size P, size J, size K, const scalar *a, const scalar *b, scalar *y) {
-        scalar *left = malloc((size_t)((P + ROWS)*DEPTH)*sizeof(scalar)), *right = malloc((size_t)((J + PANEL)*DEPTH)*sizeof(scalar));
-        memset(y, 0, (size_t)(P*J)*sizeof(scalar));
-        int failed = !left || !right;
-        for (size k = 0, depth; !failed && k < K; k += depth) {
+    /* y (P, J) = sum over k of a[k, :] b[k, :]', in blocks of k that fit the cache; this thread's share of the rows of y */
+    static void outer_sum(size P, size J, size K, const scalar *a, const scalar *b, scalar *y, Call *call, size id) {
+        size tiles_all = (P + ROWS - 1)/ROWS, p0 = share(tiles_all, id, call->threads)*ROWS, p1 = share(tiles_all, id + 1, call->threads)*ROWS;
+        if (p1 > P) p1 = P;
+        if (p0 >= p1) return;
+        scalar *left = malloc((size_t)((p1 - p0 + ROWS)*DEPTH)*sizeof(scalar)), *right = malloc((size_t)((J + PANEL)*DEPTH)*sizeof(scalar));
+        memset(y + p0*J, 0, (size_t)((p1 - p0)*J)*sizeof(scalar));
+        if (!left || !right) __atomic_store_n(&call->failed, 1, __ATOMIC_RELAXED);
+        else for (size k = 0, depth; k < K; k += depth) {
             depth = K - k < DEPTH ? K - k : DEPTH;
-            pack(left, ROWS, P, depth, a + k*P, P, 1);
+            pack(left, ROWS, p1 - p0, depth, a + k*P + p0, P, 1);
             pack(right, PANEL, J, depth, b + k*J, J, 1);
-            for (size j = 0; j < J; j += PANEL) for (size p = 0; p < P; p += ROWS) {
-                const scalar *l = left + p*depth, *r = right + j*depth;
-                size rows = P - p < ROWS ? P - p : ROWS;
+            for (size j = 0; j < J; j += PANEL) for (size p = p0; p < p1; p += ROWS) {
+                const scalar *l = left + (p - p0)*depth, *r = right + j*depth;
+                size rows = p1 - p < ROWS ? p1 - p : ROWS;
                 if (J - j >= PANEL) tiles[rows](depth, l, 1, ROWS, r, y + p*J + j, J, 1);
                 else edge(rows, depth, l, 1, ROWS, r, y + p*J + j, J, J - j, 1);
             }
         }
         free(left);
         free(right);
-        return failed;
+    }
+
+    typedef struct { Call *call; size id; int *go; } Worker;
+
+    /* Every thread waits for the word: so many are there as were asked for, or none is needed. */
+    static void *work(void *of) {
+        Worker *w = of;
+        int go;
+        while (!(go = __atomic_load_n(w->go, __ATOMIC_ACQUIRE))) sched_yield();
+        if (go > 0) w->call->unit(w->call, w->id);
+        return 0;
+    }
+
+    /* -1 with Python's error set where a unit failed, or where the handler of a signal raised one */
+    static int settled(int failed) {
+        if (failed > 0) PyErr_SetString(PyExc_MemoryError, "no room to lay out the matrices of a product");
+        return failed ? -1 : 0;
+    }
+
+    /* Run a unit by all threads of a call, or by this one where others cannot be had: 0, 1 without memory, -1 where a signal stopped it. */
+    static int together(Call *call, void (*unit)(Call *, size), size matrices) {
+        Worker workers[MOST_THREADS];
+        pthread_t threads[MOST_THREADS];
+        size started = 1, alone[] = {0, call->d[1]};
+        int go = 0;
+        begin(call, unit);
+        for (; started < call->threads && started < MOST_THREADS; started++) {
+            workers[started] = (Worker){call, started, &go};
+            if (pthread_create(threads + started, 0, work, workers + started)) break;
+        }
+        if (started < call->threads) { call->threads = 1; call->split = alone; }
+        __atomic_store_n(&go, call->threads > 1 ? 1 : -1, __ATOMIC_RELEASE);
+        unit(call, 0);
+        for (size i = 1; i < started; i++) pthread_join(threads[i], 0);
+        for (size i = 0; i < matrices; i++) free(call->packed[i]);
+        return call->failed ? 1 : call->stop ? -1 : 0;
     }
     """
-    real* packed(long long, long long, const real*, long long, long long) nogil
+    ctypedef struct Call:
+        char** p
+        const long long* s
+        const long long* d
+        const long long* split
+        long long threads, t0, t1
+        real** packed
+        int failed
+        const char* wanted
+    int together(Call*, void (*)(Call*, long long) noexcept nogil, long long) nogil
+    int settled(int) except -1
+    bint stopped(Call*, long long) nogil
+    void wait(Call*) nogil
+    long long share(long long, long long, long long) nogil
+    real* room(Call*, long long, long long) nogil
+    void pack_share(Call*, long long, long long, long long, const real*, long long, long long, real*) nogil
     void product(long long, long long, long long, const real*, const real*, real*) nogil
-    bint outer_sum(long long, long long, long long, const real*, const real*, real*) nogil
-    void free(void*) nogil
+    const long long BLOCK
+    real total(const real*, long long) nogil
+    real largest(real, const real*, long long) nogil
+    void outer_sum(long long, long long, long long, const real*, const real*, real*, Call*, long long) nogil
 
-cdef bint segment_0(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_c = <array> p[26]
-    cdef long long s_q_c = s[26]
-    cdef array b_q_h = <array> p[27]
-    cdef long long s_q_h = s[27]
-    cdef array b_a29 = <array> p[31]
-    cdef array b_a30 = <array> p[32]
+cdef void row_0_0(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
     cdef real v0
     cdef long long i0
-    rows = batch
+    for i0 in range(d_n):
+        v0 = p0[(i0)]
+        p1[(i0)] = v0
+
+
+cdef void row_0_1(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0
+    cdef long long i0
+    for i0 in range(d_n):
+        v0 = p0[(i0)]
+        p1[(i0)] = v0
+
+
+cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_c = <array> call.p[26]
+    cdef long long s_q_c = call.s[26]
+    cdef array b_q_h = <array> call.p[27]
+    cdef long long s_q_h = call.s[27]
+    cdef array b_a29 = <array> call.p[31]
+    cdef array b_a30 = <array> call.p[32]
     t = t0
-    for r in range(rows):
+    rows = r1
+    for r in range(r0, rows):
         t = 0
-        for i0 in range(d_n):
-            v0 = b_a29[r*d_n + (i0)]
-            b_q_c[(t - 1)*s_q_c + r*d_n + (i0)] = v0
-    for r in range(rows):
+        row_0_0(b_a29 + r*d_n, b_q_c + (t - 1)*s_q_c + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+    for r in range(r0, rows):
         t = 0
-        for i0 in range(d_n):
-            v0 = b_a30[r*d_n + (i0)]
-            b_q_h[(t - 1)*s_q_h + r*d_n + (i0)] = v0
-    return failed
+        row_0_1(b_a30 + r*d_n, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
 
-cdef bint segment_2(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_x = <array> p[2]
-    cdef long long s_q_x = s[2]
-    cdef array b_q_Ui = <array> p[5]
-    cdef array b_q_Uf = <array> p[8]
-    cdef array b_q_Ug = <array> p[11]
-    cdef array b_q_Uo = <array> p[14]
-    cdef array b_t32 = <array> p[34]
-    cdef long long s_t32 = s[34]
-    cdef array b_t34 = <array> p[36]
-    cdef long long s_t34 = s[36]
-    cdef array b_t36 = <array> p[38]
-    cdef long long s_t36 = s[38]
-    cdef array b_t38 = <array> p[40]
-    cdef long long s_t38 = s[40]
-    cdef real* w_q_Uo
-    cdef real* w_q_Uf
-    cdef real* w_q_Ui
-    cdef real* w_q_Ug
-    w_q_Uo = packed(d_n, d_m, b_q_Uo, 1, d_m)
-    w_q_Uf = packed(d_n, d_m, b_q_Uf, 1, d_m)
-    w_q_Ui = packed(d_n, d_m, b_q_Ui, 1, d_m)
-    w_q_Ug = packed(d_n, d_m, b_q_Ug, 1, d_m)
-    failed = w_q_Uo == NULL or w_q_Uf == NULL or w_q_Ui == NULL or w_q_Ug == NULL
-    if not failed:
-        if ragged:
-            for t in range(t0, t1 + 1):
-                rows = active[t - 1]
-                product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, w_q_Uo, b_t38 + (t - 1)*s_t38)
-        else:
-            t = t0
-            rows = batch*(t1 - t0 + 1)
-            product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, w_q_Uo, b_t38 + (t - 1)*s_t38)
-        if ragged:
-            for t in range(t0, t1 + 1):
-                rows = active[t - 1]
-                product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, w_q_Uf, b_t34 + (t - 1)*s_t34)
-        else:
-            t = t0
-            rows = batch*(t1 - t0 + 1)
-            product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, w_q_Uf, b_t34 + (t - 1)*s_t34)
-        if ragged:
-            for t in range(t0, t1 + 1):
-                rows = active[t - 1]
-                product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, w_q_Ui, b_t32 + (t - 1)*s_t32)
-        else:
-            t = t0
-            rows = batch*(t1 - t0 + 1)
-            product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, w_q_Ui, b_t32 + (t - 1)*s_t32)
-        if ragged:
-            for t in range(t0, t1 + 1):
-                rows = active[t - 1]
-                product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, w_q_Ug, b_t36 + (t - 1)*s_t36)
-        else:
-            t = t0
-            rows = batch*(t1 - t0 + 1)
-            product(rows, d_n, d_m, b_q_x + (t - 1)*s_q_x, w_q_Ug, b_t36 + (t - 1)*s_t36)
-    free(w_q_Uo)
-    free(w_q_Uf)
-    free(w_q_Ui)
-    free(w_q_Ug)
-    return failed
+cdef void segment_2(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_x = <array> call.p[2]
+    cdef long long s_q_x = call.s[2]
+    cdef array b_q_Ui = <array> call.p[5]
+    cdef array b_q_Uf = <array> call.p[8]
+    cdef array b_q_Ug = <array> call.p[11]
+    cdef array b_q_Uo = <array> call.p[14]
+    cdef array b_t32 = <array> call.p[34]
+    cdef long long s_t32 = call.s[34]
+    cdef array b_t34 = <array> call.p[36]
+    cdef long long s_t34 = call.s[36]
+    cdef array b_t36 = <array> call.p[38]
+    cdef long long s_t36 = call.s[38]
+    cdef array b_t38 = <array> call.p[40]
+    cdef long long s_t38 = call.s[40]
+    cdef const real* w_q_Uo = call.packed[0]
+    cdef const real* w_q_Uf = call.packed[1]
+    cdef const real* w_q_Ui = call.packed[2]
+    cdef const real* w_q_Ug = call.packed[3]
+    if ragged or r0 > 0 or r1 < batch:
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1] if active[t - 1] < r1 else r1
+            product(rows - r0, d_n, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Uo, b_t38 + (t - 1)*s_t38 + r0*d_n)
+    else:
+        t = t0
+        rows = batch*(t1 - t0 + 1)
+        product(rows - r0, d_n, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Uo, b_t38 + (t - 1)*s_t38 + r0*d_n)
+    if ragged or r0 > 0 or r1 < batch:
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1] if active[t - 1] < r1 else r1
+            product(rows - r0, d_n, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Uf, b_t34 + (t - 1)*s_t34 + r0*d_n)
+    else:
+        t = t0
+        rows = batch*(t1 - t0 + 1)
+        product(rows - r0, d_n, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Uf, b_t34 + (t - 1)*s_t34 + r0*d_n)
+    if ragged or r0 > 0 or r1 < batch:
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1] if active[t - 1] < r1 else r1
+            product(rows - r0, d_n, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Ui, b_t32 + (t - 1)*s_t32 + r0*d_n)
+    else:
+        t = t0
+        rows = batch*(t1 - t0 + 1)
+        product(rows - r0, d_n, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Ui, b_t32 + (t - 1)*s_t32 + r0*d_n)
+    if ragged or r0 > 0 or r1 < batch:
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1] if active[t - 1] < r1 else r1
+            product(rows - r0, d_n, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Ug, b_t36 + (t - 1)*s_t36 + r0*d_n)
+    else:
+        t = t0
+        rows = batch*(t1 - t0 + 1)
+        product(rows - r0, d_n, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Ug, b_t36 + (t - 1)*s_t36 + r0*d_n)
 
-cdef bint segment_6(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_Wi = <array> p[4]
-    cdef array b_q_bi = <array> p[6]
-    cdef array b_q_Wf = <array> p[7]
-    cdef array b_q_bf = <array> p[9]
-    cdef array b_q_Wg = <array> p[10]
-    cdef array b_q_bg = <array> p[12]
-    cdef array b_q_Wo = <array> p[13]
-    cdef array b_q_bo = <array> p[15]
-    cdef array b_q_z_i = <array> p[18]
-    cdef long long s_q_z_i = s[18]
-    cdef array b_q_i = <array> p[19]
-    cdef long long s_q_i = s[19]
-    cdef array b_q_z_f = <array> p[20]
-    cdef long long s_q_z_f = s[20]
-    cdef array b_q_f = <array> p[21]
-    cdef long long s_q_f = s[21]
-    cdef array b_q_z_g = <array> p[22]
-    cdef long long s_q_z_g = s[22]
-    cdef array b_q_g = <array> p[23]
-    cdef long long s_q_g = s[23]
-    cdef array b_q_z_o = <array> p[24]
-    cdef long long s_q_z_o = s[24]
-    cdef array b_q_o = <array> p[25]
-    cdef long long s_q_o = s[25]
-    cdef array b_q_c = <array> p[26]
-    cdef long long s_q_c = s[26]
-    cdef array b_q_h = <array> p[27]
-    cdef long long s_q_h = s[27]
-    cdef array b_t31 = <array> p[33]
-    cdef long long s_t31 = s[33]
-    cdef array b_t32 = <array> p[34]
-    cdef long long s_t32 = s[34]
-    cdef array b_t33 = <array> p[35]
-    cdef long long s_t33 = s[35]
-    cdef array b_t34 = <array> p[36]
-    cdef long long s_t34 = s[36]
-    cdef array b_t35 = <array> p[37]
-    cdef long long s_t35 = s[37]
-    cdef array b_t36 = <array> p[38]
-    cdef long long s_t36 = s[38]
-    cdef array b_t37 = <array> p[39]
-    cdef long long s_t37 = s[39]
-    cdef array b_t38 = <array> p[40]
-    cdef long long s_t38 = s[40]
+cdef void row_6_0(
+array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, array p8, array p9, array p10, array p11, array p12, array p13, array p14, array p15, array p16, array p17, array p18, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
     cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9, v10, v11, v12, v13, v14, v15, v16, v17, v18, v19, v20, v21, v22, v23, v24, v25, v26, v27, v28, v29, v30, v31, v32, v33, v34, v35
-    cdef real* w_q_Wi
-    cdef real* w_q_Wf
-    cdef real* w_q_Wg
-    cdef real* w_q_Wo
     cdef long long i0
-    w_q_Wi = packed(d_n, d_n, b_q_Wi, 1, d_n)
-    w_q_Wf = packed(d_n, d_n, b_q_Wf, 1, d_n)
-    w_q_Wg = packed(d_n, d_n, b_q_Wg, 1, d_n)
-    w_q_Wo = packed(d_n, d_n, b_q_Wo, 1, d_n)
-    failed = w_q_Wi == NULL or w_q_Wf == NULL or w_q_Wg == NULL or w_q_Wo == NULL
-    if not failed:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            product(rows, d_n, d_n, b_q_h + (t - 1 - 1)*s_q_h, w_q_Wi, b_t31 + (t - 1)*s_t31)
-            product(rows, d_n, d_n, b_q_h + (t - 1 - 1)*s_q_h, w_q_Wf, b_t33 + (t - 1)*s_t33)
-            product(rows, d_n, d_n, b_q_h + (t - 1 - 1)*s_q_h, w_q_Wg, b_t35 + (t - 1)*s_t35)
-            product(rows, d_n, d_n, b_q_h + (t - 1 - 1)*s_q_h, w_q_Wo, b_t37 + (t - 1)*s_t37)
-            for r in range(rows):
-                for i0 in range(d_n):
-                    v0 = b_t31[(t - 1)*s_t31 + r*d_n + (i0)]
-                    v1 = b_t32[(t - 1)*s_t32 + r*d_n + (i0)]
-                    v2 = b_q_bi[(i0)]
-                    v3 = v0 + v1 + v2
-                    v5 = f_sigmoid(v3)
-                    b_q_i[(t - 1)*s_q_i + r*d_n + (i0)] = v5
-                    v7 = b_t33[(t - 1)*s_t33 + r*d_n + (i0)]
-                    v8 = b_t34[(t - 1)*s_t34 + r*d_n + (i0)]
-                    v9 = b_q_bf[(i0)]
-                    v10 = v7 + v8 + v9
-                    v12 = f_sigmoid(v10)
-                    b_q_f[(t - 1)*s_q_f + r*d_n + (i0)] = v12
-                    v14 = b_t35[(t - 1)*s_t35 + r*d_n + (i0)]
-                    v15 = b_t36[(t - 1)*s_t36 + r*d_n + (i0)]
-                    v16 = b_q_bg[(i0)]
-                    v17 = v14 + v15 + v16
-                    v19 = f_tanh(v17)
-                    b_q_g[(t - 1)*s_q_g + r*d_n + (i0)] = v19
-                    v21 = b_t37[(t - 1)*s_t37 + r*d_n + (i0)]
-                    v22 = b_t38[(t - 1)*s_t38 + r*d_n + (i0)]
-                    v23 = b_q_bo[(i0)]
-                    v24 = v21 + v22 + v23
-                    v26 = f_sigmoid(v24)
-                    b_q_o[(t - 1)*s_q_o + r*d_n + (i0)] = v26
-                    v28 = b_q_c[(t - 1 - 1)*s_q_c + r*d_n + (i0)]
-                    v29 = v12*v28
-                    v30 = v5*v19
-                    v31 = v29 + v30
-                    b_q_c[(t - 1)*s_q_c + r*d_n + (i0)] = v31
-                    v33 = f_tanh(v31)
-                    v34 = v26*v33
-                    b_q_h[(t - 1)*s_q_h + r*d_n + (i0)] = v34
-    free(w_q_Wi)
-    free(w_q_Wf)
-    free(w_q_Wg)
-    free(w_q_Wo)
-    return failed
+    for i0 in range(d_n):
+        v0 = p0[(i0)]
+        v1 = p1[(i0)]
+        v2 = p2[(i0)]
+        v3 = v0 + v1 + v2
+        v5 = f_sigmoid(v3)
+        p3[(i0)] = v5
+        v7 = p4[(i0)]
+        v8 = p5[(i0)]
+        v9 = p6[(i0)]
+        v10 = v7 + v8 + v9
+        v12 = f_sigmoid(v10)
+        p7[(i0)] = v12
+        v14 = p8[(i0)]
+        v15 = p9[(i0)]
+        v16 = p10[(i0)]
+        v17 = v14 + v15 + v16
+        v19 = f_tanh(v17)
+        p11[(i0)] = v19
+        v21 = p12[(i0)]
+        v22 = p13[(i0)]
+        v23 = p14[(i0)]
+        v24 = v21 + v22 + v23
+        v26 = f_sigmoid(v24)
+        p15[(i0)] = v26
+        v28 = p16[(i0)]
+        v29 = v12*v28
+        v30 = v5*v19
+        v31 = v29 + v30
+        p17[(i0)] = v31
+        v33 = f_tanh(v31)
+        v34 = v26*v33
+        p18[(i0)] = v34
 
-cdef bint segment_20(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_d = <array> p[3]
-    cdef long long s_q_d = s[3]
-    cdef array b_q_V = <array> p[16]
-    cdef array b_q_by = <array> p[17]
-    cdef array b_q_h = <array> p[27]
-    cdef long long s_q_h = s[27]
-    cdef array b_q_y = <array> p[28]
-    cdef long long s_q_y = s[28]
-    cdef array b_q_e = <array> p[29]
-    cdef long long s_q_e = s[29]
-    cdef array b_q_E = <array> p[30]
-    cdef array b_t39 = <array> p[41]
-    cdef long long s_t39 = s[41]
-    cdef array b_t40 = <array> p[42]
-    cdef long long s_t40 = s[42]
+
+cdef void segment_6(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_Wi = <array> call.p[4]
+    cdef array b_q_bi = <array> call.p[6]
+    cdef array b_q_Wf = <array> call.p[7]
+    cdef array b_q_bf = <array> call.p[9]
+    cdef array b_q_Wg = <array> call.p[10]
+    cdef array b_q_bg = <array> call.p[12]
+    cdef array b_q_Wo = <array> call.p[13]
+    cdef array b_q_bo = <array> call.p[15]
+    cdef array b_q_z_i = <array> call.p[18]
+    cdef long long s_q_z_i = call.s[18]
+    cdef array b_q_i = <array> call.p[19]
+    cdef long long s_q_i = call.s[19]
+    cdef array b_q_z_f = <array> call.p[20]
+    cdef long long s_q_z_f = call.s[20]
+    cdef array b_q_f = <array> call.p[21]
+    cdef long long s_q_f = call.s[21]
+    cdef array b_q_z_g = <array> call.p[22]
+    cdef long long s_q_z_g = call.s[22]
+    cdef array b_q_g = <array> call.p[23]
+    cdef long long s_q_g = call.s[23]
+    cdef array b_q_z_o = <array> call.p[24]
+    cdef long long s_q_z_o = call.s[24]
+    cdef array b_q_o = <array> call.p[25]
+    cdef long long s_q_o = call.s[25]
+    cdef array b_q_c = <array> call.p[26]
+    cdef long long s_q_c = call.s[26]
+    cdef array b_q_h = <array> call.p[27]
+    cdef long long s_q_h = call.s[27]
+    cdef array b_t31 = <array> call.p[33]
+    cdef long long s_t31 = call.s[33]
+    cdef array b_t32 = <array> call.p[34]
+    cdef long long s_t32 = call.s[34]
+    cdef array b_t33 = <array> call.p[35]
+    cdef long long s_t33 = call.s[35]
+    cdef array b_t34 = <array> call.p[36]
+    cdef long long s_t34 = call.s[36]
+    cdef array b_t35 = <array> call.p[37]
+    cdef long long s_t35 = call.s[37]
+    cdef array b_t36 = <array> call.p[38]
+    cdef long long s_t36 = call.s[38]
+    cdef array b_t37 = <array> call.p[39]
+    cdef long long s_t37 = call.s[39]
+    cdef array b_t38 = <array> call.p[40]
+    cdef long long s_t38 = call.s[40]
+    cdef const real* w_q_Wi = call.packed[4]
+    cdef const real* w_q_Wf = call.packed[5]
+    cdef const real* w_q_Wg = call.packed[6]
+    cdef const real* w_q_Wo = call.packed[7]
+    for t in range(t0, t1 + 1):
+        if stopped(call, id):
+            return
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        product(rows - r0, d_n, d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, w_q_Wi, b_t31 + (t - 1)*s_t31 + r0*d_n)
+        product(rows - r0, d_n, d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, w_q_Wf, b_t33 + (t - 1)*s_t33 + r0*d_n)
+        product(rows - r0, d_n, d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, w_q_Wg, b_t35 + (t - 1)*s_t35 + r0*d_n)
+        product(rows - r0, d_n, d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, w_q_Wo, b_t37 + (t - 1)*s_t37 + r0*d_n)
+        for r in range(r0, rows):
+            row_6_0(b_t31 + (t - 1)*s_t31 + r*d_n, b_t32 + (t - 1)*s_t32 + r*d_n, b_q_bi, b_q_i + (t - 1)*s_q_i + r*d_n, b_t33 + (t - 1)*s_t33 + r*d_n, b_t34 + (t - 1)*s_t34 + r*d_n, b_q_bf, b_q_f + (t - 1)*s_q_f + r*d_n, b_t35 + (t - 1)*s_t35 + r*d_n, b_t36 + (t - 1)*s_t36 + r*d_n, b_q_bg, b_q_g + (t - 1)*s_q_g + r*d_n, b_t37 + (t - 1)*s_t37 + r*d_n, b_t38 + (t - 1)*s_t38 + r*d_n, b_q_bo, b_q_o + (t - 1)*s_q_o + r*d_n, b_q_c + (t - 1 - 1)*s_q_c + r*d_n, b_q_c + (t - 1)*s_q_c + r*d_n, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+
+cdef void row_20_0(
+array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0, v1, v2, v3
+    cdef long long i0
+    for i0 in range(d_k):
+        v0 = p0[(i0)]
+        v1 = p1[(i0)]
+        v2 = v0 + v1
+        p2[(i0)] = v2
+
+
+cdef void row_20_1(
+array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
     cdef real v0, v1, v2, v3, v4
-    cdef real* w_q_V
-    cdef long long i0
-    w_q_V = packed(d_k, d_n, b_q_V, 1, d_n)
-    failed = w_q_V == NULL
-    if not failed:
-        if ragged:
-            for t in range(t0, t1 + 1):
-                rows = active[t - 1]
-                product(rows, d_k, d_n, b_q_h + (t - 1)*s_q_h, w_q_V, b_t39 + (t - 1)*s_t39)
-        else:
-            t = t0
-            rows = batch*(t1 - t0 + 1)
-            product(rows, d_k, d_n, b_q_h + (t - 1)*s_q_h, w_q_V, b_t39 + (t - 1)*s_t39)
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                for i0 in range(d_k):
-                    v0 = b_t39[(t - 1)*s_t39 + r*d_k + (i0)]
-                    v1 = b_q_by[(i0)]
-                    v2 = v0 + v1
-                    b_q_y[(t - 1)*s_q_y + r*d_k + (i0)] = v2
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                acc = 0
-                for i0 in range(d_k):
-                    v0 = b_q_y[(t - 1)*s_q_y + r*d_k + (i0)]
-                    v1 = b_q_d[(t - 1)*s_q_d + r*d_k + (i0)]
-                    v2 = -v1
-                    v3 = v0 + v2
-                    v4 = v3*v3
-                    acc = acc + v4
-                b_t40[(t - 1)*s_t40 + r] = acc
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                v0 = b_t40[(t - 1)*s_t40 + r]
-                v1 = v0/<real>2.0
-                b_q_e[(t - 1)*s_q_e + r] = v1
-        for r in range(1):
-            b_q_E[r] = 0
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                v0 = b_q_e[(t - 1)*s_q_e + r]
-                b_q_E[0] = b_q_E[0] + v0
-    free(w_q_V)
-    return failed
+    cdef real acc
+    cdef real room[256]
+    cdef long long stop
+    cdef long long i0, i1
+    acc = 0
+    i1 = 0
+    while i1 < d_k:
+        stop = i1 + BLOCK if i1 + BLOCK < d_k else d_k
+        for i0 in range(i1, stop):
+            v0 = p0[(i0)]
+            v1 = p1[(i0)]
+            v2 = -v1
+            v3 = v0 + v2
+            v4 = v3*v3
+            room[i0 - i1] = v4
+        acc = acc + total(room, stop - i1)
+        i1 = stop
+    p2[0] = acc
 
-cdef bint segment_25(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_d = <array> p[3]
-    cdef long long s_q_d = s[3]
-    cdef array b_q_V = <array> p[16]
-    cdef array b_q_y = <array> p[28]
-    cdef long long s_q_y = s[28]
-    cdef array b_g_y_bar = <array> p[43]
-    cdef long long s_g_y_bar = s[43]
-    cdef array b_t76 = <array> p[78]
-    cdef long long s_t76 = s[78]
-    cdef real v0, v1, v2, v3, v4
-    cdef real* wt_q_V
-    cdef long long i0
-    wt_q_V = packed(d_n, d_k, b_q_V, d_n, 1)
-    failed = wt_q_V == NULL
-    if not failed:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                for i0 in range(d_k):
-                    v0 = b_q_y[(t - 1)*s_q_y + r*d_k + (i0)]
-                    v1 = b_q_d[(t - 1)*s_q_d + r*d_k + (i0)]
-                    v2 = -v1
-                    v3 = v0 + v2
-                    b_g_y_bar[(t - 1)*s_g_y_bar + r*d_k + (i0)] = v3
-        if ragged:
-            for t in range(t0, t1 + 1):
-                rows = active[t - 1]
-                product(rows, d_n, d_k, b_g_y_bar + (t - 1)*s_g_y_bar, wt_q_V, b_t76 + (t - 1)*s_t76)
-        else:
-            t = t0
-            rows = batch*(t1 - t0 + 1)
-            product(rows, d_n, d_k, b_g_y_bar + (t - 1)*s_g_y_bar, wt_q_V, b_t76 + (t - 1)*s_t76)
-    free(wt_q_V)
-    return failed
 
-cdef bint segment_27(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_g_h_back = <array> p[44]
-    cdef long long s_g_h_back = s[44]
-    cdef array b_g_c_back = <array> p[46]
-    cdef long long s_g_c_back = s[46]
+cdef void row_20_2(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0, v1, v2
     cdef long long i0
-    rows = batch
-    t = t0
-    for r in range(rows):
-        t = lengths[r] + 1
-        for i0 in range(d_n):
-            b_g_h_back[(t - 1)*s_g_h_back + r*d_n + (i0)] = <real>0.0
-    for r in range(rows):
-        t = lengths[r] + 1
-        for i0 in range(d_n):
-            b_g_c_back[(t - 1)*s_g_c_back + r*d_n + (i0)] = <real>0.0
-    return failed
+    for i0 in range(first, last):
+        v0 = p0[i0]
+        v1 = v0/<real>2.0
+        p1[i0] = v1
 
-cdef bint segment_29(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_Wi = <array> p[4]
-    cdef array b_q_Wf = <array> p[7]
-    cdef array b_q_Wg = <array> p[10]
-    cdef array b_q_Wo = <array> p[13]
-    cdef array b_q_i = <array> p[19]
-    cdef long long s_q_i = s[19]
-    cdef array b_q_f = <array> p[21]
-    cdef long long s_q_f = s[21]
-    cdef array b_q_g = <array> p[23]
-    cdef long long s_q_g = s[23]
-    cdef array b_q_o = <array> p[25]
-    cdef long long s_q_o = s[25]
-    cdef array b_q_c = <array> p[26]
-    cdef long long s_q_c = s[26]
-    cdef array b_g_h_back = <array> p[44]
-    cdef long long s_g_h_back = s[44]
-    cdef array b_g_h_bar = <array> p[45]
-    cdef long long s_g_h_bar = s[45]
-    cdef array b_g_c_back = <array> p[46]
-    cdef long long s_g_c_back = s[46]
-    cdef array b_g_c_bar = <array> p[47]
-    cdef long long s_g_c_bar = s[47]
-    cdef array b_g_o_bar = <array> p[48]
-    cdef long long s_g_o_bar = s[48]
-    cdef array b_g_s_o = <array> p[49]
-    cdef long long s_g_s_o = s[49]
-    cdef array b_g_g_bar = <array> p[50]
-    cdef long long s_g_g_bar = s[50]
-    cdef array b_g_s_g = <array> p[51]
-    cdef long long s_g_s_g = s[51]
-    cdef array b_g_f_bar = <array> p[52]
-    cdef long long s_g_f_bar = s[52]
-    cdef array b_g_s_f = <array> p[53]
-    cdef long long s_g_s_f = s[53]
-    cdef array b_g_i_bar = <array> p[54]
-    cdef long long s_g_i_bar = s[54]
-    cdef array b_g_s_i = <array> p[55]
-    cdef long long s_g_s_i = s[55]
-    cdef array b_t72 = <array> p[74]
-    cdef long long s_t72 = s[74]
-    cdef array b_t73 = <array> p[75]
-    cdef long long s_t73 = s[75]
-    cdef array b_t74 = <array> p[76]
-    cdef long long s_t74 = s[76]
-    cdef array b_t75 = <array> p[77]
-    cdef long long s_t75 = s[77]
-    cdef array b_t76 = <array> p[78]
-    cdef long long s_t76 = s[78]
-    cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9, v10, v11, v12, v13, v14, v15, v16, v17, v18, v19, v20, v21, v22, v23, v24, v25, v26, v27, v28, v29, v30, v31, v32, v33, v34, v35, v36, v37, v38, v39, v40, v41, v42, v43, v44
-    cdef real* wt_q_Wi
-    cdef real* wt_q_Wf
-    cdef real* wt_q_Wg
-    cdef real* wt_q_Wo
+
+cdef void row_20_3(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
     cdef long long i0
-    wt_q_Wi = packed(d_n, d_n, b_q_Wi, d_n, 1)
-    wt_q_Wf = packed(d_n, d_n, b_q_Wf, d_n, 1)
-    wt_q_Wg = packed(d_n, d_n, b_q_Wg, d_n, 1)
-    wt_q_Wo = packed(d_n, d_n, b_q_Wo, d_n, 1)
-    failed = wt_q_Wi == NULL or wt_q_Wf == NULL or wt_q_Wg == NULL or wt_q_Wo == NULL
-    if not failed:
-        for t in range(t1, t0 - 1, -1):
-            rows = active[t - 1]
-            for r in range(rows):
-                for i0 in range(d_n):
-                    v0 = b_t76[(t - 1)*s_t76 + r*d_n + (i0)]
-                    v1 = b_g_h_back[(t - 1 + 1)*s_g_h_back + r*d_n + (i0)]
-                    v2 = v0 + v1
-                    v4 = b_q_c[(t - 1)*s_q_c + r*d_n + (i0)]
-                    v5 = f_tanh(v4)
-                    v6 = v5*v5
-                    v7 = -v6
-                    v8 = <real>1.0 + v7
-                    v9 = b_q_o[(t - 1)*s_q_o + r*d_n + (i0)]
-                    v10 = v8*v9*v2
-                    v11 = b_g_c_back[(t - 1 + 1)*s_g_c_back + r*d_n + (i0)]
-                    v12 = v10 + v11
-                    v14 = b_q_g[(t - 1)*s_q_g + r*d_n + (i0)]
-                    v15 = v14*v12
-                    v17 = b_q_i[(t - 1)*s_q_i + r*d_n + (i0)]
-                    v18 = -v17
-                    v19 = <real>1.0 + v18
-                    v20 = v17*v19*v15
-                    b_g_s_i[(t - 1)*s_g_s_i + r*d_n + (i0)] = v20
-                    v22 = b_q_c[(t - 1 - 1)*s_q_c + r*d_n + (i0)]
-                    v23 = v22*v12
-                    v25 = b_q_f[(t - 1)*s_q_f + r*d_n + (i0)]
-                    v26 = -v25
-                    v27 = <real>1.0 + v26
-                    v28 = v25*v27*v23
-                    b_g_s_f[(t - 1)*s_g_s_f + r*d_n + (i0)] = v28
-                    v30 = v17*v12
-                    v32 = v14*v14
-                    v33 = -v32
-                    v34 = <real>1.0 + v33
-                    v35 = v34*v30
-                    b_g_s_g[(t - 1)*s_g_s_g + r*d_n + (i0)] = v35
-                    v37 = v5*v2
-                    v39 = -v9
-                    v40 = <real>1.0 + v39
-                    v41 = v9*v40*v37
-                    b_g_s_o[(t - 1)*s_g_s_o + r*d_n + (i0)] = v41
-                    v43 = v25*v12
-                    b_g_c_back[(t - 1)*s_g_c_back + r*d_n + (i0)] = v43
-            product(rows, d_n, d_n, b_g_s_i + (t - 1)*s_g_s_i, wt_q_Wi, b_t72 + (t - 1)*s_t72)
-            product(rows, d_n, d_n, b_g_s_f + (t - 1)*s_g_s_f, wt_q_Wf, b_t73 + (t - 1)*s_t73)
-            product(rows, d_n, d_n, b_g_s_g + (t - 1)*s_g_s_g, wt_q_Wg, b_t74 + (t - 1)*s_t74)
-            product(rows, d_n, d_n, b_g_s_o + (t - 1)*s_g_s_o, wt_q_Wo, b_t75 + (t - 1)*s_t75)
-            for r in range(rows):
-                for i0 in range(d_n):
-                    v0 = b_t72[(t - 1)*s_t72 + r*d_n + (i0)]
-                    v1 = b_t73[(t - 1)*s_t73 + r*d_n + (i0)]
-                    v2 = b_t74[(t - 1)*s_t74 + r*d_n + (i0)]
-                    v3 = b_t75[(t - 1)*s_t75 + r*d_n + (i0)]
-                    v4 = v0 + v1 + v2 + v3
-                    b_g_h_back[(t - 1)*s_g_h_back + r*d_n + (i0)] = v4
-    free(wt_q_Wi)
-    free(wt_q_Wf)
-    free(wt_q_Wg)
-    free(wt_q_Wo)
-    return failed
+    p0[0] = 0
 
-cdef bint segment_45(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_x = <array> p[2]
-    cdef long long s_q_x = s[2]
-    cdef array b_q_h = <array> p[27]
-    cdef long long s_q_h = s[27]
-    cdef array b_g_y_bar = <array> p[43]
-    cdef long long s_g_y_bar = s[43]
-    cdef array b_g_s_o = <array> p[49]
-    cdef long long s_g_s_o = s[49]
-    cdef array b_g_s_g = <array> p[51]
-    cdef long long s_g_s_g = s[51]
-    cdef array b_g_s_f = <array> p[53]
-    cdef long long s_g_s_f = s[53]
-    cdef array b_g_s_i = <array> p[55]
-    cdef long long s_g_s_i = s[55]
-    cdef array b_g_Wi_bar = <array> p[56]
-    cdef array b_g_Ui_bar = <array> p[57]
-    cdef array b_g_bi_bar = <array> p[58]
-    cdef array b_g_Wf_bar = <array> p[59]
-    cdef array b_g_Uf_bar = <array> p[60]
-    cdef array b_g_bf_bar = <array> p[61]
-    cdef array b_g_Wg_bar = <array> p[62]
-    cdef array b_g_Ug_bar = <array> p[63]
-    cdef array b_g_bg_bar = <array> p[64]
-    cdef array b_g_Wo_bar = <array> p[65]
-    cdef array b_g_Uo_bar = <array> p[66]
-    cdef array b_g_bo_bar = <array> p[67]
-    cdef array b_g_V_bar = <array> p[68]
-    cdef array b_g_by_bar = <array> p[69]
+
+cdef void row_20_4(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
     cdef real v0
     cdef long long i0
-    t = t0
-    failed = outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_i + (t - 1)*s_g_s_i, b_q_h + (t - 1 - 1)*s_q_h, b_g_Wi_bar) or failed
-    t = t0
-    failed = outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_g_s_i + (t - 1)*s_g_s_i, b_q_x + (t - 1)*s_q_x, b_g_Ui_bar) or failed
-    for r in range(d_n):
-        b_g_bi_bar[r] = 0
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_g_s_i[(t - 1)*s_g_s_i + r*d_n + (i0)]
-                b_g_bi_bar[(i0)] = b_g_bi_bar[(i0)] + v0
-    t = t0
-    failed = outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_f + (t - 1)*s_g_s_f, b_q_h + (t - 1 - 1)*s_q_h, b_g_Wf_bar) or failed
-    t = t0
-    failed = outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_g_s_f + (t - 1)*s_g_s_f, b_q_x + (t - 1)*s_q_x, b_g_Uf_bar) or failed
-    for r in range(d_n):
-        b_g_bf_bar[r] = 0
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_g_s_f[(t - 1)*s_g_s_f + r*d_n + (i0)]
-                b_g_bf_bar[(i0)] = b_g_bf_bar[(i0)] + v0
-    t = t0
-    failed = outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_g + (t - 1)*s_g_s_g, b_q_h + (t - 1 - 1)*s_q_h, b_g_Wg_bar) or failed
-    t = t0
-    failed = outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_g_s_g + (t - 1)*s_g_s_g, b_q_x + (t - 1)*s_q_x, b_g_Ug_bar) or failed
-    for r in range(d_n):
-        b_g_bg_bar[r] = 0
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_g_s_g[(t - 1)*s_g_s_g + r*d_n + (i0)]
-                b_g_bg_bar[(i0)] = b_g_bg_bar[(i0)] + v0
-    t = t0
-    failed = outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_o + (t - 1)*s_g_s_o, b_q_h + (t - 1 - 1)*s_q_h, b_g_Wo_bar) or failed
-    t = t0
-    failed = outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_g_s_o + (t - 1)*s_g_s_o, b_q_x + (t - 1)*s_q_x, b_g_Uo_bar) or failed
-    for r in range(d_n):
-        b_g_bo_bar[r] = 0
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_g_s_o[(t - 1)*s_g_s_o + r*d_n + (i0)]
-                b_g_bo_bar[(i0)] = b_g_bo_bar[(i0)] + v0
-    t = t0
-    failed = outer_sum(d_k, d_n, batch*(t1 - t0 + 1), b_g_y_bar + (t - 1)*s_g_y_bar, b_q_h + (t - 1)*s_q_h, b_g_V_bar) or failed
-    for r in range(d_k):
-        b_g_by_bar[r] = 0
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_k):
-                v0 = b_g_y_bar[(t - 1)*s_g_y_bar + r*d_k + (i0)]
-                b_g_by_bar[(i0)] = b_g_by_bar[(i0)] + v0
-    return failed
+    v0 = p0[0]
+    p1[0] = p1[0] + v0
 
-cdef bint segment_59(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_g_h_back = <array> p[44]
-    cdef long long s_g_h_back = s[44]
-    cdef array b_g_c_back = <array> p[46]
-    cdef long long s_g_c_back = s[46]
-    cdef array b_g_c_init_bar = <array> p[70]
-    cdef array b_g_h_init_bar = <array> p[71]
-    rows = batch
+
+cdef void segment_20(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_d = <array> call.p[3]
+    cdef long long s_q_d = call.s[3]
+    cdef array b_q_V = <array> call.p[16]
+    cdef array b_q_by = <array> call.p[17]
+    cdef array b_q_h = <array> call.p[27]
+    cdef long long s_q_h = call.s[27]
+    cdef array b_q_y = <array> call.p[28]
+    cdef long long s_q_y = call.s[28]
+    cdef array b_q_e = <array> call.p[29]
+    cdef long long s_q_e = call.s[29]
+    cdef array b_t39 = <array> call.p[41]
+    cdef long long s_t39 = call.s[41]
+    cdef array b_t40 = <array> call.p[42]
+    cdef long long s_t40 = call.s[42]
+    cdef array b_t41 = <array> call.p[43]
+    cdef const real* w_q_V = call.packed[8]
+    if ragged or r0 > 0 or r1 < batch:
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1] if active[t - 1] < r1 else r1
+            product(rows - r0, d_k, d_n, b_q_h + (t - 1)*s_q_h + r0*d_n, w_q_V, b_t39 + (t - 1)*s_t39 + r0*d_k)
+    else:
+        t = t0
+        rows = batch*(t1 - t0 + 1)
+        product(rows - r0, d_k, d_n, b_q_h + (t - 1)*s_q_h + r0*d_n, w_q_V, b_t39 + (t - 1)*s_t39 + r0*d_k)
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_20_0(b_t39 + (t - 1)*s_t39 + r*d_k, b_q_by, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_20_1(b_q_y + (t - 1)*s_q_y + r*d_k, b_q_d + (t - 1)*s_q_d + r*d_k, b_t40 + (t - 1)*s_t40 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        if rows > r0:
+            r = r0
+            row_20_2(b_t40 + (t - 1)*s_t40 + r0, b_q_e + (t - 1)*s_q_e + r0, d_k, d_m, d_n, 0, (rows - r0)*1, lengths[r])
+    rows = r1
+    for r in range(r0, rows):
+        row_20_3(b_t41 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_20_4(b_q_e + (t - 1)*s_q_e + r, b_t41 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+
+cdef void row_25_0(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef long long i0
+    p0[0] = 0
+
+
+cdef void row_25_1(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0
+    cdef long long i0
+    v0 = p0[0]
+    p1[0] = p1[0] + v0
+
+
+cdef void segment_25(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_E = <array> call.p[30]
+    cdef array b_t41 = <array> call.p[43]
     t = t0
-    for r in range(batch):
+    rows = r1
+    if id == 0:
+        rows = r1
+        row_25_0(b_q_E, d_k, d_m, d_n, 0, 0, lengths[r])
+        for r in range(r0, rows):
+            row_25_1(b_t41 + r, b_q_E, d_k, d_m, d_n, 0, 0, lengths[r])
+
+cdef void row_26_0(
+array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0, v1, v2, v3, v4
+    cdef long long i0
+    for i0 in range(first, last):
+        v0 = p0[i0]
+        v1 = p1[i0]
+        v2 = -v1
+        v3 = v0 + v2
+        p2[i0] = v3
+
+
+cdef void segment_26(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_d = <array> call.p[3]
+    cdef long long s_q_d = call.s[3]
+    cdef array b_q_V = <array> call.p[16]
+    cdef array b_q_y = <array> call.p[28]
+    cdef long long s_q_y = call.s[28]
+    cdef array b_g_y_bar = <array> call.p[44]
+    cdef long long s_g_y_bar = call.s[44]
+    cdef array b_t77 = <array> call.p[79]
+    cdef long long s_t77 = call.s[79]
+    cdef const real* wt_q_V = call.packed[0]
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        if rows > r0:
+            r = r0
+            row_26_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+    if ragged or r0 > 0 or r1 < batch:
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1] if active[t - 1] < r1 else r1
+            product(rows - r0, d_n, d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V, b_t77 + (t - 1)*s_t77 + r0*d_n)
+    else:
+        t = t0
+        rows = batch*(t1 - t0 + 1)
+        product(rows - r0, d_n, d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V, b_t77 + (t - 1)*s_t77 + r0*d_n)
+
+cdef void row_28_0(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef long long i0
+    for i0 in range(d_n):
+        p0[(i0)] = <real>0.0
+
+
+cdef void row_28_1(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef long long i0
+    for i0 in range(d_n):
+        p0[(i0)] = <real>0.0
+
+
+cdef void segment_28(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_g_h_back = <array> call.p[45]
+    cdef long long s_g_h_back = call.s[45]
+    cdef array b_g_c_back = <array> call.p[47]
+    cdef long long s_g_c_back = call.s[47]
+    t = t0
+    rows = r1
+    for r in range(r0, rows):
+        t = lengths[r] + 1
+        row_28_0(b_g_h_back + (t - 1)*s_g_h_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+    for r in range(r0, rows):
+        t = lengths[r] + 1
+        row_28_1(b_g_c_back + (t - 1)*s_g_c_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+
+cdef void row_30_0(
+array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, array p8, array p9, array p10, array p11, array p12, array p13, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9, v10, v11, v12, v13, v14, v15, v16, v17, v18, v19, v20, v21, v22, v23, v24, v25, v26, v27, v28, v29, v30, v31, v32, v33, v34, v35, v36, v37, v38, v39, v40, v41, v42, v43, v44
+    cdef long long i0
+    for i0 in range(first, last):
+        v0 = p0[i0]
+        v1 = p1[i0]
+        v2 = v0 + v1
+        v4 = p2[i0]
+        v5 = f_tanh(v4)
+        v6 = v5*v5
+        v7 = -v6
+        v8 = <real>1.0 + v7
+        v9 = p3[i0]
+        v10 = v8*v9*v2
+        v11 = p4[i0]
+        v12 = v10 + v11
+        v14 = p5[i0]
+        v15 = v14*v12
+        v17 = p6[i0]
+        v18 = -v17
+        v19 = <real>1.0 + v18
+        v20 = v17*v19*v15
+        p7[i0] = v20
+        v22 = p8[i0]
+        v23 = v22*v12
+        v25 = p9[i0]
+        v26 = -v25
+        v27 = <real>1.0 + v26
+        v28 = v25*v27*v23
+        p10[i0] = v28
+        v30 = v17*v12
+        v32 = v14*v14
+        v33 = -v32
+        v34 = <real>1.0 + v33
+        v35 = v34*v30
+        p11[i0] = v35
+        v37 = v5*v2
+        v39 = -v9
+        v40 = <real>1.0 + v39
+        v41 = v9*v40*v37
+        p12[i0] = v41
+        v43 = v25*v12
+        p13[i0] = v43
+
+
+cdef void row_30_1(
+array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0, v1, v2, v3, v4, v5
+    cdef long long i0
+    for i0 in range(first, last):
+        v0 = p0[i0]
+        v1 = p1[i0]
+        v2 = p2[i0]
+        v3 = p3[i0]
+        v4 = v0 + v1 + v2 + v3
+        p4[i0] = v4
+
+
+cdef void segment_30(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_Wi = <array> call.p[4]
+    cdef array b_q_Wf = <array> call.p[7]
+    cdef array b_q_Wg = <array> call.p[10]
+    cdef array b_q_Wo = <array> call.p[13]
+    cdef array b_q_i = <array> call.p[19]
+    cdef long long s_q_i = call.s[19]
+    cdef array b_q_f = <array> call.p[21]
+    cdef long long s_q_f = call.s[21]
+    cdef array b_q_g = <array> call.p[23]
+    cdef long long s_q_g = call.s[23]
+    cdef array b_q_o = <array> call.p[25]
+    cdef long long s_q_o = call.s[25]
+    cdef array b_q_c = <array> call.p[26]
+    cdef long long s_q_c = call.s[26]
+    cdef array b_g_h_back = <array> call.p[45]
+    cdef long long s_g_h_back = call.s[45]
+    cdef array b_g_h_bar = <array> call.p[46]
+    cdef long long s_g_h_bar = call.s[46]
+    cdef array b_g_c_back = <array> call.p[47]
+    cdef long long s_g_c_back = call.s[47]
+    cdef array b_g_c_bar = <array> call.p[48]
+    cdef long long s_g_c_bar = call.s[48]
+    cdef array b_g_o_bar = <array> call.p[49]
+    cdef long long s_g_o_bar = call.s[49]
+    cdef array b_g_s_o = <array> call.p[50]
+    cdef long long s_g_s_o = call.s[50]
+    cdef array b_g_g_bar = <array> call.p[51]
+    cdef long long s_g_g_bar = call.s[51]
+    cdef array b_g_s_g = <array> call.p[52]
+    cdef long long s_g_s_g = call.s[52]
+    cdef array b_g_f_bar = <array> call.p[53]
+    cdef long long s_g_f_bar = call.s[53]
+    cdef array b_g_s_f = <array> call.p[54]
+    cdef long long s_g_s_f = call.s[54]
+    cdef array b_g_i_bar = <array> call.p[55]
+    cdef long long s_g_i_bar = call.s[55]
+    cdef array b_g_s_i = <array> call.p[56]
+    cdef long long s_g_s_i = call.s[56]
+    cdef array b_t73 = <array> call.p[75]
+    cdef long long s_t73 = call.s[75]
+    cdef array b_t74 = <array> call.p[76]
+    cdef long long s_t74 = call.s[76]
+    cdef array b_t75 = <array> call.p[77]
+    cdef long long s_t75 = call.s[77]
+    cdef array b_t76 = <array> call.p[78]
+    cdef long long s_t76 = call.s[78]
+    cdef array b_t77 = <array> call.p[79]
+    cdef long long s_t77 = call.s[79]
+    cdef const real* wt_q_Wi = call.packed[1]
+    cdef const real* wt_q_Wf = call.packed[2]
+    cdef const real* wt_q_Wg = call.packed[3]
+    cdef const real* wt_q_Wo = call.packed[4]
+    for t in range(t1, t0 - 1, -1):
+        if stopped(call, id):
+            return
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        if rows > r0:
+            r = r0
+            row_30_0(b_t77 + (t - 1)*s_t77 + r0*d_n, b_g_h_back + (t - 1 + 1)*s_g_h_back + r0*d_n, b_q_c + (t - 1)*s_q_c + r0*d_n, b_q_o + (t - 1)*s_q_o + r0*d_n, b_g_c_back + (t - 1 + 1)*s_g_c_back + r0*d_n, b_q_g + (t - 1)*s_q_g + r0*d_n, b_q_i + (t - 1)*s_q_i + r0*d_n, b_g_s_i + (t - 1)*s_g_s_i + r0*d_n, b_q_c + (t - 1 - 1)*s_q_c + r0*d_n, b_q_f + (t - 1)*s_q_f + r0*d_n, b_g_s_f + (t - 1)*s_g_s_f + r0*d_n, b_g_s_g + (t - 1)*s_g_s_g + r0*d_n, b_g_s_o + (t - 1)*s_g_s_o + r0*d_n, b_g_c_back + (t - 1)*s_g_c_back + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
+        product(rows - r0, d_n, d_n, b_g_s_i + (t - 1)*s_g_s_i + r0*d_n, wt_q_Wi, b_t73 + (t - 1)*s_t73 + r0*d_n)
+        product(rows - r0, d_n, d_n, b_g_s_f + (t - 1)*s_g_s_f + r0*d_n, wt_q_Wf, b_t74 + (t - 1)*s_t74 + r0*d_n)
+        product(rows - r0, d_n, d_n, b_g_s_g + (t - 1)*s_g_s_g + r0*d_n, wt_q_Wg, b_t75 + (t - 1)*s_t75 + r0*d_n)
+        product(rows - r0, d_n, d_n, b_g_s_o + (t - 1)*s_g_s_o + r0*d_n, wt_q_Wo, b_t76 + (t - 1)*s_t76 + r0*d_n)
+        if rows > r0:
+            r = r0
+            row_30_1(b_t73 + (t - 1)*s_t73 + r0*d_n, b_t74 + (t - 1)*s_t74 + r0*d_n, b_t75 + (t - 1)*s_t75 + r0*d_n, b_t76 + (t - 1)*s_t76 + r0*d_n, b_g_h_back + (t - 1)*s_g_h_back + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
+
+cdef void row_46_0(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef long long i0
+    for i0 in range(first, last):
+        p0[(i0)] = 0
+
+
+cdef void row_46_1(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0
+    cdef long long i0
+    for i0 in range(first, last):
+        v0 = p0[(i0)]
+        p1[(i0)] = p1[(i0)] + v0
+
+
+cdef void row_46_2(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef long long i0
+    for i0 in range(first, last):
+        p0[(i0)] = 0
+
+
+cdef void row_46_3(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0
+    cdef long long i0
+    for i0 in range(first, last):
+        v0 = p0[(i0)]
+        p1[(i0)] = p1[(i0)] + v0
+
+
+cdef void row_46_4(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef long long i0
+    for i0 in range(first, last):
+        p0[(i0)] = 0
+
+
+cdef void row_46_5(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0
+    cdef long long i0
+    for i0 in range(first, last):
+        v0 = p0[(i0)]
+        p1[(i0)] = p1[(i0)] + v0
+
+
+cdef void row_46_6(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef long long i0
+    for i0 in range(first, last):
+        p0[(i0)] = 0
+
+
+cdef void row_46_7(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0
+    cdef long long i0
+    for i0 in range(first, last):
+        v0 = p0[(i0)]
+        p1[(i0)] = p1[(i0)] + v0
+
+
+cdef void row_46_8(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef long long i0
+    for i0 in range(first, last):
+        p0[(i0)] = 0
+
+
+cdef void row_46_9(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0
+    cdef long long i0
+    for i0 in range(first, last):
+        v0 = p0[(i0)]
+        p1[(i0)] = p1[(i0)] + v0
+
+
+cdef void segment_46(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_x = <array> call.p[2]
+    cdef long long s_q_x = call.s[2]
+    cdef array b_q_h = <array> call.p[27]
+    cdef long long s_q_h = call.s[27]
+    cdef array b_g_y_bar = <array> call.p[44]
+    cdef long long s_g_y_bar = call.s[44]
+    cdef array b_g_s_o = <array> call.p[50]
+    cdef long long s_g_s_o = call.s[50]
+    cdef array b_g_s_g = <array> call.p[52]
+    cdef long long s_g_s_g = call.s[52]
+    cdef array b_g_s_f = <array> call.p[54]
+    cdef long long s_g_s_f = call.s[54]
+    cdef array b_g_s_i = <array> call.p[56]
+    cdef long long s_g_s_i = call.s[56]
+    cdef array b_g_Wi_bar = <array> call.p[57]
+    cdef array b_g_Ui_bar = <array> call.p[58]
+    cdef array b_g_bi_bar = <array> call.p[59]
+    cdef array b_g_Wf_bar = <array> call.p[60]
+    cdef array b_g_Uf_bar = <array> call.p[61]
+    cdef array b_g_bf_bar = <array> call.p[62]
+    cdef array b_g_Wg_bar = <array> call.p[63]
+    cdef array b_g_Ug_bar = <array> call.p[64]
+    cdef array b_g_bg_bar = <array> call.p[65]
+    cdef array b_g_Wo_bar = <array> call.p[66]
+    cdef array b_g_Uo_bar = <array> call.p[67]
+    cdef array b_g_bo_bar = <array> call.p[68]
+    cdef array b_g_V_bar = <array> call.p[69]
+    cdef array b_g_by_bar = <array> call.p[70]
+    t = t0
+    rows = r1
+    t = t0
+    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_i + (t - 1)*s_g_s_i, b_q_h + (t - 1 - 1)*s_q_h, b_g_Wi_bar, call, id)
+    t = t0
+    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_g_s_i + (t - 1)*s_g_s_i, b_q_x + (t - 1)*s_q_x, b_g_Ui_bar, call, id)
+    rows = r1
+    row_46_0(b_g_bi_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_46_1(b_g_s_i + (t - 1)*s_g_s_i + r*d_n, b_g_bi_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+    t = t0
+    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_f + (t - 1)*s_g_s_f, b_q_h + (t - 1 - 1)*s_q_h, b_g_Wf_bar, call, id)
+    t = t0
+    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_g_s_f + (t - 1)*s_g_s_f, b_q_x + (t - 1)*s_q_x, b_g_Uf_bar, call, id)
+    rows = r1
+    row_46_2(b_g_bf_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_46_3(b_g_s_f + (t - 1)*s_g_s_f + r*d_n, b_g_bf_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+    t = t0
+    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_g + (t - 1)*s_g_s_g, b_q_h + (t - 1 - 1)*s_q_h, b_g_Wg_bar, call, id)
+    t = t0
+    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_g_s_g + (t - 1)*s_g_s_g, b_q_x + (t - 1)*s_q_x, b_g_Ug_bar, call, id)
+    rows = r1
+    row_46_4(b_g_bg_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_46_5(b_g_s_g + (t - 1)*s_g_s_g + r*d_n, b_g_bg_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+    t = t0
+    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_o + (t - 1)*s_g_s_o, b_q_h + (t - 1 - 1)*s_q_h, b_g_Wo_bar, call, id)
+    t = t0
+    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_g_s_o + (t - 1)*s_g_s_o, b_q_x + (t - 1)*s_q_x, b_g_Uo_bar, call, id)
+    rows = r1
+    row_46_6(b_g_bo_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_46_7(b_g_s_o + (t - 1)*s_g_s_o + r*d_n, b_g_bo_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+    t = t0
+    outer_sum(d_k, d_n, batch*(t1 - t0 + 1), b_g_y_bar + (t - 1)*s_g_y_bar, b_q_h + (t - 1)*s_q_h, b_g_V_bar, call, id)
+    rows = r1
+    row_46_8(b_g_by_bar, d_k, d_m, d_n, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_46_9(b_g_y_bar + (t - 1)*s_g_y_bar + r*d_k, b_g_by_bar, d_k, d_m, d_n, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
+
+cdef void segment_60(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_g_h_back = <array> call.p[45]
+    cdef long long s_g_h_back = call.s[45]
+    cdef array b_g_c_back = <array> call.p[47]
+    cdef long long s_g_c_back = call.s[47]
+    cdef array b_g_c_init_bar = <array> call.p[71]
+    cdef array b_g_h_init_bar = <array> call.p[72]
+    t = t0
+    rows = r1
+    for r in range(r0, r1):
         for c in range(d_n):
             b_g_c_init_bar[r*d_n + c] = b_g_c_back[(1 - 1)*s_g_c_back + r*d_n + c]
-    for r in range(batch):
+    for r in range(r0, r1):
         for c in range(d_n):
             b_g_h_init_bar[r*d_n + c] = b_g_h_back[(1 - 1)*s_g_h_back + r*d_n + c]
-    return failed
 
-cdef bint segment_61(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_d = <array> p[3]
-    cdef long long s_q_d = s[3]
-    cdef array b_q_Ui = <array> p[5]
-    cdef array b_q_Uf = <array> p[8]
-    cdef array b_q_Ug = <array> p[11]
-    cdef array b_q_Uo = <array> p[14]
-    cdef array b_q_y = <array> p[28]
-    cdef long long s_q_y = s[28]
-    cdef array b_g_s_o = <array> p[49]
-    cdef long long s_g_s_o = s[49]
-    cdef array b_g_s_g = <array> p[51]
-    cdef long long s_g_s_g = s[51]
-    cdef array b_g_s_f = <array> p[53]
-    cdef long long s_g_s_f = s[53]
-    cdef array b_g_s_i = <array> p[55]
-    cdef long long s_g_s_i = s[55]
-    cdef array b_g_x_bar = <array> p[72]
-    cdef long long s_g_x_bar = s[72]
-    cdef array b_g_d_bar = <array> p[73]
-    cdef long long s_g_d_bar = s[73]
-    cdef array b_t77 = <array> p[79]
-    cdef long long s_t77 = s[79]
-    cdef array b_t78 = <array> p[80]
-    cdef long long s_t78 = s[80]
-    cdef array b_t79 = <array> p[81]
-    cdef long long s_t79 = s[81]
-    cdef array b_t80 = <array> p[82]
-    cdef long long s_t80 = s[82]
+cdef void row_62_0(
+array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
     cdef real v0, v1, v2, v3, v4, v5
-    cdef real* wt_q_Ui
-    cdef real* wt_q_Uf
-    cdef real* wt_q_Ug
-    cdef real* wt_q_Uo
     cdef long long i0
-    wt_q_Ui = packed(d_m, d_n, b_q_Ui, d_m, 1)
-    wt_q_Uf = packed(d_m, d_n, b_q_Uf, d_m, 1)
-    wt_q_Ug = packed(d_m, d_n, b_q_Ug, d_m, 1)
-    wt_q_Uo = packed(d_m, d_n, b_q_Uo, d_m, 1)
-    failed = wt_q_Ui == NULL or wt_q_Uf == NULL or wt_q_Ug == NULL or wt_q_Uo == NULL
-    if not failed:
-        if ragged:
-            for t in range(t0, t1 + 1):
-                rows = active[t - 1]
-                product(rows, d_m, d_n, b_g_s_i + (t - 1)*s_g_s_i, wt_q_Ui, b_t77 + (t - 1)*s_t77)
-        else:
-            t = t0
-            rows = batch*(t1 - t0 + 1)
-            product(rows, d_m, d_n, b_g_s_i + (t - 1)*s_g_s_i, wt_q_Ui, b_t77 + (t - 1)*s_t77)
-        if ragged:
-            for t in range(t0, t1 + 1):
-                rows = active[t - 1]
-                product(rows, d_m, d_n, b_g_s_f + (t - 1)*s_g_s_f, wt_q_Uf, b_t78 + (t - 1)*s_t78)
-        else:
-            t = t0
-            rows = batch*(t1 - t0 + 1)
-            product(rows, d_m, d_n, b_g_s_f + (t - 1)*s_g_s_f, wt_q_Uf, b_t78 + (t - 1)*s_t78)
-        if ragged:
-            for t in range(t0, t1 + 1):
-                rows = active[t - 1]
-                product(rows, d_m, d_n, b_g_s_g + (t - 1)*s_g_s_g, wt_q_Ug, b_t79 + (t - 1)*s_t79)
-        else:
-            t = t0
-            rows = batch*(t1 - t0 + 1)
-            product(rows, d_m, d_n, b_g_s_g + (t - 1)*s_g_s_g, wt_q_Ug, b_t79 + (t - 1)*s_t79)
-        if ragged:
-            for t in range(t0, t1 + 1):
-                rows = active[t - 1]
-                product(rows, d_m, d_n, b_g_s_o + (t - 1)*s_g_s_o, wt_q_Uo, b_t80 + (t - 1)*s_t80)
-        else:
-            t = t0
-            rows = batch*(t1 - t0 + 1)
-            product(rows, d_m, d_n, b_g_s_o + (t - 1)*s_g_s_o, wt_q_Uo, b_t80 + (t - 1)*s_t80)
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                for i0 in range(d_m):
-                    v0 = b_t77[(t - 1)*s_t77 + r*d_m + (i0)]
-                    v1 = b_t78[(t - 1)*s_t78 + r*d_m + (i0)]
-                    v2 = b_t79[(t - 1)*s_t79 + r*d_m + (i0)]
-                    v3 = b_t80[(t - 1)*s_t80 + r*d_m + (i0)]
-                    v4 = v0 + v1 + v2 + v3
-                    b_g_x_bar[(t - 1)*s_g_x_bar + r*d_m + (i0)] = v4
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                for i0 in range(d_k):
-                    v0 = b_q_y[(t - 1)*s_q_y + r*d_k + (i0)]
-                    v1 = b_q_d[(t - 1)*s_q_d + r*d_k + (i0)]
-                    v2 = -v1
-                    v3 = v0 + v2
-                    v4 = -v3
-                    b_g_d_bar[(t - 1)*s_g_d_bar + r*d_k + (i0)] = v4
-    free(wt_q_Ui)
-    free(wt_q_Uf)
-    free(wt_q_Ug)
-    free(wt_q_Uo)
-    return failed
+    for i0 in range(first, last):
+        v0 = p0[i0]
+        v1 = p1[i0]
+        v2 = p2[i0]
+        v3 = p3[i0]
+        v4 = v0 + v1 + v2 + v3
+        p4[i0] = v4
 
-cdef bint segment_67(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_V = <array> p[16]
-    cdef array b_p_y_seed = <array> p[89]
-    cdef long long s_p_y_seed = s[89]
-    cdef array b_p_y_bar = <array> p[90]
-    cdef long long s_p_y_bar = s[90]
-    cdef array b_t123 = <array> p[125]
-    cdef long long s_t123 = s[125]
+
+cdef void row_62_1(
+array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0, v1, v2, v3, v4, v5
+    cdef long long i0
+    for i0 in range(first, last):
+        v0 = p0[i0]
+        v1 = p1[i0]
+        v2 = -v1
+        v3 = v0 + v2
+        v4 = -v3
+        p2[i0] = v4
+
+
+cdef void segment_62(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_d = <array> call.p[3]
+    cdef long long s_q_d = call.s[3]
+    cdef array b_q_Ui = <array> call.p[5]
+    cdef array b_q_Uf = <array> call.p[8]
+    cdef array b_q_Ug = <array> call.p[11]
+    cdef array b_q_Uo = <array> call.p[14]
+    cdef array b_q_y = <array> call.p[28]
+    cdef long long s_q_y = call.s[28]
+    cdef array b_g_s_o = <array> call.p[50]
+    cdef long long s_g_s_o = call.s[50]
+    cdef array b_g_s_g = <array> call.p[52]
+    cdef long long s_g_s_g = call.s[52]
+    cdef array b_g_s_f = <array> call.p[54]
+    cdef long long s_g_s_f = call.s[54]
+    cdef array b_g_s_i = <array> call.p[56]
+    cdef long long s_g_s_i = call.s[56]
+    cdef array b_g_x_bar = <array> call.p[73]
+    cdef long long s_g_x_bar = call.s[73]
+    cdef array b_g_d_bar = <array> call.p[74]
+    cdef long long s_g_d_bar = call.s[74]
+    cdef array b_t78 = <array> call.p[80]
+    cdef long long s_t78 = call.s[80]
+    cdef array b_t79 = <array> call.p[81]
+    cdef long long s_t79 = call.s[81]
+    cdef array b_t80 = <array> call.p[82]
+    cdef long long s_t80 = call.s[82]
+    cdef array b_t81 = <array> call.p[83]
+    cdef long long s_t81 = call.s[83]
+    cdef const real* wt_q_Ui = call.packed[5]
+    cdef const real* wt_q_Uf = call.packed[6]
+    cdef const real* wt_q_Ug = call.packed[7]
+    cdef const real* wt_q_Uo = call.packed[8]
+    if ragged or r0 > 0 or r1 < batch:
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1] if active[t - 1] < r1 else r1
+            product(rows - r0, d_m, d_n, b_g_s_i + (t - 1)*s_g_s_i + r0*d_n, wt_q_Ui, b_t78 + (t - 1)*s_t78 + r0*d_m)
+    else:
+        t = t0
+        rows = batch*(t1 - t0 + 1)
+        product(rows - r0, d_m, d_n, b_g_s_i + (t - 1)*s_g_s_i + r0*d_n, wt_q_Ui, b_t78 + (t - 1)*s_t78 + r0*d_m)
+    if ragged or r0 > 0 or r1 < batch:
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1] if active[t - 1] < r1 else r1
+            product(rows - r0, d_m, d_n, b_g_s_f + (t - 1)*s_g_s_f + r0*d_n, wt_q_Uf, b_t79 + (t - 1)*s_t79 + r0*d_m)
+    else:
+        t = t0
+        rows = batch*(t1 - t0 + 1)
+        product(rows - r0, d_m, d_n, b_g_s_f + (t - 1)*s_g_s_f + r0*d_n, wt_q_Uf, b_t79 + (t - 1)*s_t79 + r0*d_m)
+    if ragged or r0 > 0 or r1 < batch:
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1] if active[t - 1] < r1 else r1
+            product(rows - r0, d_m, d_n, b_g_s_g + (t - 1)*s_g_s_g + r0*d_n, wt_q_Ug, b_t80 + (t - 1)*s_t80 + r0*d_m)
+    else:
+        t = t0
+        rows = batch*(t1 - t0 + 1)
+        product(rows - r0, d_m, d_n, b_g_s_g + (t - 1)*s_g_s_g + r0*d_n, wt_q_Ug, b_t80 + (t - 1)*s_t80 + r0*d_m)
+    if ragged or r0 > 0 or r1 < batch:
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1] if active[t - 1] < r1 else r1
+            product(rows - r0, d_m, d_n, b_g_s_o + (t - 1)*s_g_s_o + r0*d_n, wt_q_Uo, b_t81 + (t - 1)*s_t81 + r0*d_m)
+    else:
+        t = t0
+        rows = batch*(t1 - t0 + 1)
+        product(rows - r0, d_m, d_n, b_g_s_o + (t - 1)*s_g_s_o + r0*d_n, wt_q_Uo, b_t81 + (t - 1)*s_t81 + r0*d_m)
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        if rows > r0:
+            r = r0
+            row_62_0(b_t78 + (t - 1)*s_t78 + r0*d_m, b_t79 + (t - 1)*s_t79 + r0*d_m, b_t80 + (t - 1)*s_t80 + r0*d_m, b_t81 + (t - 1)*s_t81 + r0*d_m, b_g_x_bar + (t - 1)*s_g_x_bar + r0*d_m, d_k, d_m, d_n, 0, (rows - r0)*d_m, lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        if rows > r0:
+            r = r0
+            row_62_1(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_d_bar + (t - 1)*s_g_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+
+cdef void row_68_0(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
     cdef real v0, v1
-    cdef real* wt_q_V
     cdef long long i0
-    wt_q_V = packed(d_n, d_k, b_q_V, d_n, 1)
-    failed = wt_q_V == NULL
-    if not failed:
+    for i0 in range(first, last):
+        v0 = p0[i0]
+        p1[i0] = v0
+
+
+cdef void segment_68(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_V = <array> call.p[16]
+    cdef array b_p_y_seed = <array> call.p[90]
+    cdef long long s_p_y_seed = call.s[90]
+    cdef array b_p_y_bar = <array> call.p[91]
+    cdef long long s_p_y_bar = call.s[91]
+    cdef array b_t124 = <array> call.p[126]
+    cdef long long s_t124 = call.s[126]
+    cdef const real* wt_q_V = call.packed[0]
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        if rows > r0:
+            r = r0
+            row_68_0(b_p_y_seed + (t - 1)*s_p_y_seed + r0*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+    if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                for i0 in range(d_k):
-                    v0 = b_p_y_seed[(t - 1)*s_p_y_seed + r*d_k + (i0)]
-                    b_p_y_bar[(t - 1)*s_p_y_bar + r*d_k + (i0)] = v0
-        if ragged:
-            for t in range(t0, t1 + 1):
-                rows = active[t - 1]
-                product(rows, d_n, d_k, b_p_y_bar + (t - 1)*s_p_y_bar, wt_q_V, b_t123 + (t - 1)*s_t123)
-        else:
-            t = t0
-            rows = batch*(t1 - t0 + 1)
-            product(rows, d_n, d_k, b_p_y_bar + (t - 1)*s_p_y_bar, wt_q_V, b_t123 + (t - 1)*s_t123)
-    free(wt_q_V)
-    return failed
+            rows = active[t - 1] if active[t - 1] < r1 else r1
+            product(rows - r0, d_n, d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V, b_t124 + (t - 1)*s_t124 + r0*d_n)
+    else:
+        t = t0
+        rows = batch*(t1 - t0 + 1)
+        product(rows - r0, d_n, d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V, b_t124 + (t - 1)*s_t124 + r0*d_n)
 
-cdef bint segment_69(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_p_h_back = <array> p[91]
-    cdef long long s_p_h_back = s[91]
-    cdef array b_p_c_back = <array> p[93]
-    cdef long long s_p_c_back = s[93]
+cdef void row_70_0(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
     cdef long long i0
-    rows = batch
+    for i0 in range(d_n):
+        p0[(i0)] = <real>0.0
+
+
+cdef void row_70_1(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef long long i0
+    for i0 in range(d_n):
+        p0[(i0)] = <real>0.0
+
+
+cdef void segment_70(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_p_h_back = <array> call.p[92]
+    cdef long long s_p_h_back = call.s[92]
+    cdef array b_p_c_back = <array> call.p[94]
+    cdef long long s_p_c_back = call.s[94]
     t = t0
-    for r in range(rows):
+    rows = r1
+    for r in range(r0, rows):
         t = lengths[r] + 1
-        for i0 in range(d_n):
-            b_p_h_back[(t - 1)*s_p_h_back + r*d_n + (i0)] = <real>0.0
-    for r in range(rows):
+        row_70_0(b_p_h_back + (t - 1)*s_p_h_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+    for r in range(r0, rows):
         t = lengths[r] + 1
-        for i0 in range(d_n):
-            b_p_c_back[(t - 1)*s_p_c_back + r*d_n + (i0)] = <real>0.0
-    return failed
+        row_70_1(b_p_c_back + (t - 1)*s_p_c_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
 
-cdef bint segment_71(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_Wi = <array> p[4]
-    cdef array b_q_Wf = <array> p[7]
-    cdef array b_q_Wg = <array> p[10]
-    cdef array b_q_Wo = <array> p[13]
-    cdef array b_q_i = <array> p[19]
-    cdef long long s_q_i = s[19]
-    cdef array b_q_f = <array> p[21]
-    cdef long long s_q_f = s[21]
-    cdef array b_q_g = <array> p[23]
-    cdef long long s_q_g = s[23]
-    cdef array b_q_o = <array> p[25]
-    cdef long long s_q_o = s[25]
-    cdef array b_q_c = <array> p[26]
-    cdef long long s_q_c = s[26]
-    cdef array b_p_i_seed = <array> p[83]
-    cdef long long s_p_i_seed = s[83]
-    cdef array b_p_f_seed = <array> p[84]
-    cdef long long s_p_f_seed = s[84]
-    cdef array b_p_g_seed = <array> p[85]
-    cdef long long s_p_g_seed = s[85]
-    cdef array b_p_o_seed = <array> p[86]
-    cdef long long s_p_o_seed = s[86]
-    cdef array b_p_c_seed = <array> p[87]
-    cdef long long s_p_c_seed = s[87]
-    cdef array b_p_h_seed = <array> p[88]
-    cdef long long s_p_h_seed = s[88]
-    cdef array b_p_h_back = <array> p[91]
-    cdef long long s_p_h_back = s[91]
-    cdef array b_p_h_bar = <array> p[92]
-    cdef long long s_p_h_bar = s[92]
-    cdef array b_p_c_back = <array> p[93]
-    cdef long long s_p_c_back = s[93]
-    cdef array b_p_c_bar = <array> p[94]
-    cdef long long s_p_c_bar = s[94]
-    cdef array b_p_o_bar = <array> p[95]
-    cdef long long s_p_o_bar = s[95]
-    cdef array b_p_s_o = <array> p[96]
-    cdef long long s_p_s_o = s[96]
-    cdef array b_p_g_bar = <array> p[97]
-    cdef long long s_p_g_bar = s[97]
-    cdef array b_p_s_g = <array> p[98]
-    cdef long long s_p_s_g = s[98]
-    cdef array b_p_f_bar = <array> p[99]
-    cdef long long s_p_f_bar = s[99]
-    cdef array b_p_s_f = <array> p[100]
-    cdef long long s_p_s_f = s[100]
-    cdef array b_p_i_bar = <array> p[101]
-    cdef long long s_p_i_bar = s[101]
-    cdef array b_p_s_i = <array> p[102]
-    cdef long long s_p_s_i = s[102]
-    cdef array b_t119 = <array> p[121]
-    cdef long long s_t119 = s[121]
-    cdef array b_t120 = <array> p[122]
-    cdef long long s_t120 = s[122]
-    cdef array b_t121 = <array> p[123]
-    cdef long long s_t121 = s[123]
-    cdef array b_t122 = <array> p[124]
-    cdef long long s_t122 = s[124]
-    cdef array b_t123 = <array> p[125]
-    cdef long long s_t123 = s[125]
+cdef void row_72_0(
+array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, array p8, array p9, array p10, array p11, array p12, array p13, array p14, array p15, array p16, array p17, array p18, array p19, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
     cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9, v10, v11, v12, v13, v14, v15, v16, v17, v18, v19, v20, v21, v22, v23, v24, v25, v26, v27, v28, v29, v30, v31, v32, v33, v34, v35, v36, v37, v38, v39, v40, v41, v42, v43, v44, v45, v46, v47, v48, v49, v50, v51, v52, v53, v54
-    cdef real* wt_q_Wi
-    cdef real* wt_q_Wf
-    cdef real* wt_q_Wg
-    cdef real* wt_q_Wo
     cdef long long i0
-    wt_q_Wi = packed(d_n, d_n, b_q_Wi, d_n, 1)
-    wt_q_Wf = packed(d_n, d_n, b_q_Wf, d_n, 1)
-    wt_q_Wg = packed(d_n, d_n, b_q_Wg, d_n, 1)
-    wt_q_Wo = packed(d_n, d_n, b_q_Wo, d_n, 1)
-    failed = wt_q_Wi == NULL or wt_q_Wf == NULL or wt_q_Wg == NULL or wt_q_Wo == NULL
-    if not failed:
-        for t in range(t1, t0 - 1, -1):
-            rows = active[t - 1]
-            for r in range(rows):
-                for i0 in range(d_n):
-                    v0 = b_t123[(t - 1)*s_t123 + r*d_n + (i0)]
-                    v1 = b_p_h_seed[(t - 1)*s_p_h_seed + r*d_n + (i0)]
-                    v2 = b_p_h_back[(t - 1 + 1)*s_p_h_back + r*d_n + (i0)]
-                    v3 = v0 + v1 + v2
-                    v5 = b_p_c_seed[(t - 1)*s_p_c_seed + r*d_n + (i0)]
-                    v6 = b_q_c[(t - 1)*s_q_c + r*d_n + (i0)]
-                    v7 = f_tanh(v6)
-                    v8 = v7*v7
-                    v9 = -v8
-                    v10 = <real>1.0 + v9
-                    v11 = b_q_o[(t - 1)*s_q_o + r*d_n + (i0)]
-                    v12 = v10*v11*v3
-                    v13 = b_p_c_back[(t - 1 + 1)*s_p_c_back + r*d_n + (i0)]
-                    v14 = v5 + v12 + v13
-                    v16 = b_p_i_seed[(t - 1)*s_p_i_seed + r*d_n + (i0)]
-                    v17 = b_q_g[(t - 1)*s_q_g + r*d_n + (i0)]
-                    v18 = v17*v14
-                    v19 = v16 + v18
-                    v21 = b_q_i[(t - 1)*s_q_i + r*d_n + (i0)]
-                    v22 = -v21
-                    v23 = <real>1.0 + v22
-                    v24 = v21*v23*v19
-                    b_p_s_i[(t - 1)*s_p_s_i + r*d_n + (i0)] = v24
-                    v26 = b_p_f_seed[(t - 1)*s_p_f_seed + r*d_n + (i0)]
-                    v27 = b_q_c[(t - 1 - 1)*s_q_c + r*d_n + (i0)]
-                    v28 = v27*v14
-                    v29 = v26 + v28
-                    v31 = b_q_f[(t - 1)*s_q_f + r*d_n + (i0)]
-                    v32 = -v31
-                    v33 = <real>1.0 + v32
-                    v34 = v31*v33*v29
-                    b_p_s_f[(t - 1)*s_p_s_f + r*d_n + (i0)] = v34
-                    v36 = b_p_g_seed[(t - 1)*s_p_g_seed + r*d_n + (i0)]
-                    v37 = v21*v14
-                    v38 = v36 + v37
-                    v40 = v17*v17
-                    v41 = -v40
-                    v42 = <real>1.0 + v41
-                    v43 = v42*v38
-                    b_p_s_g[(t - 1)*s_p_s_g + r*d_n + (i0)] = v43
-                    v45 = b_p_o_seed[(t - 1)*s_p_o_seed + r*d_n + (i0)]
-                    v46 = v7*v3
-                    v47 = v45 + v46
-                    v49 = -v11
-                    v50 = <real>1.0 + v49
-                    v51 = v11*v50*v47
-                    b_p_s_o[(t - 1)*s_p_s_o + r*d_n + (i0)] = v51
-                    v53 = v31*v14
-                    b_p_c_back[(t - 1)*s_p_c_back + r*d_n + (i0)] = v53
-            product(rows, d_n, d_n, b_p_s_i + (t - 1)*s_p_s_i, wt_q_Wi, b_t119 + (t - 1)*s_t119)
-            product(rows, d_n, d_n, b_p_s_f + (t - 1)*s_p_s_f, wt_q_Wf, b_t120 + (t - 1)*s_t120)
-            product(rows, d_n, d_n, b_p_s_g + (t - 1)*s_p_s_g, wt_q_Wg, b_t121 + (t - 1)*s_t121)
-            product(rows, d_n, d_n, b_p_s_o + (t - 1)*s_p_s_o, wt_q_Wo, b_t122 + (t - 1)*s_t122)
-            for r in range(rows):
-                for i0 in range(d_n):
-                    v0 = b_t119[(t - 1)*s_t119 + r*d_n + (i0)]
-                    v1 = b_t120[(t - 1)*s_t120 + r*d_n + (i0)]
-                    v2 = b_t121[(t - 1)*s_t121 + r*d_n + (i0)]
-                    v3 = b_t122[(t - 1)*s_t122 + r*d_n + (i0)]
-                    v4 = v0 + v1 + v2 + v3
-                    b_p_h_back[(t - 1)*s_p_h_back + r*d_n + (i0)] = v4
-    free(wt_q_Wi)
-    free(wt_q_Wf)
-    free(wt_q_Wg)
-    free(wt_q_Wo)
-    return failed
+    for i0 in range(first, last):
+        v0 = p0[i0]
+        v1 = p1[i0]
+        v2 = p2[i0]
+        v3 = v0 + v1 + v2
+        v5 = p3[i0]
+        v6 = p4[i0]
+        v7 = f_tanh(v6)
+        v8 = v7*v7
+        v9 = -v8
+        v10 = <real>1.0 + v9
+        v11 = p5[i0]
+        v12 = v10*v11*v3
+        v13 = p6[i0]
+        v14 = v5 + v12 + v13
+        v16 = p7[i0]
+        v17 = p8[i0]
+        v18 = v17*v14
+        v19 = v16 + v18
+        v21 = p9[i0]
+        v22 = -v21
+        v23 = <real>1.0 + v22
+        v24 = v21*v23*v19
+        p10[i0] = v24
+        v26 = p11[i0]
+        v27 = p12[i0]
+        v28 = v27*v14
+        v29 = v26 + v28
+        v31 = p13[i0]
+        v32 = -v31
+        v33 = <real>1.0 + v32
+        v34 = v31*v33*v29
+        p14[i0] = v34
+        v36 = p15[i0]
+        v37 = v21*v14
+        v38 = v36 + v37
+        v40 = v17*v17
+        v41 = -v40
+        v42 = <real>1.0 + v41
+        v43 = v42*v38
+        p16[i0] = v43
+        v45 = p17[i0]
+        v46 = v7*v3
+        v47 = v45 + v46
+        v49 = -v11
+        v50 = <real>1.0 + v49
+        v51 = v11*v50*v47
+        p18[i0] = v51
+        v53 = v31*v14
+        p19[i0] = v53
 
-cdef bint segment_87(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_x = <array> p[2]
-    cdef long long s_q_x = s[2]
-    cdef array b_q_h = <array> p[27]
-    cdef long long s_q_h = s[27]
-    cdef array b_p_y_bar = <array> p[90]
-    cdef long long s_p_y_bar = s[90]
-    cdef array b_p_s_o = <array> p[96]
-    cdef long long s_p_s_o = s[96]
-    cdef array b_p_s_g = <array> p[98]
-    cdef long long s_p_s_g = s[98]
-    cdef array b_p_s_f = <array> p[100]
-    cdef long long s_p_s_f = s[100]
-    cdef array b_p_s_i = <array> p[102]
-    cdef long long s_p_s_i = s[102]
-    cdef array b_p_Wi_bar = <array> p[103]
-    cdef array b_p_Ui_bar = <array> p[104]
-    cdef array b_p_bi_bar = <array> p[105]
-    cdef array b_p_Wf_bar = <array> p[106]
-    cdef array b_p_Uf_bar = <array> p[107]
-    cdef array b_p_bf_bar = <array> p[108]
-    cdef array b_p_Wg_bar = <array> p[109]
-    cdef array b_p_Ug_bar = <array> p[110]
-    cdef array b_p_bg_bar = <array> p[111]
-    cdef array b_p_Wo_bar = <array> p[112]
-    cdef array b_p_Uo_bar = <array> p[113]
-    cdef array b_p_bo_bar = <array> p[114]
-    cdef array b_p_V_bar = <array> p[115]
-    cdef array b_p_by_bar = <array> p[116]
+
+cdef void row_72_1(
+array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0, v1, v2, v3, v4, v5
+    cdef long long i0
+    for i0 in range(first, last):
+        v0 = p0[i0]
+        v1 = p1[i0]
+        v2 = p2[i0]
+        v3 = p3[i0]
+        v4 = v0 + v1 + v2 + v3
+        p4[i0] = v4
+
+
+cdef void segment_72(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_Wi = <array> call.p[4]
+    cdef array b_q_Wf = <array> call.p[7]
+    cdef array b_q_Wg = <array> call.p[10]
+    cdef array b_q_Wo = <array> call.p[13]
+    cdef array b_q_i = <array> call.p[19]
+    cdef long long s_q_i = call.s[19]
+    cdef array b_q_f = <array> call.p[21]
+    cdef long long s_q_f = call.s[21]
+    cdef array b_q_g = <array> call.p[23]
+    cdef long long s_q_g = call.s[23]
+    cdef array b_q_o = <array> call.p[25]
+    cdef long long s_q_o = call.s[25]
+    cdef array b_q_c = <array> call.p[26]
+    cdef long long s_q_c = call.s[26]
+    cdef array b_p_i_seed = <array> call.p[84]
+    cdef long long s_p_i_seed = call.s[84]
+    cdef array b_p_f_seed = <array> call.p[85]
+    cdef long long s_p_f_seed = call.s[85]
+    cdef array b_p_g_seed = <array> call.p[86]
+    cdef long long s_p_g_seed = call.s[86]
+    cdef array b_p_o_seed = <array> call.p[87]
+    cdef long long s_p_o_seed = call.s[87]
+    cdef array b_p_c_seed = <array> call.p[88]
+    cdef long long s_p_c_seed = call.s[88]
+    cdef array b_p_h_seed = <array> call.p[89]
+    cdef long long s_p_h_seed = call.s[89]
+    cdef array b_p_h_back = <array> call.p[92]
+    cdef long long s_p_h_back = call.s[92]
+    cdef array b_p_h_bar = <array> call.p[93]
+    cdef long long s_p_h_bar = call.s[93]
+    cdef array b_p_c_back = <array> call.p[94]
+    cdef long long s_p_c_back = call.s[94]
+    cdef array b_p_c_bar = <array> call.p[95]
+    cdef long long s_p_c_bar = call.s[95]
+    cdef array b_p_o_bar = <array> call.p[96]
+    cdef long long s_p_o_bar = call.s[96]
+    cdef array b_p_s_o = <array> call.p[97]
+    cdef long long s_p_s_o = call.s[97]
+    cdef array b_p_g_bar = <array> call.p[98]
+    cdef long long s_p_g_bar = call.s[98]
+    cdef array b_p_s_g = <array> call.p[99]
+    cdef long long s_p_s_g = call.s[99]
+    cdef array b_p_f_bar = <array> call.p[100]
+    cdef long long s_p_f_bar = call.s[100]
+    cdef array b_p_s_f = <array> call.p[101]
+    cdef long long s_p_s_f = call.s[101]
+    cdef array b_p_i_bar = <array> call.p[102]
+    cdef long long s_p_i_bar = call.s[102]
+    cdef array b_p_s_i = <array> call.p[103]
+    cdef long long s_p_s_i = call.s[103]
+    cdef array b_t120 = <array> call.p[122]
+    cdef long long s_t120 = call.s[122]
+    cdef array b_t121 = <array> call.p[123]
+    cdef long long s_t121 = call.s[123]
+    cdef array b_t122 = <array> call.p[124]
+    cdef long long s_t122 = call.s[124]
+    cdef array b_t123 = <array> call.p[125]
+    cdef long long s_t123 = call.s[125]
+    cdef array b_t124 = <array> call.p[126]
+    cdef long long s_t124 = call.s[126]
+    cdef const real* wt_q_Wi = call.packed[1]
+    cdef const real* wt_q_Wf = call.packed[2]
+    cdef const real* wt_q_Wg = call.packed[3]
+    cdef const real* wt_q_Wo = call.packed[4]
+    for t in range(t1, t0 - 1, -1):
+        if stopped(call, id):
+            return
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        if rows > r0:
+            r = r0
+            row_72_0(b_t124 + (t - 1)*s_t124 + r0*d_n, b_p_h_seed + (t - 1)*s_p_h_seed + r0*d_n, b_p_h_back + (t - 1 + 1)*s_p_h_back + r0*d_n, b_p_c_seed + (t - 1)*s_p_c_seed + r0*d_n, b_q_c + (t - 1)*s_q_c + r0*d_n, b_q_o + (t - 1)*s_q_o + r0*d_n, b_p_c_back + (t - 1 + 1)*s_p_c_back + r0*d_n, b_p_i_seed + (t - 1)*s_p_i_seed + r0*d_n, b_q_g + (t - 1)*s_q_g + r0*d_n, b_q_i + (t - 1)*s_q_i + r0*d_n, b_p_s_i + (t - 1)*s_p_s_i + r0*d_n, b_p_f_seed + (t - 1)*s_p_f_seed + r0*d_n, b_q_c + (t - 1 - 1)*s_q_c + r0*d_n, b_q_f + (t - 1)*s_q_f + r0*d_n, b_p_s_f + (t - 1)*s_p_s_f + r0*d_n, b_p_g_seed + (t - 1)*s_p_g_seed + r0*d_n, b_p_s_g + (t - 1)*s_p_s_g + r0*d_n, b_p_o_seed + (t - 1)*s_p_o_seed + r0*d_n, b_p_s_o + (t - 1)*s_p_s_o + r0*d_n, b_p_c_back + (t - 1)*s_p_c_back + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
+        product(rows - r0, d_n, d_n, b_p_s_i + (t - 1)*s_p_s_i + r0*d_n, wt_q_Wi, b_t120 + (t - 1)*s_t120 + r0*d_n)
+        product(rows - r0, d_n, d_n, b_p_s_f + (t - 1)*s_p_s_f + r0*d_n, wt_q_Wf, b_t121 + (t - 1)*s_t121 + r0*d_n)
+        product(rows - r0, d_n, d_n, b_p_s_g + (t - 1)*s_p_s_g + r0*d_n, wt_q_Wg, b_t122 + (t - 1)*s_t122 + r0*d_n)
+        product(rows - r0, d_n, d_n, b_p_s_o + (t - 1)*s_p_s_o + r0*d_n, wt_q_Wo, b_t123 + (t - 1)*s_t123 + r0*d_n)
+        if rows > r0:
+            r = r0
+            row_72_1(b_t120 + (t - 1)*s_t120 + r0*d_n, b_t121 + (t - 1)*s_t121 + r0*d_n, b_t122 + (t - 1)*s_t122 + r0*d_n, b_t123 + (t - 1)*s_t123 + r0*d_n, b_p_h_back + (t - 1)*s_p_h_back + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
+
+cdef void row_88_0(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef long long i0
+    for i0 in range(first, last):
+        p0[(i0)] = 0
+
+
+cdef void row_88_1(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
     cdef real v0
     cdef long long i0
-    t = t0
-    failed = outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_i + (t - 1)*s_p_s_i, b_q_h + (t - 1 - 1)*s_q_h, b_p_Wi_bar) or failed
-    t = t0
-    failed = outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_p_s_i + (t - 1)*s_p_s_i, b_q_x + (t - 1)*s_q_x, b_p_Ui_bar) or failed
-    for r in range(d_n):
-        b_p_bi_bar[r] = 0
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_p_s_i[(t - 1)*s_p_s_i + r*d_n + (i0)]
-                b_p_bi_bar[(i0)] = b_p_bi_bar[(i0)] + v0
-    t = t0
-    failed = outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_f + (t - 1)*s_p_s_f, b_q_h + (t - 1 - 1)*s_q_h, b_p_Wf_bar) or failed
-    t = t0
-    failed = outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_p_s_f + (t - 1)*s_p_s_f, b_q_x + (t - 1)*s_q_x, b_p_Uf_bar) or failed
-    for r in range(d_n):
-        b_p_bf_bar[r] = 0
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_p_s_f[(t - 1)*s_p_s_f + r*d_n + (i0)]
-                b_p_bf_bar[(i0)] = b_p_bf_bar[(i0)] + v0
-    t = t0
-    failed = outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_g + (t - 1)*s_p_s_g, b_q_h + (t - 1 - 1)*s_q_h, b_p_Wg_bar) or failed
-    t = t0
-    failed = outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_p_s_g + (t - 1)*s_p_s_g, b_q_x + (t - 1)*s_q_x, b_p_Ug_bar) or failed
-    for r in range(d_n):
-        b_p_bg_bar[r] = 0
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_p_s_g[(t - 1)*s_p_s_g + r*d_n + (i0)]
-                b_p_bg_bar[(i0)] = b_p_bg_bar[(i0)] + v0
-    t = t0
-    failed = outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_o + (t - 1)*s_p_s_o, b_q_h + (t - 1 - 1)*s_q_h, b_p_Wo_bar) or failed
-    t = t0
-    failed = outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_p_s_o + (t - 1)*s_p_s_o, b_q_x + (t - 1)*s_q_x, b_p_Uo_bar) or failed
-    for r in range(d_n):
-        b_p_bo_bar[r] = 0
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_n):
-                v0 = b_p_s_o[(t - 1)*s_p_s_o + r*d_n + (i0)]
-                b_p_bo_bar[(i0)] = b_p_bo_bar[(i0)] + v0
-    t = t0
-    failed = outer_sum(d_k, d_n, batch*(t1 - t0 + 1), b_p_y_bar + (t - 1)*s_p_y_bar, b_q_h + (t - 1)*s_q_h, b_p_V_bar) or failed
-    for r in range(d_k):
-        b_p_by_bar[r] = 0
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1]
-        for r in range(rows):
-            for i0 in range(d_k):
-                v0 = b_p_y_bar[(t - 1)*s_p_y_bar + r*d_k + (i0)]
-                b_p_by_bar[(i0)] = b_p_by_bar[(i0)] + v0
-    return failed
+    for i0 in range(first, last):
+        v0 = p0[(i0)]
+        p1[(i0)] = p1[(i0)] + v0
 
-cdef bint segment_101(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_p_h_back = <array> p[91]
-    cdef long long s_p_h_back = s[91]
-    cdef array b_p_c_back = <array> p[93]
-    cdef long long s_p_c_back = s[93]
-    cdef array b_p_c_init_bar = <array> p[117]
-    cdef array b_p_h_init_bar = <array> p[118]
-    rows = batch
+
+cdef void row_88_2(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef long long i0
+    for i0 in range(first, last):
+        p0[(i0)] = 0
+
+
+cdef void row_88_3(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0
+    cdef long long i0
+    for i0 in range(first, last):
+        v0 = p0[(i0)]
+        p1[(i0)] = p1[(i0)] + v0
+
+
+cdef void row_88_4(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef long long i0
+    for i0 in range(first, last):
+        p0[(i0)] = 0
+
+
+cdef void row_88_5(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0
+    cdef long long i0
+    for i0 in range(first, last):
+        v0 = p0[(i0)]
+        p1[(i0)] = p1[(i0)] + v0
+
+
+cdef void row_88_6(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef long long i0
+    for i0 in range(first, last):
+        p0[(i0)] = 0
+
+
+cdef void row_88_7(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0
+    cdef long long i0
+    for i0 in range(first, last):
+        v0 = p0[(i0)]
+        p1[(i0)] = p1[(i0)] + v0
+
+
+cdef void row_88_8(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef long long i0
+    for i0 in range(first, last):
+        p0[(i0)] = 0
+
+
+cdef void row_88_9(
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0
+    cdef long long i0
+    for i0 in range(first, last):
+        v0 = p0[(i0)]
+        p1[(i0)] = p1[(i0)] + v0
+
+
+cdef void segment_88(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_x = <array> call.p[2]
+    cdef long long s_q_x = call.s[2]
+    cdef array b_q_h = <array> call.p[27]
+    cdef long long s_q_h = call.s[27]
+    cdef array b_p_y_bar = <array> call.p[91]
+    cdef long long s_p_y_bar = call.s[91]
+    cdef array b_p_s_o = <array> call.p[97]
+    cdef long long s_p_s_o = call.s[97]
+    cdef array b_p_s_g = <array> call.p[99]
+    cdef long long s_p_s_g = call.s[99]
+    cdef array b_p_s_f = <array> call.p[101]
+    cdef long long s_p_s_f = call.s[101]
+    cdef array b_p_s_i = <array> call.p[103]
+    cdef long long s_p_s_i = call.s[103]
+    cdef array b_p_Wi_bar = <array> call.p[104]
+    cdef array b_p_Ui_bar = <array> call.p[105]
+    cdef array b_p_bi_bar = <array> call.p[106]
+    cdef array b_p_Wf_bar = <array> call.p[107]
+    cdef array b_p_Uf_bar = <array> call.p[108]
+    cdef array b_p_bf_bar = <array> call.p[109]
+    cdef array b_p_Wg_bar = <array> call.p[110]
+    cdef array b_p_Ug_bar = <array> call.p[111]
+    cdef array b_p_bg_bar = <array> call.p[112]
+    cdef array b_p_Wo_bar = <array> call.p[113]
+    cdef array b_p_Uo_bar = <array> call.p[114]
+    cdef array b_p_bo_bar = <array> call.p[115]
+    cdef array b_p_V_bar = <array> call.p[116]
+    cdef array b_p_by_bar = <array> call.p[117]
     t = t0
-    for r in range(batch):
+    rows = r1
+    t = t0
+    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_i + (t - 1)*s_p_s_i, b_q_h + (t - 1 - 1)*s_q_h, b_p_Wi_bar, call, id)
+    t = t0
+    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_p_s_i + (t - 1)*s_p_s_i, b_q_x + (t - 1)*s_q_x, b_p_Ui_bar, call, id)
+    rows = r1
+    row_88_0(b_p_bi_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_88_1(b_p_s_i + (t - 1)*s_p_s_i + r*d_n, b_p_bi_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+    t = t0
+    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_f + (t - 1)*s_p_s_f, b_q_h + (t - 1 - 1)*s_q_h, b_p_Wf_bar, call, id)
+    t = t0
+    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_p_s_f + (t - 1)*s_p_s_f, b_q_x + (t - 1)*s_q_x, b_p_Uf_bar, call, id)
+    rows = r1
+    row_88_2(b_p_bf_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_88_3(b_p_s_f + (t - 1)*s_p_s_f + r*d_n, b_p_bf_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+    t = t0
+    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_g + (t - 1)*s_p_s_g, b_q_h + (t - 1 - 1)*s_q_h, b_p_Wg_bar, call, id)
+    t = t0
+    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_p_s_g + (t - 1)*s_p_s_g, b_q_x + (t - 1)*s_q_x, b_p_Ug_bar, call, id)
+    rows = r1
+    row_88_4(b_p_bg_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_88_5(b_p_s_g + (t - 1)*s_p_s_g + r*d_n, b_p_bg_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+    t = t0
+    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_o + (t - 1)*s_p_s_o, b_q_h + (t - 1 - 1)*s_q_h, b_p_Wo_bar, call, id)
+    t = t0
+    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_p_s_o + (t - 1)*s_p_s_o, b_q_x + (t - 1)*s_q_x, b_p_Uo_bar, call, id)
+    rows = r1
+    row_88_6(b_p_bo_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_88_7(b_p_s_o + (t - 1)*s_p_s_o + r*d_n, b_p_bo_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+    t = t0
+    outer_sum(d_k, d_n, batch*(t1 - t0 + 1), b_p_y_bar + (t - 1)*s_p_y_bar, b_q_h + (t - 1)*s_q_h, b_p_V_bar, call, id)
+    rows = r1
+    row_88_8(b_p_by_bar, d_k, d_m, d_n, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        for r in range(r0, rows):
+            row_88_9(b_p_y_bar + (t - 1)*s_p_y_bar + r*d_k, b_p_by_bar, d_k, d_m, d_n, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
+
+cdef void segment_102(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_p_h_back = <array> call.p[92]
+    cdef long long s_p_h_back = call.s[92]
+    cdef array b_p_c_back = <array> call.p[94]
+    cdef long long s_p_c_back = call.s[94]
+    cdef array b_p_c_init_bar = <array> call.p[118]
+    cdef array b_p_h_init_bar = <array> call.p[119]
+    t = t0
+    rows = r1
+    for r in range(r0, r1):
         for c in range(d_n):
             b_p_c_init_bar[r*d_n + c] = b_p_c_back[(1 - 1)*s_p_c_back + r*d_n + c]
-    for r in range(batch):
+    for r in range(r0, r1):
         for c in range(d_n):
             b_p_h_init_bar[r*d_n + c] = b_p_h_back[(1 - 1)*s_p_h_back + r*d_n + c]
-    return failed
 
-cdef bint segment_103(char** p, const long long* s, const long long* d, long long t0, long long t1) noexcept nogil:
-    cdef const long long* active = <const long long*> p[0]
-    cdef const long long* lengths = <const long long*> p[1]
-    cdef long long batch = d[1], ragged = d[2], rows = 0, t = 0, r = 0, c = 0
-    cdef real acc = 0
-    cdef bint failed = False
-    cdef long long d_k = d[3]
-    cdef long long d_m = d[4]
-    cdef long long d_n = d[5]
-    cdef array b_q_Ui = <array> p[5]
-    cdef array b_q_Uf = <array> p[8]
-    cdef array b_q_Ug = <array> p[11]
-    cdef array b_q_Uo = <array> p[14]
-    cdef array b_p_s_o = <array> p[96]
-    cdef long long s_p_s_o = s[96]
-    cdef array b_p_s_g = <array> p[98]
-    cdef long long s_p_s_g = s[98]
-    cdef array b_p_s_f = <array> p[100]
-    cdef long long s_p_s_f = s[100]
-    cdef array b_p_s_i = <array> p[102]
-    cdef long long s_p_s_i = s[102]
-    cdef array b_p_x_bar = <array> p[119]
-    cdef long long s_p_x_bar = s[119]
-    cdef array b_p_d_bar = <array> p[120]
-    cdef long long s_p_d_bar = s[120]
-    cdef array b_t124 = <array> p[126]
-    cdef long long s_t124 = s[126]
-    cdef array b_t125 = <array> p[127]
-    cdef long long s_t125 = s[127]
-    cdef array b_t126 = <array> p[128]
-    cdef long long s_t126 = s[128]
-    cdef array b_t127 = <array> p[129]
-    cdef long long s_t127 = s[129]
+cdef void row_104_0(
+array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
     cdef real v0, v1, v2, v3, v4, v5
-    cdef real* wt_q_Ui
-    cdef real* wt_q_Uf
-    cdef real* wt_q_Ug
-    cdef real* wt_q_Uo
     cdef long long i0
-    wt_q_Ui = packed(d_m, d_n, b_q_Ui, d_m, 1)
-    wt_q_Uf = packed(d_m, d_n, b_q_Uf, d_m, 1)
-    wt_q_Ug = packed(d_m, d_n, b_q_Ug, d_m, 1)
-    wt_q_Uo = packed(d_m, d_n, b_q_Uo, d_m, 1)
-    failed = wt_q_Ui == NULL or wt_q_Uf == NULL or wt_q_Ug == NULL or wt_q_Uo == NULL
-    if not failed:
-        if ragged:
-            for t in range(t0, t1 + 1):
-                rows = active[t - 1]
-                product(rows, d_m, d_n, b_p_s_i + (t - 1)*s_p_s_i, wt_q_Ui, b_t124 + (t - 1)*s_t124)
-        else:
-            t = t0
-            rows = batch*(t1 - t0 + 1)
-            product(rows, d_m, d_n, b_p_s_i + (t - 1)*s_p_s_i, wt_q_Ui, b_t124 + (t - 1)*s_t124)
-        if ragged:
-            for t in range(t0, t1 + 1):
-                rows = active[t - 1]
-                product(rows, d_m, d_n, b_p_s_f + (t - 1)*s_p_s_f, wt_q_Uf, b_t125 + (t - 1)*s_t125)
-        else:
-            t = t0
-            rows = batch*(t1 - t0 + 1)
-            product(rows, d_m, d_n, b_p_s_f + (t - 1)*s_p_s_f, wt_q_Uf, b_t125 + (t - 1)*s_t125)
-        if ragged:
-            for t in range(t0, t1 + 1):
-                rows = active[t - 1]
-                product(rows, d_m, d_n, b_p_s_g + (t - 1)*s_p_s_g, wt_q_Ug, b_t126 + (t - 1)*s_t126)
-        else:
-            t = t0
-            rows = batch*(t1 - t0 + 1)
-            product(rows, d_m, d_n, b_p_s_g + (t - 1)*s_p_s_g, wt_q_Ug, b_t126 + (t - 1)*s_t126)
-        if ragged:
-            for t in range(t0, t1 + 1):
-                rows = active[t - 1]
-                product(rows, d_m, d_n, b_p_s_o + (t - 1)*s_p_s_o, wt_q_Uo, b_t127 + (t - 1)*s_t127)
-        else:
-            t = t0
-            rows = batch*(t1 - t0 + 1)
-            product(rows, d_m, d_n, b_p_s_o + (t - 1)*s_p_s_o, wt_q_Uo, b_t127 + (t - 1)*s_t127)
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                for i0 in range(d_m):
-                    v0 = b_t124[(t - 1)*s_t124 + r*d_m + (i0)]
-                    v1 = b_t125[(t - 1)*s_t125 + r*d_m + (i0)]
-                    v2 = b_t126[(t - 1)*s_t126 + r*d_m + (i0)]
-                    v3 = b_t127[(t - 1)*s_t127 + r*d_m + (i0)]
-                    v4 = v0 + v1 + v2 + v3
-                    b_p_x_bar[(t - 1)*s_p_x_bar + r*d_m + (i0)] = v4
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1]
-            for r in range(rows):
-                for i0 in range(d_k):
-                    b_p_d_bar[(t - 1)*s_p_d_bar + r*d_k + (i0)] = <real>0.0
-    free(wt_q_Ui)
-    free(wt_q_Uf)
-    free(wt_q_Ug)
-    free(wt_q_Uo)
-    return failed
+    for i0 in range(first, last):
+        v0 = p0[i0]
+        v1 = p1[i0]
+        v2 = p2[i0]
+        v3 = p3[i0]
+        v4 = v0 + v1 + v2 + v3
+        p4[i0] = v4
 
 
-def run(int number, size_t pointers, size_t strides, size_t sizes, long long t0, long long t1):
-    """Run one segment over the steps t0..t1 on the buffers at these addresses."""
-    cdef char** p = <char**> pointers
-    cdef const long long* s = <const long long*> strides
-    cdef const long long* d = <const long long*> sizes
-    cdef bint failed = False
+cdef void row_104_1(
+array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0
+    cdef long long i0
+    for i0 in range(first, last):
+        p0[i0] = <real>0.0
+
+
+cdef void segment_104(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
+    cdef const long long* active = <const long long*> call.p[0]
+    cdef const long long* lengths = <const long long*> call.p[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    cdef array b_q_Ui = <array> call.p[5]
+    cdef array b_q_Uf = <array> call.p[8]
+    cdef array b_q_Ug = <array> call.p[11]
+    cdef array b_q_Uo = <array> call.p[14]
+    cdef array b_p_s_o = <array> call.p[97]
+    cdef long long s_p_s_o = call.s[97]
+    cdef array b_p_s_g = <array> call.p[99]
+    cdef long long s_p_s_g = call.s[99]
+    cdef array b_p_s_f = <array> call.p[101]
+    cdef long long s_p_s_f = call.s[101]
+    cdef array b_p_s_i = <array> call.p[103]
+    cdef long long s_p_s_i = call.s[103]
+    cdef array b_p_x_bar = <array> call.p[120]
+    cdef long long s_p_x_bar = call.s[120]
+    cdef array b_p_d_bar = <array> call.p[121]
+    cdef long long s_p_d_bar = call.s[121]
+    cdef array b_t125 = <array> call.p[127]
+    cdef long long s_t125 = call.s[127]
+    cdef array b_t126 = <array> call.p[128]
+    cdef long long s_t126 = call.s[128]
+    cdef array b_t127 = <array> call.p[129]
+    cdef long long s_t127 = call.s[129]
+    cdef array b_t128 = <array> call.p[130]
+    cdef long long s_t128 = call.s[130]
+    cdef const real* wt_q_Ui = call.packed[5]
+    cdef const real* wt_q_Uf = call.packed[6]
+    cdef const real* wt_q_Ug = call.packed[7]
+    cdef const real* wt_q_Uo = call.packed[8]
+    if ragged or r0 > 0 or r1 < batch:
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1] if active[t - 1] < r1 else r1
+            product(rows - r0, d_m, d_n, b_p_s_i + (t - 1)*s_p_s_i + r0*d_n, wt_q_Ui, b_t125 + (t - 1)*s_t125 + r0*d_m)
+    else:
+        t = t0
+        rows = batch*(t1 - t0 + 1)
+        product(rows - r0, d_m, d_n, b_p_s_i + (t - 1)*s_p_s_i + r0*d_n, wt_q_Ui, b_t125 + (t - 1)*s_t125 + r0*d_m)
+    if ragged or r0 > 0 or r1 < batch:
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1] if active[t - 1] < r1 else r1
+            product(rows - r0, d_m, d_n, b_p_s_f + (t - 1)*s_p_s_f + r0*d_n, wt_q_Uf, b_t126 + (t - 1)*s_t126 + r0*d_m)
+    else:
+        t = t0
+        rows = batch*(t1 - t0 + 1)
+        product(rows - r0, d_m, d_n, b_p_s_f + (t - 1)*s_p_s_f + r0*d_n, wt_q_Uf, b_t126 + (t - 1)*s_t126 + r0*d_m)
+    if ragged or r0 > 0 or r1 < batch:
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1] if active[t - 1] < r1 else r1
+            product(rows - r0, d_m, d_n, b_p_s_g + (t - 1)*s_p_s_g + r0*d_n, wt_q_Ug, b_t127 + (t - 1)*s_t127 + r0*d_m)
+    else:
+        t = t0
+        rows = batch*(t1 - t0 + 1)
+        product(rows - r0, d_m, d_n, b_p_s_g + (t - 1)*s_p_s_g + r0*d_n, wt_q_Ug, b_t127 + (t - 1)*s_t127 + r0*d_m)
+    if ragged or r0 > 0 or r1 < batch:
+        for t in range(t0, t1 + 1):
+            rows = active[t - 1] if active[t - 1] < r1 else r1
+            product(rows - r0, d_m, d_n, b_p_s_o + (t - 1)*s_p_s_o + r0*d_n, wt_q_Uo, b_t128 + (t - 1)*s_t128 + r0*d_m)
+    else:
+        t = t0
+        rows = batch*(t1 - t0 + 1)
+        product(rows - r0, d_m, d_n, b_p_s_o + (t - 1)*s_p_s_o + r0*d_n, wt_q_Uo, b_t128 + (t - 1)*s_t128 + r0*d_m)
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        if rows > r0:
+            r = r0
+            row_104_0(b_t125 + (t - 1)*s_t125 + r0*d_m, b_t126 + (t - 1)*s_t126 + r0*d_m, b_t127 + (t - 1)*s_t127 + r0*d_m, b_t128 + (t - 1)*s_t128 + r0*d_m, b_p_x_bar + (t - 1)*s_p_x_bar + r0*d_m, d_k, d_m, d_n, 0, (rows - r0)*d_m, lengths[r])
+    for t in range(t0, t1 + 1):
+        rows = active[t - 1] if active[t - 1] < r1 else r1
+        if rows > r0:
+            r = r0
+            row_104_1(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+
+cdef void unit_0(Call* call, long long id) noexcept nogil:
+    cdef long long t0 = call.t0, t1 = call.t1, batch = call.d[1]
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    if id == 0:
+        call.packed[0] = room(call, d_n, d_m)
+        call.packed[1] = room(call, d_n, d_m)
+        call.packed[2] = room(call, d_n, d_m)
+        call.packed[3] = room(call, d_n, d_m)
+        call.packed[4] = room(call, d_n, d_n)
+        call.packed[5] = room(call, d_n, d_n)
+        call.packed[6] = room(call, d_n, d_n)
+        call.packed[7] = room(call, d_n, d_n)
+        call.packed[8] = room(call, d_k, d_n)
+    wait(call)
+    if call.failed:
+        return
+    pack_share(call, id, d_n, d_m, <array> call.p[14], 1, d_m, call.packed[0])
+    pack_share(call, id, d_n, d_m, <array> call.p[8], 1, d_m, call.packed[1])
+    pack_share(call, id, d_n, d_m, <array> call.p[5], 1, d_m, call.packed[2])
+    pack_share(call, id, d_n, d_m, <array> call.p[11], 1, d_m, call.packed[3])
+    pack_share(call, id, d_n, d_n, <array> call.p[4], 1, d_n, call.packed[4])
+    pack_share(call, id, d_n, d_n, <array> call.p[7], 1, d_n, call.packed[5])
+    pack_share(call, id, d_n, d_n, <array> call.p[10], 1, d_n, call.packed[6])
+    pack_share(call, id, d_n, d_n, <array> call.p[13], 1, d_n, call.packed[7])
+    pack_share(call, id, d_k, d_n, <array> call.p[16], 1, d_n, call.packed[8])
+    wait(call)
+    if call.wanted[0]:
+        segment_0(call, t0, t1, call.split[id], call.split[id + 1], id)
+    if call.wanted[1]:
+        segment_2(call, t0, t1, call.split[id], call.split[id + 1], id)
+    if call.wanted[2]:
+        segment_6(call, t0, t1, call.split[id], call.split[id + 1], id)
+    if call.wanted[3]:
+        segment_20(call, t0, t1, call.split[id], call.split[id + 1], id)
+    wait(call)
+    if call.wanted[4]:
+        segment_25(call, t0, t1, 0, batch, id)
+
+cdef void unit_26(Call* call, long long id) noexcept nogil:
+    cdef long long t0 = call.t0, t1 = call.t1, batch = call.d[1]
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    if id == 0:
+        call.packed[0] = room(call, d_n, d_k)
+        call.packed[1] = room(call, d_n, d_n)
+        call.packed[2] = room(call, d_n, d_n)
+        call.packed[3] = room(call, d_n, d_n)
+        call.packed[4] = room(call, d_n, d_n)
+        call.packed[5] = room(call, d_m, d_n)
+        call.packed[6] = room(call, d_m, d_n)
+        call.packed[7] = room(call, d_m, d_n)
+        call.packed[8] = room(call, d_m, d_n)
+    wait(call)
+    if call.failed:
+        return
+    pack_share(call, id, d_n, d_k, <array> call.p[16], d_n, 1, call.packed[0])
+    pack_share(call, id, d_n, d_n, <array> call.p[4], d_n, 1, call.packed[1])
+    pack_share(call, id, d_n, d_n, <array> call.p[7], d_n, 1, call.packed[2])
+    pack_share(call, id, d_n, d_n, <array> call.p[10], d_n, 1, call.packed[3])
+    pack_share(call, id, d_n, d_n, <array> call.p[13], d_n, 1, call.packed[4])
+    wait(call)
+    if call.wanted[0]:
+        segment_26(call, t0, t1, call.split[id], call.split[id + 1], id)
+    if call.wanted[1]:
+        segment_28(call, t0, t1, call.split[id], call.split[id + 1], id)
+    if call.wanted[2]:
+        segment_30(call, t0, t1, call.split[id], call.split[id + 1], id)
+    wait(call)
+    if call.wanted[3]:
+        segment_46(call, t0, t1, 0, batch, id)
+    wait(call)
+    pack_share(call, id, d_m, d_n, <array> call.p[5], d_m, 1, call.packed[5])
+    pack_share(call, id, d_m, d_n, <array> call.p[8], d_m, 1, call.packed[6])
+    pack_share(call, id, d_m, d_n, <array> call.p[11], d_m, 1, call.packed[7])
+    pack_share(call, id, d_m, d_n, <array> call.p[14], d_m, 1, call.packed[8])
+    wait(call)
+    if call.wanted[4]:
+        segment_60(call, t0, t1, call.split[id], call.split[id + 1], id)
+    if call.wanted[5]:
+        segment_62(call, t0, t1, call.split[id], call.split[id + 1], id)
+
+cdef void unit_68(Call* call, long long id) noexcept nogil:
+    cdef long long t0 = call.t0, t1 = call.t1, batch = call.d[1]
+    cdef long long d_k = call.d[3]
+    cdef long long d_m = call.d[4]
+    cdef long long d_n = call.d[5]
+    if id == 0:
+        call.packed[0] = room(call, d_n, d_k)
+        call.packed[1] = room(call, d_n, d_n)
+        call.packed[2] = room(call, d_n, d_n)
+        call.packed[3] = room(call, d_n, d_n)
+        call.packed[4] = room(call, d_n, d_n)
+        call.packed[5] = room(call, d_m, d_n)
+        call.packed[6] = room(call, d_m, d_n)
+        call.packed[7] = room(call, d_m, d_n)
+        call.packed[8] = room(call, d_m, d_n)
+    wait(call)
+    if call.failed:
+        return
+    pack_share(call, id, d_n, d_k, <array> call.p[16], d_n, 1, call.packed[0])
+    pack_share(call, id, d_n, d_n, <array> call.p[4], d_n, 1, call.packed[1])
+    pack_share(call, id, d_n, d_n, <array> call.p[7], d_n, 1, call.packed[2])
+    pack_share(call, id, d_n, d_n, <array> call.p[10], d_n, 1, call.packed[3])
+    pack_share(call, id, d_n, d_n, <array> call.p[13], d_n, 1, call.packed[4])
+    wait(call)
+    if call.wanted[0]:
+        segment_68(call, t0, t1, call.split[id], call.split[id + 1], id)
+    if call.wanted[1]:
+        segment_70(call, t0, t1, call.split[id], call.split[id + 1], id)
+    if call.wanted[2]:
+        segment_72(call, t0, t1, call.split[id], call.split[id + 1], id)
+    wait(call)
+    if call.wanted[3]:
+        segment_88(call, t0, t1, 0, batch, id)
+    wait(call)
+    pack_share(call, id, d_m, d_n, <array> call.p[5], d_m, 1, call.packed[5])
+    pack_share(call, id, d_m, d_n, <array> call.p[8], d_m, 1, call.packed[6])
+    pack_share(call, id, d_m, d_n, <array> call.p[11], d_m, 1, call.packed[7])
+    pack_share(call, id, d_m, d_n, <array> call.p[14], d_m, 1, call.packed[8])
+    wait(call)
+    if call.wanted[4]:
+        segment_102(call, t0, t1, call.split[id], call.split[id + 1], id)
+    if call.wanted[5]:
+        segment_104(call, t0, t1, call.split[id], call.split[id + 1], id)
+
+
+def run(int number, size_t pointers, size_t strides, size_t sizes, size_t split, int threads, const char* wanted, long long t0, long long t1):
+    """Run the wanted segments of a unit over the steps t0..t1 on the buffers at these addresses; the i-th thread has rows split[i]..split[i + 1]."""
+    cdef Call call
+    call.p, call.s, call.d = <char**> pointers, <const long long*> strides, <const long long*> sizes
+    call.split, call.threads, call.t0, call.t1 = <const long long*> split, threads, t0, t1
+    call.wanted = wanted
+    cdef int failed = 0
     with nogil:
         if number == 0:
-            failed = segment_0(p, s, d, t0, t1)
-        elif number == 2:
-            failed = segment_2(p, s, d, t0, t1)
-        elif number == 6:
-            failed = segment_6(p, s, d, t0, t1)
-        elif number == 20:
-            failed = segment_20(p, s, d, t0, t1)
-        elif number == 25:
-            failed = segment_25(p, s, d, t0, t1)
-        elif number == 27:
-            failed = segment_27(p, s, d, t0, t1)
-        elif number == 29:
-            failed = segment_29(p, s, d, t0, t1)
-        elif number == 45:
-            failed = segment_45(p, s, d, t0, t1)
-        elif number == 59:
-            failed = segment_59(p, s, d, t0, t1)
-        elif number == 61:
-            failed = segment_61(p, s, d, t0, t1)
-        elif number == 67:
-            failed = segment_67(p, s, d, t0, t1)
-        elif number == 69:
-            failed = segment_69(p, s, d, t0, t1)
-        elif number == 71:
-            failed = segment_71(p, s, d, t0, t1)
-        elif number == 87:
-            failed = segment_87(p, s, d, t0, t1)
-        elif number == 101:
-            failed = segment_101(p, s, d, t0, t1)
-        elif number == 103:
-            failed = segment_103(p, s, d, t0, t1)
-    if failed:
-        raise MemoryError("no room to lay out the matrices of a product")
+            failed = together(&call, unit_0, 9)
+        elif number == 26:
+            failed = together(&call, unit_26, 9)
+        elif number == 68:
+            failed = together(&call, unit_68, 9)
+    settled(failed)
