@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from oracles import stock_layouts
 
 import derive
 from codegen.kernel import Kernel
@@ -27,7 +28,8 @@ def drawn(recurrence, seed, steps=5, batch=3):
 def test_gradients_by_sensitivities_equal_the_kernels(name):
     recurrence = load(name)
     made = derive.sensitivities(recurrence)
-    values = drawn(recurrence, 0)
+    timed = stock_layouts.LAYOUTS[name].timed
+    values = stock_layouts.draw(name, seed=0, steps=5, batch=3, lengths=[5, 3, 1] if timed else None)
     run = Kernel(lower(made.recurrence, derivatives=False), "float64").forward(values)
     _, grads = Kernel(lower(recurrence), "float64").value_and_grad(values)
     found = {label: worst(run[quantity.name], grads[label]) for label, quantity in made.gradients.items()}

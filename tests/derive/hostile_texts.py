@@ -55,7 +55,7 @@ STATEMENTS = ["import os", "import os as h", "from os import system", "def h(): 
               "s: total", "s: total[n]", "x: ()",
               "x: (n, n, n)", "x: 0", "x: -n", "x: n/2", "x: n**2", "x: n()", "x: n.m", "x: n[0]", "x: 'n'", "x: T",
               "x: t", "x: tanh", "x: None",
-              "x: lambda: 1", "x: (y := 3)", "x: f'{n}'", "c[t]: index[exec]", "assert W == W.T", "s = surrogate(1, 2)",
+              "x: lambda: 1", "x: (y := 3)", "x: f'{n}'", "c[t]: index[m] = exec", "assert W == W.T", "s = surrogate(1, 2)",
               "A[t]: (n, n, n) = A[t-1]"]  # fmt: skip
 
 

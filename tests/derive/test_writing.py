@@ -50,7 +50,7 @@ def test_their_gradients(name: str) -> None:
     text = write(recurrence)
     assert text.endswith("\n") and all(" #" in line for line in text.splitlines() if "_bar" in line.split(":")[0])
     with pytest.raises(AssertionError):
-        changed = text.replace("h[t-1]", "h[t-2]") if "h[t-1]" in text else text.replace(" + ", " - ")
+        changed = text.replace("[t-1]", "[t-2]") if "[t-1]" in text else text.replace(" + ", " - ")
         assert meaning(parse(changed)) == meaning(recurrence)
 
 
