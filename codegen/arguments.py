@@ -201,7 +201,7 @@ class Arguments:
                 values = ", ".join(f"{name} = {size}" for name, size in dims.items())
                 raise ValueError(f"{label} has shape {array.shape}; it must be {text_of(buffer)} with {values}")
             self._check_below(buffer, label, array, dims)
-            if buffer.kind == "shared" and array.dtype != object and not np.isfinite(np.sum(np.abs(array))):
+            if buffer.kind == "shared" and array.dtype != object and not np.isfinite(np.add.reduce(array, axis=None)):
                 bad = np.argwhere(~np.isfinite(array))
                 if bad.size or array.ndim == 0:
                     raise ValueError(f"{label} is not finite{f' at {tuple(int(i) for i in bad[0])}' if array.ndim else ''}")

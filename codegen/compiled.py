@@ -16,7 +16,7 @@ from codegen.stages import runs
 
 TILE = 8  # rows of a register tile
 MOST_THREADS = 64
-LEAST_WORK = 1 << 16  # numbers in the buffers of a call, below which other threads are not worth starting
+LEAST_WORK = 1 << 18  # about the numbers in the buffers of a call, below which other threads are not worth starting
 
 
 class Compiled:
@@ -25,28 +25,23 @@ class Compiled:
     def __init__(self, module: ModuleType, frame: Frame) -> None:
         program, self.frame, self.module = frame.program, frame, module
         self.active, self.lengths = frame.active, np.ascontiguousarray(frame.lengths)
-        pointers = [self.active.ctypes.data, self.lengths.ctypes.data]
-        strides = [0, 0]
-        for name in program.buffers:
-            array = frame.arrays.get(name)
-            if array is None:
-                pointers.append(0)
-                strides.append(0)
-                continue
-            timed = program.buffers[name].kind == "timed"
-            step = 0 if timed and frame.is_single(name) else (array.strides[0] // array.itemsize if timed else 0)
-            pointers.append(array.ctypes.data + (frame.room(name) * array.strides[0] if timed and step else 0))
-            strides.append(step)
-        self.pointers = np.array(pointers, np.uintp)
-        self.strides = np.array(strides, np.int64)
+        pointers, strides = [address(self.active), address(self.lengths)], [0, 0]
+        for name, buffer in program.buffers.items():
+            array, step = frame.arrays.get(name), 0
+            if array is not None and buffer.kind == "timed" and not frame.is_single(name):
+                step = array.strides[0]
+            pointers.append(0 if array is None else address(array) + buffer.before * step)
+            strides.append(step // array.itemsize if step else 0)  # type: ignore[union-attr]
+        self.pointers, self.strides = np.array(pointers, np.uintp), np.array(strides, np.int64)
         self.sizes = np.array([frame.steps, frame.batch, int(frame.ragged), *frame.dims.values()], np.int64)
-        self.addresses = (self.pointers.ctypes.data, self.strides.ctypes.data, self.sizes.ctypes.data)
+        self.addresses = (address(self.pointers), address(self.strides), address(self.sizes))
         self.split = shares(frame.lengths, self._threads())
 
     def _threads(self) -> int:
         if self.frame.threads is not None:
             return check_threads(self.frame.threads, "threads")
-        work = sum(array.size for array in self.frame.arrays.values())
+        frame = self.frame
+        work = frame.steps * frame.batch * sum(frame.dims.values()) * len(frame.program.buffers)
         return available_threads() if work >= LEAST_WORK else 1
 
     def run(self, number: int, t0: int, t1: int) -> None:
@@ -61,7 +56,12 @@ class Compiled:
                 self._call(order[0], self.split, bytes(number in numbers for number in order), t0, t1)
 
     def _call(self, number: int, split: np.ndarray, wanted: bytes, t0: int, t1: int) -> None:
-        self.module.run(number, *self.addresses, split.ctypes.data, len(split) - 1, wanted, t0, t1)
+        self.module.run(number, *self.addresses, address(split), len(split) - 1, wanted, t0, t1)
+
+
+def address(array: np.ndarray) -> int:
+    """Where an array's memory begins."""
+    return array.__array_interface__["data"][0]
 
 
 def shares(lengths: np.ndarray, threads: int) -> np.ndarray:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from codegen.program import Buffer, Program, size_value
+from codegen.program import Buffer, Program, Size, size_value
 from codegen.workspace import empty
 
 
@@ -18,7 +18,7 @@ class Frame:
     step's room is enough; active: `(T,)`, how many rows are at least as long as each step (rows are sorted, longest first);
     lengths: `(B,)`; ragged: whether any row ends before T; guesses: starting guesses of steady states by buffer; factors: decomposed
     constraints by their system's place, kept from call to call; threads: how many take part, None for as many as there are processors
-    where that is worth it.
+    where that is worth it; known: shapes found so far.
     """
 
     program: Program
@@ -32,6 +32,7 @@ class Frame:
     solutions: dict[str, object] = field(default_factory=dict)
     factors: dict[int, object] = field(default_factory=dict)
     threads: int | None = None
+    known: dict[tuple[Size, ...], tuple[int, ...]] = field(default_factory=dict)
 
     @property
     def ragged(self) -> bool:
@@ -45,7 +46,9 @@ class Frame:
 
     def shape(self, buffer: Buffer) -> tuple[int, ...]:
         """A buffer's components."""
-        return tuple(size_value(size, self.dims) for size in buffer.shape)
+        if buffer.shape not in self.known:
+            self.known[buffer.shape] = tuple(size_value(size, self.dims) for size in buffer.shape)
+        return self.known[buffer.shape]
 
     def allocate(self, name: str, whole: bool, zeroed: bool = False) -> np.ndarray:
         """An array for a buffer, of -1 where it holds integers; `whole` keeps every step also where one step's room is enough.

@@ -5,6 +5,7 @@ Fresh memory costs a page fault for every few kilobytes, which is as much as the
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import OrderedDict
 
@@ -31,7 +32,7 @@ class _Block:
 
 def empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """An array of any values. Raises: MemoryError where there is no room."""
-    size = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+    size = math.prod(shape) * dtype.itemsize
     if size < LEAST_BYTES or dtype.hasobject:
         return np.empty(shape, dtype)
     return np.asarray(_Block(_take(size))).view(dtype).reshape(shape)
