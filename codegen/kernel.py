@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from types import ModuleType
 
 import numpy as np
@@ -40,6 +41,10 @@ class Kernel:
     products: Callable[[str], Kernel] | None = None
     factors: dict[int, object] = field(default_factory=dict, compare=False, repr=False)
     threads: int | None = None
+
+    @cached_property
+    def _arguments(self) -> Arguments:
+        return Arguments(self.program, np.dtype(self.dtype), self.fixed or {})
 
     def using(self, threads: int | None) -> Kernel:
         """The same kernel, whose calls take so many threads; None for as many as there are processors, where that is worth it.
@@ -182,7 +187,7 @@ class Kernel:
             return dict(values)
         from codegen.constraints import nearest
 
-        arguments = Arguments(self.program, np.dtype(self.dtype), self.fixed or {})
+        arguments = self._arguments
         sizes, arrays = arguments.read(values, steps, batch)
         moved = nearest(self.program, self._frame(arguments, sizes, arrays))
         return {**values, **{self.program.buffers[name].label: array.astype(self.dtype) for name, array in moved.items()}}
@@ -198,7 +203,7 @@ class Kernel:
             return {}
         from codegen.constraints import project_changes
 
-        arguments = Arguments(self.program, np.dtype(self.dtype), self.fixed or {})
+        arguments = self._arguments
         sizes, arrays = arguments.read(values, steps, batch)
         given = {label: np.asarray(change, self.dtype) for label, change in changes.items()}
         return project_changes(self.program, self._frame(arguments, sizes, arrays), given)
@@ -211,7 +216,7 @@ class Kernel:
         self, values: Mapping[str, object], steps: int | None, batch: int | None, outputs: tuple[str, ...], keep: bool = False
     ) -> Run:
         """Run the forward phase; keep: copy all but input sequences, so that weights may be updated before the gradient is taken."""
-        arguments = Arguments(self.program, np.dtype(self.dtype), self.fixed or {})
+        arguments = self._arguments
         sizes, arrays = arguments.read(values, steps, batch)
         frame = self._frame(arguments, sizes, arrays, keep)
         self._require_constraints(frame)
