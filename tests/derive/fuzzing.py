@@ -1,22 +1,30 @@
-"""One case of the fuzz: a random recurrence, its gradient against its tangent, its complex step, and through its text."""
+"""One case of the fuzz: a random recurrence, its gradient against its tangent, numeric steps, and through its text."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 import numpy as np
 from generator import draw, generate
 
-from derive.adjoint import gradient
+from codegen.probes import find_probes
+from derive.adjoint import gradient, pullback
+from derive.derivation import Derivation
+from derive.holding import hold
 from derive.language import parse
+from derive.nodes import Kind
 from derive.recurrence import Recurrence
 from derive.reference import evaluate
 from derive.tangents import tangent
 from derive.writing import write
 
+KINK_DISTANCE = 1e-4  # nearer to a kink than this, numeric differentiation is not asked
+Values = Mapping[str, np.ndarray]
+
 
 class Case:
-    """A random recurrence with values, lengths and a direction."""
+    """A random recurrence with values, lengths and directions."""
 
     def __init__(self, seed: int, analytic: bool, recurrence: Recurrence | None = None) -> None:
         self.rng = np.random.default_rng([seed, 11])
@@ -26,55 +34,71 @@ class Case:
         self.place()
 
     def place(self) -> None:
-        """Sizes at which every pick exists: more steps until the reference accepts them."""
+        """Sizes at which every fixed step exists: more steps until the reference accepts them, and finds a value."""
         while True:
             low = max(0, self.steps - 3)
             self.lengths = self.rng.integers(low, self.steps + 1, self.batch) if self.rng.random() < 0.6 else np.full(self.batch, self.steps)
             self.values = draw(self.recurrence, self.rng, self.steps, self.batch)
             try:
                 self.value = self.evaluate(self.recurrence, self.values)["E"]
-                return
+                if np.isfinite(self.value) or min(self.lengths) > 0:
+                    return
             except ValueError as error:
                 if "is read at step" not in str(error):
                     raise
-                self.steps += 1
+            self.steps += 1
 
-    def evaluate(self, recurrence: Recurrence, values: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def evaluate(self, recurrence: Recurrence, values: Values) -> dict[str, np.ndarray]:
+        """Every quantity of a recurrence that takes the values of this one."""
         return evaluate(recurrence, values, self.steps, self.batch, self.lengths)
+
+    def follow(self, recurrence: Recurrence) -> Case:
+        """The same values and lengths for another recurrence."""
+        other = Case.__new__(Case)
+        other.rng, other.recurrence, other.batch, other.steps, other.lengths = self.rng, recurrence, self.batch, self.steps, self.lengths
+        other.values, other.value = self.values, self.evaluate(recurrence, self.values)["E"]
+        return other
 
     def direction(self, labels: list[str]) -> dict[str, np.ndarray]:
         """A random direction, zero beyond each sequence's end."""
         moves = {label: self.rng.standard_normal(np.shape(self.values[label])) for label in labels}
         for label, move in moves.items():
-            if label in self.recurrence.named and self.recurrence.named[label].kind == 2:
-                for row, length in enumerate(self.lengths):
-                    move[length:, row] = 0
+            if label in self.recurrence.named and self.recurrence.named[label].kind == Kind.TIMED:
+                self._end(move)
         return moves
 
+    def cotangents(self, derivation: Derivation, result: Values) -> dict[str, np.ndarray]:
+        """Random cotangents of every signal, zero beyond each sequence's end."""
+        seeds = {label: self.rng.standard_normal(np.shape(result[label])) for label in derivation.cotangents}
+        for label, quantity in derivation.cotangents.items():
+            if quantity.kind == Kind.TIMED:
+                self._end(seeds[label])
+        return seeds
 
-def inner(grads: dict[str, np.ndarray], moves: dict[str, np.ndarray]) -> tuple[float, float]:
-    """The inner product and the product of the norms."""
-    product = sum(np.sum(grads[label] * move) for label, move in moves.items())
-    norms = [np.sqrt(sum(np.sum(np.abs(part) ** 2) for part in parts.values())) for parts in (grads, moves)]
-    return product, norms[0] * norms[1]
+    def _end(self, array: np.ndarray) -> None:
+        for row, length in enumerate(self.lengths):
+            array[length:, row] = 0
+
+
+def product(first: Values, second: Values) -> float:
+    """The inner product of two families of arrays."""
+    return sum(np.sum(first[label] * second[label]) for label in second)
+
+
+def norm(arrays: Values) -> float:
+    """The norm of a family of arrays."""
+    return float(np.sqrt(sum(np.sum(np.abs(part) ** 2) for part in arrays.values())))
 
 
 def compare(case: Case, through_text: bool = True) -> dict[str, float]:
-    """Relative errors of one case: adjoint against tangent, and against the complex step where that is allowed."""
+    """Relative errors of one case: adjoint against tangent, and again after the adjoint was written as text and read."""
     derivation = gradient(case.recurrence)
-    labels = list(derivation.gradients)
     result = case.evaluate(derivation.recurrence, case.values)
-    grads = {label: result[derivation.gradients[label].name] for label in labels}
-    assert all(np.shape(grads[label]) == np.shape(case.values[label]) for label in labels)
-    moves = case.direction(labels)
-    product, scale = inner(grads, moves)
-    forward = tangent(case.recurrence)
-    given = dict(case.values)
-    for label, target in forward.tangents.items():
-        if label in moves:
-            given[target.source()] = moves[label]
-    along = case.evaluate(forward.recurrence, given)[forward.tangents["E"].source()]
-    errors = {"tangent": _relative(along - product, scale), "value": abs(float(result["E"] - case.value))}
+    grads = _gradients(case, derivation, result)
+    moves = case.direction(list(grads))
+    along = _along(case, moves)["E"]
+    errors = {"tangent": _relative(along - product(grads, moves), norm(grads) * norm(moves))}
+    errors["value"] = _relative(result["E"] - case.value, abs(case.value))
     if through_text:
         text = write(derivation.recurrence)
         again = parse(text, "again")
@@ -84,15 +108,65 @@ def compare(case: Case, through_text: bool = True) -> dict[str, float]:
     return errors
 
 
-def complex_step(case: Case) -> float:
-    """The relative error of the gradient against the complex step along a random direction."""
-    derivation = gradient(case.recurrence)
-    result = case.evaluate(derivation.recurrence, case.values)
-    grads = {label: result[q.name] for label, q in derivation.gradients.items()}
+def compare_pullback(case: Case) -> dict[str, float]:
+    """The relative error of ⟨u, J v⟩ against ⟨Jᵀu, v⟩, with cotangents u of every signal: relative to the norms of u and J v."""
+    derivation = pullback(case.recurrence)
+    seeds = case.cotangents(derivation, case.evaluate(case.recurrence, case.values))
+    given = {**case.values, **{q.name: seeds[label] for label, q in derivation.cotangents.items()}}
+    grads = _gradients(case, derivation, case.evaluate(derivation.recurrence, given))
     moves = case.direction(list(grads))
-    product, scale = inner(grads, moves)
-    shifted = {label: value + 1e-30j * moves[label] if label in moves else value for label, value in case.values.items()}
-    return _relative(np.imag(case.evaluate(case.recurrence, shifted)["E"]) / 1e-30 - product, scale)
+    along = {label: part for label, part in _along(case, moves).items() if label in seeds}
+    scale = max(norm(seeds) * norm(along), norm(grads) * norm(moves))
+    return {"pullback": _relative(product(seeds, along) - product(grads, moves), scale)}
+
+
+def _gradients(case: Case, derivation: Derivation, result: Values) -> dict[str, np.ndarray]:
+    grads = {label: result[quantity.name] for label, quantity in derivation.gradients.items()}
+    assert all(np.shape(grads[label]) == np.shape(case.values[label]) for label in grads if label in case.values)
+    return {label: grad for label, grad in grads.items() if label in case.values}
+
+
+def _along(case: Case, moves: Values) -> dict[str, np.ndarray]:
+    """The tangent of every quantity that has one, along a direction."""
+    forward = tangent(case.recurrence)
+    given = {**case.values, **{target.source(): moves[label] for label, target in forward.tangents.items() if label in moves}}
+    result = case.evaluate(forward.recurrence, given)
+    return {label: result[target.source()] for label, target in forward.tangents.items() if target.source() in result}
+
+
+def complex_step(case: Case) -> float | None:
+    """The relative error against a complex step along a random direction, what no gradient passes held fixed.
+
+    None too near to a kink, where a difference depends on the side.
+    """
+    if kink_distance(case) < KINK_DISTANCE:
+        return None
+    derivation = gradient(case.recurrence)
+    grads = _gradients(case, derivation, case.evaluate(derivation.recurrence, case.values))
+    moves = case.direction(list(grads))
+    held, given = hold(case.recurrence), dict(case.values)
+    if held is not None:
+        measured = case.evaluate(held.measured, case.values)
+        given |= {name: measured[name] for name in held.names}
+    given |= {label: case.values[label] + 1e-30j * move for label, move in moves.items()}
+    shifted = case.evaluate(held.recurrence if held else case.recurrence, given)["E"]
+    return _relative(np.imag(shifted) / 1e-30 - product(grads, moves), norm(grads) * norm(moves))
+
+
+def kink_distance(case: Case) -> float:
+    """How far the arguments of functions with kinks are from them."""
+    probes = find_probes(case.recurrence)
+    if not probes.kinks:
+        return np.inf
+    result = case.evaluate(probes.recurrence, case.values)
+    distances = []
+    for name in probes.kinks:
+        array = np.abs(result[name])
+        if probes.recurrence.named[name].kind == Kind.TIMED:
+            distances += [np.min(array[:length, row], initial=np.inf) for row, length in enumerate(case.lengths)]
+        else:
+            distances.append(np.min(array, initial=np.inf))
+    return float(min(distances, default=np.inf))
 
 
 def second_order(case: Case) -> dict[str, float]:
@@ -100,19 +174,12 @@ def second_order(case: Case) -> dict[str, float]:
     derivation = gradient(case.recurrence)
     text = re.sub(r"(?m)^E: total", "E_first: total", write(derivation.recurrence))
     terms = []
-    for label, quantity in derivation.gradients.items():
-        if quantity.role == "total":
-            terms.append(f"norm2({quantity.name})" if quantity.shape else f"{quantity.name}**2")
-        elif quantity.kind == 2 and label == "x0":
-            terms.append(f"sum(norm2({quantity.name}[t]) for t in steps)")
-        elif quantity.kind == 1 and quantity.shape:
-            terms.append(f"norm2({quantity.name})")
+    for quantity in derivation.gradients.values():
+        read = f"{quantity.name}[t]" if quantity.kind == Kind.TIMED else quantity.name
+        square = f"norm2({read})" if quantity.shape else f"{read}**2"
+        terms.append(f"sum({square} for t in steps)" if quantity.kind == Kind.TIMED else square)
     again = parse(text + f"E = minimize({' + '.join(terms)})\n", "second")
-    follow = Case.__new__(Case)
-    follow.rng, follow.recurrence, follow.batch, follow.steps, follow.lengths = case.rng, again, case.batch, case.steps, case.lengths
-    follow.values = case.values
-    follow.value = follow.evaluate(again, follow.values)["E"]
-    return compare(follow, through_text=False)
+    return compare(case.follow(again), through_text=False)
 
 
 def uncommented(text: str) -> str:
