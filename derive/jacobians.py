@@ -87,7 +87,7 @@ def cross_entropy(node: Node, g: Node) -> Sent:
     d, y = node.args
     if isinstance(y, A.Softmax):
         (z,) = y.args
-        slope = Add(Mul(y, A.Sum(d)), Neg(d))
+        slope = Add(Mul(y, last_sum(d)), Neg(d))
         return [(d, negate(times(A.LogSoftmax(z), g))), (z, times(slope, g))]
     return [(d, negate(times(Apply("log", y), g))), (y, negate(Div(times(d, g), y)))]
 
@@ -100,5 +100,5 @@ def cross_entropy_tangent(node: Node, d: Tangents) -> Node | None:
     if d[0] is not None:
         terms.append(Neg(A.Dot(d[0], A.LogSoftmax(y.args[0]) if fused else Apply("log", y))))
     if d[1] is not None:
-        terms.append(A.Dot(Add(Mul(y, A.Sum(target)), Neg(target)), d[1]) if fused else Neg(A.Dot(target, Div(d[1], y))))
+        terms.append(A.Dot(Add(Mul(y, last_sum(target)), Neg(target)), d[1]) if fused else Neg(A.Dot(target, Div(d[1], y))))
     return add(terms) if terms else None
