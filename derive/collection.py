@@ -13,6 +13,7 @@ from derive import temporal
 from derive.arithmetic import Add, Where, add
 from derive.contributions import function_values, lifted, reuse, time_sum
 from derive.derivation import Contribution, Derivation
+from derive.jacobians import fold
 from derive.names import Names, root
 from derive.nodes import At, Kind, Node, Number, Pick, Quantity, T, Window, walk
 from derive.normal import normalise, pre_activations
@@ -37,8 +38,7 @@ class Collection:
         self.adjoints: dict[Target, Node] = {}
         self.carried: dict[tuple[Quantity, int], Quantity] = {}
         self.inputs: list[Quantity] = []
-        self.quantities: list[Quantity] = []
-        self.equations: list[Equation] = []
+        self.generated: set[Quantity] = set()
         self.meanings = dict(primal.meanings)
         self.contributions: list[Contribution] = []
         self.emitted: list[tuple[int, list[Equation]]] = []
@@ -73,9 +73,9 @@ class Collection:
                 self._emit(member, inside if cyclic else set())
 
     def names_own(self, target: Target) -> bool:
-        """Whether the adjoint of a target is a generated quantity (and not a constant)."""
+        """Whether the adjoint of a target is a generated quantity, and not written in place."""
         adjoint = self.adjoints.get(target)
-        return isinstance(adjoint, At) or (isinstance(adjoint, Quantity) and adjoint not in self.inputs)
+        return (adjoint.quantity if isinstance(adjoint, At) else adjoint) in self.generated
 
     def _reads_back(self, target: Target) -> list[int]:
         quantity = target if isinstance(target, Quantity) else target.quantity
@@ -117,6 +117,7 @@ class Collection:
         name = self.names.fresh(*([wishes] if isinstance(wishes, str) else wishes))
         quantity = Quantity(name, role, like.shape, kind)
         self.meanings[name] = meaning
+        self.generated.add(quantity)
         return quantity
 
     # -- walking an equation
@@ -125,7 +126,7 @@ class Collection:
         if equation.sums_sequences:
             terms = equation.expr.args if isinstance(equation.expr, Add) else (equation.expr,)
             for term in terms:
-                self._walk(term, g, min(term.kind, Kind.SEQUENCE), equation.target)
+                self._walk(term, fold(term, g), min(term.kind, Kind.SEQUENCE), equation.target)
             return
         context = Kind.TIMED if equation.timed else (Kind.SEQUENCE if isinstance(equation.target, Pick) else equation.target.kind)
         self._walk(equation.expr, g, context, equation.target)
@@ -155,7 +156,7 @@ class Collection:
             else:
                 self._keep(quantity, value, place)
         elif isinstance(leaf, Pick):
-            self._pick(leaf, self._over_time(value, context), place)
+            self._pick(leaf, time_sum(value) if context == Kind.TIMED else value, place)
         elif context == Kind.TIMED:
             self._keep(quantity, time_sum(value), place)
         else:
@@ -163,10 +164,6 @@ class Collection:
 
     def _keep(self, target: Target, value: Node, place: int) -> None:
         self.now.setdefault(target, []).append((place, value))
-
-    def _over_time(self, value: Node, context: Kind) -> Node:
-        """A contribution to something that has one value for each sequence."""
-        return time_sum(value) if context == Kind.TIMED else value
 
     def _pick(self, leaf: Pick, value: Node, place: int) -> None:
         if leaf.quantity.role != "input":
