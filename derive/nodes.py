@@ -114,6 +114,8 @@ class Number(Node):
     def precedence(self) -> int:  # type: ignore[override]
         """Fractions and negative numbers are written as divisions and negations."""
         if not self.value.is_Rational:
+            if self.value.is_Pow and self.value.exp.is_positive:
+                return POWER
             return ATOM if self.value.is_Symbol else (SUM if self.value.is_Add else PRODUCT)
         if self.value < 0:
             return UNARY

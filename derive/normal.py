@@ -86,7 +86,7 @@ class _Normaliser:
             mark = node.operands[2]
             inner = mark.operands[0] if isinstance(mark, Argument) else mark
             argument = self._name(self._visit(inner, equation, timed), equation, timed)
-            return Surrogate(*(replace_nodes(part, {mark: argument}) for part in node.operands[:2]), argument)
+            return Surrogate(*(_unmarked(replace_nodes(part, {mark: argument})) for part in node.operands[:2]), argument)
         parts = [self._visit(arg, equation, timed) if isinstance(arg, Node) else arg for arg in node.args]
         if isinstance(node, NONLINEAR):
             parts = [self._name(arg, equation, timed) if isinstance(arg, Node) else arg for arg in parts]
@@ -120,3 +120,10 @@ class _Normaliser:
         self.meanings[name] = meaning
         self.known[node, timed] = At(quantity, 0) if timed else quantity
         return self.known[node, timed]
+
+
+def _unmarked(node: Node) -> Node:
+    """The expression without marks of inlined functions: what no gradient passes has no pre-activations."""
+    if isinstance(node, Argument):
+        return _unmarked(node.operands[0])
+    return node.func(*(_unmarked(arg) if isinstance(arg, Node) else arg for arg in node.args)) if node.operands else node
