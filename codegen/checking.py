@@ -125,19 +125,20 @@ class _Checking:
         )
 
     def _paths(self, labels: list[str]) -> dict[str, bool]:
-        """Whether the objective depends on each label: as derived; as the tangent says, in sequences too short for some lag and where
+        """Whether the objective depends on each label: as derived; as the tangent says, where that hangs on the number of steps or on
+        constraints: in sequences too short for some lag, at values outside the steps, where fixed steps may fall, and where
         constraints leave few directions."""  # noqa: D205, D209
         paths = {label: label not in self.program.zero for label in labels}
         bound = self.feasible.bound if self.feasible else set()
         short = self.steps <= 2 * _longest_lag(self.recurrence)
-        asked = labels if short else [label for label in labels if label in bound]
+        asked = [label for label in labels if paths[label] and (short or label in bound or "[" in label)]
         values = self.draw(np.random.default_rng(2)) if asked else {}
         self.draws = 0
         for label in asked:
             along = {other: np.zeros_like(values[other]) for other in labels}
             along[label] = self.rng.standard_normal(np.shape(values[label]))
             along = self.feasible.project(along) if self.feasible else along
-            paths[label] = paths[label] and bool(self.jvp(values, along) != 0)
+            paths[label] = bool(self.jvp(values, along) != 0)
         return paths
 
     # -- values
@@ -243,7 +244,7 @@ class _Checking:
         given = self._own(values)
         for label, move in direction.items():
             given[names[label].source()] = move  # type: ignore[attr-defined]
-        given = _taken(kernel.program, given) if self.held else given
+        given = _taken(kernel.program, given)
         run = kernel.forward(given, steps=self.steps, batch=self.batch)
         if self.program.objective is not None:
             return run[names[self.program.objective].source()]  # type: ignore[attr-defined, return-value]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from derive.arithmetic import Add, Mul, Neg, Surrogate
 from derive.names import Names, taken_by
 from derive.nodes import At, Kind, Node, Quantity, walk
+from derive.outside import keep_outside
 from derive.recurrence import Equation, Recurrence
 from derive.temporal import StopGradient
 
@@ -35,8 +36,9 @@ def hold(recurrence: Recurrence) -> Held | None:
     moving = tuple(replace(e, expr=holder.visit(e.expr)) for e in recurrence.equations)
     given = tuple(holder.quantity(node, ROLES[node.kind]) for node in holder.names)
     made = {holder.quantity(node, "signal" if node.kind == Kind.TIMED else "quantity"): node for node in holder.names}
+    moved = replace(recurrence, quantities=(*recurrence.quantities, *given), equations=moving)
     return Held(
-        replace(recurrence, quantities=(*recurrence.quantities, *given), equations=moving),
+        keep_outside(moved, recurrence.arguments, holder.free),
         replace(
             recurrence,
             quantities=(*recurrence.quantities, *made),

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 
 from derive import arrays as A
 from derive import temporal
+from derive.arithmetic import Add, add
 from derive.contributions import function_values, reuse
 from derive.names import Names, taken_by
 from derive.nodes import At, Kind, Node, Number, Pick, Quantity
 from derive.normal import normalise
+from derive.outside import keep_outside
 from derive.recurrence import Equation, Recurrence, Target
 from derive.rules import differentiated, rule
 from derive.validity import validate
@@ -66,6 +68,7 @@ class _Tangent:
         )  # fmt: skip
         labels: dict[str, Target] = {q.name: dot for q, dot in self.dots.items()}
         labels |= {ghost.source(): moved_target(ghost, self.dots) for ghost in self.primal.arguments}
+        result = keep_outside(result, (target for target in labels.values() if isinstance(target, Pick)), self.names)
         return Tangent(source, normalise(validate(result, {})), labels)
 
 
@@ -81,9 +84,22 @@ def moved_target(target: Target, dots: Mapping[Quantity, Quantity]) -> Target:
 
 
 def moved_equation(equation: Equation, dots: Mapping[Quantity, Quantity], outputs: Mapping[Node, Node]) -> Equation:
-    """The equation of a target's tangent. outputs: function values that some quantity of the model holds, which are read there."""
-    target, moved = moved_target(equation.target, dots), move(equation.expr, dots)
-    return Equation(target, A.filled(Number(0) if moved is None else reuse(moved, outputs), target.shape), equation.line)
+    """The equation of a target's tangent; in a total each term counts as often as the term that it is of.
+
+    outputs: function values that some quantity of the model holds, which are read there.
+    """
+    expr = equation.expr
+    terms = expr.args if equation.sums_sequences and isinstance(expr, Add) else (expr,)
+    found = [_counted(term, dots) if equation.sums_sequences else move(term, dots) for term in terms]
+    parts = [part for part in found if part is not None]
+    target, value = moved_target(equation.target, dots), reuse(add(parts), outputs) if parts else Number(0)
+    return Equation(target, A.filled(value, target.shape), equation.line)
+
+
+def _counted(term: Node, dots: Mapping[Quantity, Node]) -> Node | None:
+    """The tangent of a term of a total, once for each sequence where the term has a value for each."""
+    moved = move(term, dots)
+    return temporal.Each(moved) if moved is not None and term.kind > moved.kind == Kind.SHARED else moved
 
 
 def move(node: Node, dots: Mapping[Quantity, Node]) -> Node | None:

@@ -41,7 +41,8 @@ E = minimize(norm2(h[T]))
 """,
     "what no sequence enters but for a stopped value counts for each": """u: input[n]
 P: n
-E = minimize(sum((stop_gradient(u) + P)/2) + norm2(P))
+S: total[n] = (stop_gradient(u) + P)/2
+E = minimize(sum((stop_gradient(u) + P)/2) + norm2(P) + norm2(S))
 """,
 }
 
