@@ -18,11 +18,12 @@ from derive.arithmetic import Abstract, Add, Apply, Div, MatMul, Mul, Neg, Pow, 
 from derive.constraints import System, system_of, systems
 from derive.elementary import COMPARE, elementary
 from derive.errors import RecurrenceError
+from derive.fixedpoint import settle
 from derive.flattening import Kron, Reshape
 from derive.linearity import is_linear
 from derive.nodes import At, Kind, Node, Number, Pick, Quantity, T
 from derive.nullspace import Nullspace
-from derive.recurrence import Recurrence, Target
+from derive.recurrence import Recurrence, Target, reads
 from derive.structure import blocks
 
 Values = Mapping[str, np.ndarray]
@@ -90,6 +91,7 @@ class _Reference:
         return tuple(int(self.number(size)) for size in shape)
 
     def run(self) -> dict[str, np.ndarray]:
+        self._check_picks()
         result: dict[str, np.ndarray] = {}
         for quantity in self.recurrence.quantities:
             shape = self.shape(quantity.shape)
@@ -151,17 +153,29 @@ class _Reference:
                 result = result + self.eval(term, 0, row)
         return result
 
-    def at(self, quantity: Quantity, position: int, row: int, strict: bool = False) -> np.ndarray:
+    def at(self, quantity: Quantity, position: int, row: int) -> np.ndarray:
         """A timed quantity at a position, inside the steps or outside."""
         steps = self.lengths[row]
         if 1 <= position <= steps:
             return self.value(quantity, position, row)
-        ghost = Pick(quantity, position if position <= 0 else T + (position - steps))
         if quantity.given:
             return np.zeros(self.shape(quantity.shape), self.dtype)
+        return self.value(self._ghost(quantity, position, steps), 0, row)
+
+    def _ghost(self, quantity: Quantity, position: int, steps: int) -> Pick:
+        ghost = Pick(quantity, position if position <= 0 else T + (position - steps))
         if ghost not in self.recurrence.ghosts[quantity]:
             raise ValueError(f"{quantity.name} is read at step {position} of {steps}")
-        return self.value(ghost, 0, row)
+        return ghost
+
+    def _check_picks(self) -> None:
+        """Fixed steps must stand in every sequence, also where a window without steps would never read them."""
+        found = (read for equation in self.recurrence.equations for read in reads(equation.expr))
+        for pick in {read for read in found if isinstance(read, Pick) and not read.quantity.given}:
+            for steps in {*self.lengths}:
+                position = pick.offset + steps if pick.from_end else pick.offset
+                if not 1 <= position <= steps:
+                    self._ghost(pick.quantity, position, steps)
 
     def eval(self, node: Node, t: int, row: int) -> np.ndarray:
         """An expression at a step of a sequence."""
@@ -281,22 +295,6 @@ class _Reference:
             return np.concatenate(new)
 
         linear = is_linear([self.recurrence.equation[m].expr for m in members], members)
-        solution = self._solve(step, int(cuts[-1]), linear)
+        solution = settle(step, np.zeros(int(cuts[-1]), self.dtype), linear)
         for member, part, shape in zip(members, np.split(solution, cuts[:-1]), shapes, strict=True):
             self.memo[member, t, row] = part.reshape(shape)
-
-    def _solve(self, step: object, size: int, linear: bool) -> np.ndarray:
-        zero = np.zeros(size, self.dtype)
-        if linear:
-            base = step(zero)  # type: ignore[operator]
-            columns = np.array([step(unit) - base for unit in np.eye(size, dtype=self.dtype)]).T.reshape(size, size)  # type: ignore[operator]
-            return np.linalg.solve(np.eye(size) - columns, base)
-        u = zero
-        for _ in range(2000):
-            before, u = u, np.asarray(step(u))  # type: ignore[operator]
-            if not np.any(np.abs(u - before) > 1e-10):
-                break
-        for _ in range(4):
-            columns = np.array([(step(u + 1e-7 * unit) - step(u - 1e-7 * unit)) / 2e-7 for unit in np.eye(size)]).T  # type: ignore[operator]
-            u = u + np.linalg.solve(np.eye(size) - columns.reshape(size, size), step(u) - u)  # type: ignore[operator]
-        return u
