@@ -64,7 +64,15 @@ class Arguments:
             arrays = {label: self._with_batch(array, known[label].kind) for label, array in arrays.items()}
         sizes = self._sizes(arrays, known, values.get("lengths"), steps, batch, single)
         self._check_positions(sizes)
-        return sizes, arrays
+        return sizes, {label: self._counted(known[label], label, array, sizes) for label, array in arrays.items()}
+
+    def _counted(self, buffer: Buffer, label: str, array: np.ndarray, sizes: Sizes) -> np.ndarray:
+        """An index with "none" beyond each sequence's end, where anything may stand; everything else as it is."""
+        if buffer.below is not None and buffer.kind == "timed" and sizes.order is not None:
+            lengths = sizes.lengths[np.argsort(sizes.order)]
+            array = np.where(np.arange(sizes.steps)[:, None] < lengths, array, -1)
+        self._check_below(buffer, label, array, sizes.dims)
+        return array
 
     def require_known(self, labels: Iterable[str]) -> None:
         """Refuse what is no argument. Raises ValueError naming it."""
@@ -200,7 +208,6 @@ class Arguments:
             if array.shape[len(LEAD[buffer.kind]) :] != want:
                 values = ", ".join(f"{name} = {size}" for name, size in dims.items())
                 raise ValueError(f"{label} has shape {array.shape}; it must be {text_of(buffer)} with {values}")
-            self._check_below(buffer, label, array, dims)
             if buffer.kind == "shared" and array.dtype != object and not np.isfinite(np.add.reduce(array, axis=None)):
                 bad = np.argwhere(~np.isfinite(array))
                 if bad.size or array.ndim == 0:
