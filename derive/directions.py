@@ -84,7 +84,7 @@ class Directions:
         rule = _RULES.get(type(node))
         if rule is None:
             raise RecurrenceError(
-                f"no sensitivities through {getattr(node, 'name', type(node).__name__)}: {node.source()[:80]}",
+                f"no sensitivities through {getattr(node, 'name', type(node).__name__)}: {node.source()[:80].replace(' moves', '')}",
                 "derive.gradient has no such limit",
             )
         return rule(self, node)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import jinja2
 import numpy as np
 import pytest
-from generator import draw, generate
+from generator import draw, merged
 from jinja2 import meta
 
 from codegen import emit as emission
@@ -19,20 +19,6 @@ from codegen.program import Segment
 from codegen.stages import runs
 from derive.language import load, parse
 from tests.codegen.kernel_cases import worst
-
-
-def merged(seeds):
-    """One text that holds the random recurrences of several seeds, each with names of its own, their objectives added."""
-    lines, costs = ["phi = lambda a: a/(2 + sin(a))"], []
-    for seed in seeds:
-        for line in generate(seed, analytic=False).text.splitlines():
-            line = re.sub(r"\b([xuwCTPs]\d+)\b", rf"\1_{seed}", line)
-            if line.startswith("E ="):
-                costs.append(line[line.index("(") + 1 : -1])
-            elif not line.startswith("phi"):
-                lines.append(line)
-    return "\n".join([*lines, f"E = minimize({' + '.join(costs)})"]) + "\n"
-
 
 TEXTS = {"float64": merged(range(8)), "float32": merged(range(8, 11))}
 
@@ -49,11 +35,7 @@ def program():
 
 
 def values_of(recurrence, seed, steps, lengths):
-    values = draw(recurrence, np.random.default_rng(seed), steps, len(lengths), scale=0.3)
-    for label, value in values.items():
-        if value.ndim == 2 and value.shape[0] == value.shape[1] and label.startswith("P"):
-            values[label] = value * min(1.0, 0.8 / np.linalg.norm(value, 2))
-    return {**values, "lengths": np.array(lengths)}
+    return {**draw(recurrence, np.random.default_rng(seed), steps, len(lengths), scale=0.3), "lengths": np.array(lengths)}
 
 
 def results(kernel, values, cotangents=None):

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from generator import draw, generate
 
 from codegen.probes import find_probes
 from derive.adjoint import gradient, pullback
+from derive.arithmetic import Abstract, Apply, Neg
 from derive.derivation import Derivation
 from derive.holding import hold
 from derive.language import parse
-from derive.nodes import Kind
+from derive.nodes import Kind, Node
 from derive.recurrence import Recurrence
 from derive.reference import evaluate
 from derive.tangents import tangent
@@ -180,6 +182,36 @@ def second_order(case: Case) -> dict[str, float]:
         terms.append(f"sum({square} for t in steps)" if quantity.kind == Kind.TIMED else square)
     again = parse(text + f"E = minimize({' + '.join(terms)})\n", "second")
     return compare(case.follow(again), through_text=False)
+
+
+def compare_abstract(seed: int) -> dict[str, float]:
+    """Derive with an abstract function and put the sine in its place, against the other way round."""
+    text = generate(seed, abstract=True).text
+    recurrence = parse(text)
+    if recurrence.objective.abstract:
+        return {}
+    case = Case(seed, True, with_sine(recurrence))
+    found, wanted = gradient(recurrence), gradient(case.recurrence)
+    values = [case.evaluate(with_sine(derivation.recurrence), case.values) for derivation in (found, wanted)]
+    grads = [_gradients(case, derivation, result) for derivation, result in zip((found, wanted), values, strict=True)]
+    difference = {label: grads[0][label] - grad for label, grad in grads[1].items()}
+    return {"abstract": _relative(norm(difference), norm(grads[1]))}
+
+
+def with_sine(recurrence: Recurrence) -> Recurrence:
+    """The recurrence with the sine for every function without a definition."""
+
+    def visit(node: Node) -> Node:
+        if not node.operands:
+            return node
+        built = node.func(*(visit(arg) if isinstance(arg, Node) else arg for arg in node.args))
+        if not isinstance(built, Abstract):
+            return built
+        made = Apply("cos" if built.order % 2 else "sin", *built.operands)
+        return Neg(made) if built.order % 4 > 1 else made
+
+    equations = tuple(replace(e, expr=visit(e.expr)) for e in recurrence.equations)
+    return replace(recurrence, equations=equations, functions=())
 
 
 def uncommented(text: str) -> str:

@@ -82,13 +82,13 @@ def _objective(w: Writer) -> str:
 
 
 def generate(seed: int, analytic: bool = True, abstract: bool = False, tag: str = "") -> Generated:
-    """The recurrence of a seed. abstract: with a function left abstract; tag: an ending of all names."""
+    """The recurrence of a seed. abstract: with a function, and sometimes the objective, left abstract; tag: an ending of all names."""
     w = Writer(np.random.default_rng([seed, 7]), analytic, abstract, tag)
     _declarations(w)
     declared = len(w.lines)
     for _ in range(int(w.rng.integers(1, 5))):
         signal(w)
-    aim, sense = _objective(w), w.choice(["minimize", "maximize"])
+    aim, sense = "..." if abstract and w.chance(0.3) else _objective(w), w.choice(["minimize", "maximize"])
     body = [*w.lines, f"E = {sense}({aim})"]
     used = re.findall(r"\w+", " ".join(body[declared:]))
     keep = [line for line in body[:declared] if re.match(r"\w+", line)[0] in used or line.startswith(NEEDED)]
