@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from generator.forms import ELEMENTWISE, FORMS, Row
-from generator.vocabulary import DIMS, PICKS, SEQUENCE, SHARED, SIZES, TIMED, WINDOWS
+from generator.vocabulary import DIMS, PICKS, SHARED, SIZES, TIMED, WINDOWS
 
 Shape = tuple[str, ...]
 
