@@ -17,7 +17,7 @@ from derive.holding import hold
 from derive.language import parse
 from derive.nodes import Kind, Node
 from derive.recurrence import Recurrence
-from derive.reference import evaluate
+from derive.reference import evaluate, nullspaces
 from derive.tangents import tangent
 from derive.writing import write
 
@@ -63,11 +63,13 @@ class Case:
         return other
 
     def direction(self, labels: list[str]) -> dict[str, np.ndarray]:
-        """A random direction, zero beyond each sequence's end."""
+        """A random direction that keeps the constraints, zero beyond each sequence's end."""
         moves = {label: self.rng.standard_normal(np.shape(self.values[label])) for label in labels}
         for label, move in moves.items():
             if label in self.recurrence.named and self.recurrence.named[label].kind == Kind.TIMED:
                 self._end(move)
+        for allowed in nullspaces(self.recurrence, self.values) if self.recurrence.constraints else ():
+            moves |= allowed.project({name: moves[name] for name in allowed.shapes if name in moves})
         return moves
 
     def cotangents(self, derivation: Derivation, result: Values) -> dict[str, np.ndarray]:

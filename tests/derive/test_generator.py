@@ -27,7 +27,7 @@ UNWRITTEN = {"Argument"}  # a mark that reading makes of every call of a lambda,
 
 @cache
 def texts() -> list[Generated]:
-    return [generate(seed, analytic=seed % 2 == 0, abstract=seed % 8 == 3) for seed in range(TEXTS)]
+    return [generate(seed, analytic=seed % 2 == 0, abstract=seed % 6 == 3) for seed in range(TEXTS)]
 
 
 @cache

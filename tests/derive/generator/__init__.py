@@ -1,7 +1,7 @@
 """A seeded generator of recurrences over the whole language, with random values for them.
 
 vocabulary: sizes, windows, functions; forms: one row for each form of expression; expressions: rows put together by shape and place;
-statements: one function for each form of statement; files: a whole file; values: arrays for it.
+statements: one function for each form of statement; constraints: asserts; files: a whole file; values: arrays for it.
 """
 
 from generator.files import Generated, generate, merged

@@ -41,6 +41,7 @@ class Writer:
     budget: int = 70
     lines: list[str] = field(default_factory=list)
     known: list[Known] = field(default_factory=list)
+    parameters: list[tuple[str, Shape]] = field(default_factory=list)
     count: int = 0
 
     def choice(self, options: Sequence) -> object:
@@ -60,6 +61,7 @@ class Writer:
         """A new parameter; one that stands where its shape follows may go without a declaration."""
         name = self.fresh("P")
         if declared:
+            self.parameters.append((name, shape))
             self.lines.append(f"{name}: {dims_of(shape)}")
         return name
 

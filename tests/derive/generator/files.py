@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from generator.constraints import constrain
 from generator.expressions import Known, Shape, Writer, dims_of
 from generator.statements import signal
 from generator.vocabulary import FUNCTION, LAMBDAS, SEQUENCE, SHARED, TIMED, WINDOWS
@@ -88,7 +89,8 @@ def generate(seed: int, analytic: bool = True, abstract: bool = False, tag: str 
     declared = len(w.lines)
     for _ in range(int(w.rng.integers(1, 5))):
         signal(w)
-    aim, sense = "..." if abstract and w.chance(0.3) else _objective(w), w.choice(["minimize", "maximize"])
+    bound = constrain(w) if w.chance(0.2) else ""
+    aim, sense = "..." if abstract and w.chance(0.4) else " + ".join([_objective(w), *([bound] if bound else [])]), w.choice(["minimize", "maximize"])
     body = [*w.lines, f"E = {sense}({aim})"]
     used = re.findall(r"\w+", " ".join(body[declared:]))
     keep = [line for line in body[:declared] if re.match(r"\w+", line)[0] in used or line.startswith(NEEDED)]

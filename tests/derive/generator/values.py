@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from derive.nodes import Kind, Quantity, dim
+from derive.nodes import Kind, dim
 from derive.recurrence import Recurrence
+from derive.reference import nullspaces
 from generator.vocabulary import DIMS
 
 CONTRACTION = 0.85  # the norm of square parameters: cycles without lag have one solution, loops do not grow
@@ -23,14 +24,20 @@ def draw(recurrence: Recurrence, rng: np.random.Generator, steps: int, batch: in
         if quantity.role == "index":
             values[quantity.name] = rng.integers(-1, *_size(quantity.shape), (steps, batch))
         elif quantity.name not in recurrence.defaults or rng.random() < 0.5:
-            values[quantity.name] = _value(quantity, rng, (*lead, *_size(quantity.shape)), scale)
+            values[quantity.name] = scale * rng.standard_normal((*lead, *_size(quantity.shape)))
     for ghost in recurrence.arguments:
         values[ghost.source()] = scale * rng.standard_normal((batch, *_size(ghost.shape)))
+    free = {quantity.name for quantity in recurrence.of_role("parameter")}
+    for allowed in nullspaces(recurrence, values) if recurrence.constraints else ():
+        values |= _contracted(allowed.nearest(values))
+        free -= {*allowed.shapes}
+    for name in free:
+        values |= _contracted({name: values[name]})
     return values
 
 
-def _value(quantity: Quantity, rng: np.random.Generator, shape: tuple[int, ...], scale: float) -> np.ndarray:
-    value = scale * rng.standard_normal(shape)
-    if quantity.role == "parameter" and len(shape) == 2 and shape[0] == shape[1]:
-        value *= min(1.0, CONTRACTION / np.linalg.norm(value, 2))
-    return value
+def _contracted(together: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Parameters, scaled together so that the square ones are contractions."""
+    norms = [np.linalg.norm(value, 2) for value in together.values() if value.ndim == 2 and value.shape[0] == value.shape[1]]
+    factor = min(1.0, CONTRACTION / max(norms, default=CONTRACTION))
+    return {name: factor * value for name, value in together.items()} if factor < 1 else together
