@@ -168,12 +168,18 @@ class Builder:
 
     def recurrence(self) -> Recurrence:
         """The finished record. Raises RecurrenceError for what is missing or does not fit."""
-        draft = self._draft()
+        while self._spread_outside():
+            pass
+        return validate(self._draft(), self.lines)
+
+    def _spread_outside(self) -> bool:
+        """Equations for values outside the steps that have none of their own; these may read others, so whether there were any."""
+        ghosts, known = self._draft().ghosts, len(self._equations)
         for quantity, (expr, line) in self._everywhere.items():
-            for ghost in draft.ghosts[quantity]:
+            for ghost in ghosts[quantity]:
                 if ghost not in self._equations:
                     self._equations[ghost] = Equation(ghost, self._fit(ghost, expr), line)
-        return validate(self._draft(), self.lines)
+        return len(self._equations) > known
 
     def _draft(self) -> Recurrence:
         return Recurrence(

@@ -13,7 +13,7 @@ from derive.names import Names, taken_by
 from derive.nodes import At, Kind, Node, Quantity, walk
 from derive.outside import keep_outside
 from derive.recurrence import Equation, Recurrence
-from derive.temporal import StopGradient
+from derive.temporal import Each, StopGradient
 
 ROLES = {Kind.SHARED: "constant", Kind.SEQUENCE: "input", Kind.TIMED: "input"}
 
@@ -52,6 +52,11 @@ def _stops(node: Node) -> bool:
     return type(node) is StopGradient
 
 
+def _as_often(whole: Node, part: Node) -> Node:
+    """A part of what has a value for each sequence, for each sequence: in a total it would count once otherwise."""
+    return Each(part) if whole.kind == Kind.SEQUENCE and part.kind == Kind.SHARED else part
+
+
 class _Holder:
     def __init__(self, names: Names) -> None:
         self.free, self.names = names, dict[Node, str]()
@@ -67,7 +72,7 @@ class _Holder:
         if isinstance(node, Surrogate):
             value, slope, argument = node.operands
             moved = Add(self.visit(argument), Neg(self._held(argument)))
-            return Add(self._held(value), Mul(self._held(slope), moved))
+            return Add(*(_as_often(node, part) for part in (self._held(value), Mul(self._held(slope), moved))))
         if not node.operands:
             return node
         return node.func(*(self.visit(arg) if isinstance(arg, Node) else arg for arg in node.args))

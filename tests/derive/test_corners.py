@@ -39,6 +39,18 @@ E = minimize(sum(norm2(h[t]) for t in steps))
 h[t]: m = stop_gradient(h[t-1]) + x0[t]
 E = minimize(norm2(h[T]))
 """,
+    "a surrogate's value counts for each sequence where its argument differs": """u: input[n]
+P: n
+S: total[n] = surrogate(P, cos(P), u)
+E = minimize(norm2(S))
+""",
+    "values outside the steps read some of another signal": """x0[t]: m
+h[t]: m = tanh(h[t-1] + x0[t])
+h[...] = 0.4
+g[t]: m = sin(g[t-1] + x0[t])
+g[...] = h[T+2]
+E = minimize(norm2(g[T]))
+""",
     "what no sequence enters but for a stopped value counts for each": """u: input[n]
 P: n
 S: total[n] = (stop_gradient(u) + P)/2
