@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -11,11 +11,11 @@ from generator import draw, generate
 
 from codegen.probes import find_probes
 from derive.adjoint import gradient, pullback
-from derive.arithmetic import Abstract, Apply, Neg
+from derive.arithmetic import Abstract, Apply, Div, Neg
 from derive.derivation import Derivation
 from derive.holding import hold
 from derive.language import parse
-from derive.nodes import Kind, Node
+from derive.nodes import Kind, Node, walk
 from derive.recurrence import Recurrence
 from derive.reference import evaluate, nullspaces
 from derive.tangents import tangent
@@ -36,16 +36,17 @@ class Case:
         self.place()
 
     def place(self) -> None:
-        """Sizes at which every fixed step exists: more steps until the reference accepts them, and finds a value."""
+        """Sizes at which every fixed step exists: more steps until the reference accepts them; a divisor T is not zero."""
+        divided = any(isinstance(n, Div) and "T" in re.findall(r"\w+", n.args[1].source()) for n in nodes(self.recurrence))
+        self.steps = max(self.steps, int(divided))
         while True:
             low = max(0, self.steps - 3)
-            low = low if self.rng.random() < 0.6 else self.steps
+            low = max(low, int(divided)) if self.rng.random() < 0.6 else self.steps
             self.lengths = self.rng.integers(low, self.steps + 1, self.batch)
             self.values = draw(self.recurrence, self.rng, self.steps, self.batch)
             try:
                 self.value = self.evaluate(self.recurrence, self.values)["E"]
-                if np.isfinite(self.value) or min(self.lengths) > 0:
-                    return
+                return
             except ValueError as error:
                 if "is read at step" not in str(error):
                     raise
@@ -83,6 +84,11 @@ class Case:
     def _end(self, array: np.ndarray) -> None:
         for row, length in enumerate(self.lengths):
             array[length:, row] = 0
+
+
+def nodes(recurrence: Recurrence) -> Iterator[Node]:
+    """Every node of every equation."""
+    return (node for equation in recurrence.equations for node in walk(equation.expr))
 
 
 def product(first: Values, second: Values) -> float:
