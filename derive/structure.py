@@ -58,9 +58,11 @@ def edges(recurrence: Recurrence, equation: Equation, reads: Callable[[Node], It
             outer = recurrence.ghosts[read.quantity]
             reached = [g for g in outer if (g.offset <= 0) == (read.lag < 0)] if read.lag else []
         elif isinstance(read, Pick):
-            reached = [read] if read.outside else list(recurrence.ghosts[read.quantity])
+            reached = [read] if read.outside else []
             if not read.outside:
                 found[Edge(read.quantity, 0, True, read.source())] = None
+                falls = [g for g in recurrence.ghosts[read.quantity] if g.from_end != read.from_end]
+                found.update((Edge(g, 0, True, f"{read.source()}, in short sequences {g.source()}"), None) for g in falls)
         else:
             reached = []
             found[Edge(read, 0, barrier, read.source())] = None

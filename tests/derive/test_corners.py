@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from fuzzing import Case, compare, compare_pullback, complex_step, second_order
 
 import derive.jacobians as jacobians
 from derive import arrays as A
+from derive.errors import RecurrenceError
 from derive.language import parse
 from derive.reference import evaluate
 
@@ -74,6 +77,19 @@ def test_the_numeric_step_sees_what_tangent_and_adjoint_share(monkeypatch: pytes
     monkeypatch.setattr(jacobians, "last_sum", A.Sum)
     assert compare(case, through_text=False)["tangent"] <= 1e-11
     assert complex_step(case) > 1e-3
+
+
+ITSELF = {
+    "h[T+1] reads h[1]": "h[t]: m = tanh(h[t-1] + x0[t+1])\nh[T+1] = h[1]\ny[t]: m = h[t+1]\n",
+    "h[0] reads h[T]": "h[t]: m = x0[t]\nh[0] = h[T]\ny[t]: m = h[t-1]\n",
+    "q reads h[T]": "h[t]: m = x0[t]\nh[0] = q\nq: m = h[T]\ny[t]: m = h[t-1]\n",
+}
+
+
+@pytest.mark.parametrize("read", ITSELF)
+def test_what_would_read_itself_in_a_sequence_without_steps_is_refused(read: str) -> None:
+    with pytest.raises(RecurrenceError, match=re.escape(f"{read}, in short sequences")):
+        parse(f"x0[t]: m\n{ITSELF[read]}E = minimize(sum(norm2(y[t]) for t in steps))\n")
 
 
 def test_a_fixed_step_must_stand_though_no_window_reads_it() -> None:
