@@ -13,12 +13,13 @@ from functools import cached_property
 import numpy as np
 
 from derive.adjoint import gradient, pullback
+from derive.arrays import Project
 from derive.contributions import lifted
 from derive.derivation import Derivation
 from derive.errors import RecurrenceError
 from derive.graph import components
 from derive.names import Names, taken_by
-from derive.nodes import Kind, Node, Number, Pick, Quantity, replace
+from derive.nodes import Kind, Node, Number, Pick, Quantity, replace, walk
 from derive.recurrence import Equation, Recurrence
 from derive.structure import describe
 from derive.unfolding.entries import Entry, read_entry
@@ -142,6 +143,8 @@ def unfold(recurrence: Recurrence, steps: int, wrt: str) -> Unfolding:
     """
     if not 1 <= steps <= MOST_STEPS:
         raise RecurrenceError(f"cannot unfold {steps} steps", f"unfold 1 to {MOST_STEPS}; `derive` without unfolding holds for any number")
+    if any(isinstance(node, Project) for equation in recurrence.equations for node in walk(equation.expr)):
+        raise RecurrenceError("no path can be written through project(…), which mixes components", "`derive` without unfolding has no such limit")
     entry = read_entry(wrt, recurrence, steps)
     derivation = gradient(recurrence) if recurrence.objective is not None else pullback(recurrence)
     search = _Search(Unfolded(derivation, steps), Instance(entry.target, entry.step))
