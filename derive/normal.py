@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 from derive.arithmetic import Abstract, Apply, Surrogate
-from derive.arrays import LayerNorm, LogSoftmax, LogSumExp, Softmax
+from derive.arrays import LayerNorm, LogSoftmax, LogSumExp, Project, Softmax
 from derive.names import Names, taken_by
 from derive.nodes import At, Kind, Node, Number, Pick, Quantity, walk
 from derive.nodes import replace as replace_nodes
@@ -88,6 +88,8 @@ class _Normaliser:
             argument = self._name(self._visit(inner, equation, timed), equation, timed)
             return Surrogate(*(_unmarked(replace_nodes(part, {mark: argument})) for part in node.operands[:2]), argument)
         parts = [self._visit(arg, equation, timed) if isinstance(arg, Node) else arg for arg in node.args]
+        if isinstance(node, Project) and node is not equation.expr:  # its adjoint is summed over sequences before it is projected
+            return self._signal(node.func(*parts), equation, False, f"projection in {equation.target.source()}", f"{node.name}_projected")
         if isinstance(node, NONLINEAR):
             parts = [self._name(arg, equation, timed) if isinstance(arg, Node) else arg for arg in parts]
             if isinstance(node, Argument):

@@ -105,10 +105,9 @@ def compare(case: Case, through_text: bool = True) -> dict[str, float]:
     """Relative errors of one case: adjoint against tangent, and again after the adjoint was written as text and read."""
     derivation = gradient(case.recurrence)
     result = case.evaluate(derivation.recurrence, case.values)
-    grads = _gradients(case, derivation, result)
+    grads = gradients_of(case, derivation, result)
     moves = case.direction(list(grads))
-    along = _along(case, moves)["E"]
-    errors = {"tangent": _relative(along - product(grads, moves), norm(grads) * norm(moves))}
+    errors = {"tangent": transposed(grads, moves, along(case, moves)["E"])}
     errors["value"] = _relative(result["E"] - case.value, abs(case.value))
     if through_text:
         text = write(derivation.recurrence)
@@ -125,20 +124,26 @@ def compare_pullback(case: Case) -> dict[str, float]:
     derivation = pullback(case.recurrence)
     seeds = case.cotangents(derivation, case.evaluate(case.recurrence, case.values))
     given = {**case.values, **{q.name: seeds[label] for label, q in derivation.cotangents.items()}}
-    grads = _gradients(case, derivation, case.evaluate(derivation.recurrence, given))
+    grads = gradients_of(case, derivation, case.evaluate(derivation.recurrence, given))
     moves = case.direction(list(grads))
-    along = {label: part for label, part in _along(case, moves).items() if label in seeds}
-    scale = max(norm(seeds) * norm(along), norm(grads) * norm(moves))
-    return {"pullback": _relative(product(seeds, along) - product(grads, moves), scale)}
+    changes = {label: part for label, part in along(case, moves).items() if label in seeds}
+    scale = max(norm(seeds) * norm(changes), norm(grads) * norm(moves))
+    return {"pullback": _relative(product(seeds, changes) - product(grads, moves), scale)}
 
 
-def _gradients(case: Case, derivation: Derivation, result: Values) -> dict[str, np.ndarray]:
+def transposed(grads: Values, moves: Values, change: float) -> float:
+    """The relative error of a gradient whose product with a direction is the objective's change along it."""
+    return _relative(change - product(grads, moves), norm(grads) * norm(moves))
+
+
+def gradients_of(case: Case, derivation: Derivation, result: Values) -> dict[str, np.ndarray]:
+    """The gradients of what has values, each of its shape."""
     grads = {label: result[quantity.name] for label, quantity in derivation.gradients.items()}
     assert all(np.shape(grads[label]) == np.shape(case.values[label]) for label in grads if label in case.values)
     return {label: grad for label, grad in grads.items() if label in case.values}
 
 
-def _along(case: Case, moves: Values) -> dict[str, np.ndarray]:
+def along(case: Case, moves: Values) -> dict[str, np.ndarray]:
     """The tangent of every quantity that has one, along a direction."""
     forward = tangent(case.recurrence)
     given = {**case.values, **{target.source(): moves[label] for label, target in forward.tangents.items() if label in moves}}
@@ -154,7 +159,7 @@ def complex_step(case: Case) -> float | None:
     if kink_distance(case) < KINK_DISTANCE:
         return None
     derivation = gradient(case.recurrence)
-    grads = _gradients(case, derivation, case.evaluate(derivation.recurrence, case.values))
+    grads = gradients_of(case, derivation, case.evaluate(derivation.recurrence, case.values))
     moves = case.direction(list(grads))
     held, given = hold(case.recurrence), dict(case.values)
     if held is not None:
@@ -162,7 +167,7 @@ def complex_step(case: Case) -> float | None:
         given |= {name: measured[name] for name in held.names}
     given |= {label: case.values[label] + 1e-30j * move for label, move in moves.items()}
     shifted = case.evaluate(held.recurrence if held else case.recurrence, given)["E"]
-    return _relative(np.imag(shifted) / 1e-30 - product(grads, moves), norm(grads) * norm(moves))
+    return transposed(grads, moves, np.imag(shifted) / 1e-30)
 
 
 def kink_distance(case: Case) -> float:
@@ -203,7 +208,7 @@ def compare_abstract(seed: int) -> dict[str, float]:
     case = Case(seed, True, with_sine(recurrence))
     found, wanted = gradient(recurrence), gradient(case.recurrence)
     values = [case.evaluate(with_sine(derivation.recurrence), case.values) for derivation in (found, wanted)]
-    grads = [_gradients(case, derivation, result) for derivation, result in zip((found, wanted), values, strict=True)]
+    grads = [gradients_of(case, derivation, result) for derivation, result in zip((found, wanted), values, strict=True)]
     difference = {label: grads[0][label] - grad for label, grad in grads[1].items()}
     return {"abstract": _relative(norm(difference), norm(grads[1]))}
 

@@ -54,6 +54,13 @@ g[t]: m = sin(g[t-1] + x0[t])
 g[...] = h[T+2]
 E = minimize(norm2(g[T]))
 """,
+    "what a projection at each step sends is summed before it is projected": """x0[t]: n
+P: (n, m)
+Q: (n, m)
+assert P[0, :] == 0
+y[t]: m = project(P, P = sin(Q)).T @ x0[t]
+E = minimize(sum(norm2(y[t]) for t in steps))
+""",
     "what no sequence enters but for a stopped value counts for each": """u: input[n]
 P: n
 S: total[n] = (stop_gradient(u) + P)/2

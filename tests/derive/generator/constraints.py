@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from generator.expressions import Shape, Writer
-from generator.vocabulary import SHARED, SIZES
+from generator.vocabulary import SHARED, SIZES, TIMED
 
 # Of one parameter, by rank. Square ones and ties are homogeneous, so that values which satisfy them may be scaled.
 SQUARE = ("{0} == {0}.T", "{0} == -{0}.T", "diag({0}) == 0", "{0} @ ones({1}) == 0", "{0}[0, :] == 0")
@@ -34,5 +34,6 @@ def constrain(w: Writer) -> str:
         else:
             w.lines.append("assert " + w.choice(SQUARE if _square(shape) else ALONE[len(shape)]).format(name, *shape))
         if not cost and w.chance(0.4):
-            cost = f"norm2(project({name}, {name} = {w.expression(shape, SHARED, 2)}))"
+            projected = f"project({name}, {name} = {w.expression(shape, SHARED, 2)})"
+            cost = w.choice(["norm2({0})", "sum(sin(mean({0}))*{1} for t in steps)"]).format(projected, w.expression((), TIMED, 1))
     return cost
