@@ -6,6 +6,7 @@ product of what its links send; the gradient is the sum of the terms of all path
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -137,15 +138,18 @@ def unfold(recurrence: Recurrence, steps: int, wrt: str) -> Unfolding:
     """Write the gradient of one entry as a sum over the paths through a number of steps.
 
     wrt: `U[k,j]`, `b[0]`, `h[0][k]`, `x[1][j]`: indices are letters or whole numbers from 0. Without an objective, or with an abstract
-    one, paths start from its derivatives by the signals.
+    one, paths start from its derivatives by the signals. Constraints play no part: the sum is the gradient before its projection.
     Raises: RecurrenceError for an entry that there is not, for a path through a steady state, for too many steps or paths;
     ValueError where the recurrence picks a step beyond the last.
     """
     if not 1 <= steps <= MOST_STEPS:
         raise RecurrenceError(f"cannot unfold {steps} steps", f"unfold 1 to {MOST_STEPS}; `derive` without unfolding holds for any number")
     if any(isinstance(node, Project) for equation in recurrence.equations for node in walk(equation.expr)):
-        raise RecurrenceError("no path can be written through project(…), which mixes components", "`derive` without unfolding has no such limit")
+        raise RecurrenceError(
+            "no path can be written through project(…), which mixes components", "`derive` without unfolding has no such limit"
+        )
     entry = read_entry(wrt, recurrence, steps)
+    recurrence = dataclasses.replace(recurrence, constraints=())
     derivation = gradient(recurrence) if recurrence.objective is not None else pullback(recurrence)
     search = _Search(Unfolded(derivation, steps), Instance(entry.target, entry.step))
     if search.count > MOST_PATHS:

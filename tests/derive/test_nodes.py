@@ -60,7 +60,7 @@ def test_what_is_written_reads_back() -> None:
         text = "\n".join(declared(recurrence))
         for equation in recurrence.equations:
             if isinstance(equation.target, Quantity) and equation.target.role == "signal":
-                shape = ", ".join(map(str, equation.target.shape)) or "scalar"
+                shape = f"({', '.join(map(str, equation.target.shape))})" if equation.target.shape else "scalar"
                 again = parse(f"{text}\nresult[t]: {shape} = {equation.expr.source()}")
                 found = again.equation[again.named["result"]].expr
                 assert plain(found).source() == plain(equation.expr).source()
@@ -81,8 +81,10 @@ def declared(recurrence: Recurrence) -> list[str]:
     lines = []
     for quantity in recurrence.quantities:
         sizes = ", ".join(map(str, quantity.shape))
-        if quantity.kind == Kind.TIMED:
-            lines.append(f"{quantity.name}[t]: {sizes or 'scalar'}")
+        if quantity.role == "index":
+            lines.append(f"{quantity.name}[t]: index[{sizes}]")
+        elif quantity.kind == Kind.TIMED:
+            lines.append(f"{quantity.name}[t]: {f'({sizes})' if len(quantity.shape) == 2 else sizes or 'scalar'}")
         elif quantity.kind == Kind.SEQUENCE:
             lines.append(f"{quantity.name}: input" + (f"[{sizes}]" if sizes else ""))
         else:

@@ -10,15 +10,24 @@ import derive.language as language
 from derive.adjoint import gradient, pullback
 from derive.language import load, parse
 from derive.normal import normalise
+from derive.nodes import Node
 from derive.recurrence import Recurrence
+from derive.temporal import Argument
 from derive.writing import write
 
 ZOO = sorted(entry.stem for entry in (Path(language.__file__).parent / "zoo").glob("*.rec"))
 
 
+def unmarked(node: Node) -> Node:
+    """Without the marks of inlined arguments, which no text shows."""
+    if isinstance(node, Argument):
+        return unmarked(node.args[0])
+    return node.func(*(unmarked(arg) if isinstance(arg, Node) else arg for arg in node.args)) if node.operands else node
+
+
 def meaning(recurrence: Recurrence) -> tuple:
     """What a recurrence says: quantities, equations, functions, defaults, objective; no order, lines or comments."""
-    equations = frozenset((equation.target, equation.expr) for equation in recurrence.equations)
+    equations = frozenset((equation.target, unmarked(equation.expr)) for equation in recurrence.equations)
     defaults = frozenset(recurrence.defaults.items())
     return (
         frozenset(recurrence.quantities),
