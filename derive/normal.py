@@ -87,7 +87,8 @@ class _Normaliser:
             inner = mark.operands[0] if isinstance(mark, Argument) else mark
             argument = self._name(self._visit(inner, equation, timed), equation, timed)
             return Surrogate(*(_unmarked(replace_nodes(part, {mark: argument})) for part in node.operands[:2]), argument)
-        parts = [self._visit(arg, equation, timed) if isinstance(arg, Node) else arg for arg in node.args]
+        inside = timed and not isinstance(node, Project)  # what is projected has no step
+        parts = [self._visit(arg, equation, inside) if isinstance(arg, Node) else arg for arg in node.args]
         if isinstance(node, Project) and node is not equation.expr:  # its adjoint is summed over sequences before it is projected
             return self._signal(node.func(*parts), equation, False, f"projection in {equation.target.source()}", f"{node.name}_projected")
         if isinstance(node, NONLINEAR):

@@ -35,6 +35,7 @@ SLOPES: dict[str, Callable[[Scalar, Scalar, Callable[..., Scalar]], Scalar]] = {
     "exp": lambda x, y, at: y,
     "log": lambda x, y, at: 1 / x,
     "sqrt": lambda x, y, at: 1 / (2 * y),
+    "root": lambda x, y, at: y / (2 * x),  # of powers, whose rule goes from one power to the next through x
     "sin": lambda x, y, at: at("cos", x),
     "cos": lambda x, y, at: -at("sin", x),
     "erf": lambda x, y, at: digits(2 / sp.sqrt(sp.pi)) * at("exp", -(x**2)),
@@ -171,7 +172,8 @@ class Graph:
     def _rename(self, value: Scalar, symbol: sp.Symbol) -> None:
         """Let a function's value be called by the symbol of the steady state that it must equal."""
         self.values.renamed[value] = symbol
-        self.aliases = {key: held.xreplace({value: symbol}) for key, held in self.aliases.items()}
+        self.aliases = {key: held.xreplace({value: symbol}) for key, held in self.aliases.items()} | {value: symbol}
+        self.formula = {key: held.xreplace({value: symbol}) for key, held in self.formula.items()}
 
     def _node(self, value: Scalar, slopes: Sequence[tuple[Scalar, Scalar]]) -> sp.Symbol:
         """A symbol that stands for a value; slopes: (argument, derivative by it)."""

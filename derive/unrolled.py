@@ -199,7 +199,8 @@ class Unrolled:
             return elementwise(lambda x: x**exponent, base)
         if exponent.q != 2:
             raise NotImplementedError(f"the proof has no derivative rule for the power {exponent}")
-        return elementwise(lambda x: self.scalars.call("sqrt", x) ** (2 * exponent), base)
+        whole = sp.floor(exponent)
+        return elementwise(lambda x: self.scalars.call("root", x) * x**whole, base)
 
     def _apply(self, name: str, *v: np.ndarray) -> object:
         signs = self.scalars.signs

@@ -42,6 +42,9 @@ y[t]: n = sqrt(1.5 + layer_norm(A @ q + y[t-1] + x[t])**2)
 E = minimize(sum(norm2(y[t]) for t in steps[-2:]) + norm2(y[T-1]) + norm2(softmax(A)[:, 0])
   + sum(log_softmax(A)[0, :]*logsumexp(A.T)))
 """,
+    "powers": """x[t]: n
+E = minimize(sum(sum((1.5 + x[t])**-0.5 + (2 + x[t])**(3/2) + (3 + x[t])**0.5 + (1 + x[t]**2)**-1.5) for t in steps))
+""",
     "kinks": """x[t]: n
 h[t]: n = maximum(W @ h[t-1], abs(x[t])) + minimum(x[t], where(x[t] > h[t-1], x[t]*h[t-1], relu(h[t-1])))
 E = minimize(sum(norm2(h[t]) for t in steps))
@@ -56,6 +59,13 @@ g[t]: n = h[t]*g[t+1] + T*x[t-1]
 E = minimize(sum(dot(g[t], h[t]) for t in steps[1:-1])/T + sum(a)**2 + dot(h[T], g[1]))
 """,
     "shared steady state": "a: const[n]\nx: n = tanh(W @ x + b)\nR = maximize(dot(a, x))\n",
+    "a steady state that is first read outside the steps": """x[t]: n
+h[t]: n = 0.6*h[t-1] + x[t]
+h[0] = s
+s: n = tanh(P @ s + q)
+q: n
+E = minimize(sum(norm2(h[t]) for t in steps))
+""",
     "steady states": """x[t]: n
 h[t]: n = tanh(W @ h[t] + V @ h[t-1] + x[t])
 s: n = softmax(A @ s + sum(h[t] for t in steps))
@@ -188,7 +198,7 @@ def test_steps_cover_lags_windows_and_picks():
 @pytest.mark.parametrize("name", SLOPES)
 def test_slopes_are_those_of_sympy(name):
     x = sp.Symbol("x")
-    true = FUNCTIONS[name].scalar
+    true = FUNCTIONS["sqrt" if name == "root" else name].scalar
     at = lambda other, z: FUNCTIONS[other].scalar(z)  # noqa: E731
     for place in (sp.Rational(3, 10), sp.Rational(17, 10)):
         mine = SLOPES[name](place, true(place), at)
