@@ -43,7 +43,8 @@ E = minimize(sum(norm2(y[t]) for t in steps[-2:]) + norm2(y[T-1]) + norm2(softma
   + sum(log_softmax(A)[0, :]*logsumexp(A.T)))
 """,
     "powers": """x[t]: n
-E = minimize(sum(sum((1.5 + x[t])**-0.5 + (2 + x[t])**(3/2) + (3 + x[t])**0.5 + (1 + x[t]**2)**-1.5) for t in steps))
+y[t]: n = (1.5 + x[t])**-0.5 + (2 + x[t])**(3/2) + (3 + x[t])**0.5 + (1 + x[t]**2)**-1.5
+E = minimize(sum(norm2(y[t]) for t in steps))
 """,
     "kinks": """x[t]: n
 h[t]: n = maximum(W @ h[t-1], abs(x[t])) + minimum(x[t], where(x[t] > h[t-1], x[t]*h[t-1], relu(h[t-1])))
