@@ -17,6 +17,7 @@ from derive.jacobians import fold
 from derive.names import Names, root
 from derive.nodes import At, Kind, Node, Number, Pick, Quantity, T, Window, walk
 from derive.normal import normalise, pre_activations
+from derive.outside import keep_outside
 from derive.projections import plan, project
 from derive.recurrence import Equation, Recurrence, Target
 from derive.rules import rule
@@ -253,7 +254,7 @@ class Collection:
             equations=(*primal, *backward), functions=source.functions, defaults=source.defaults, meanings=self.meanings, file=source.file,
             constraints=source.constraints,
         )  # fmt: skip
-        checked = normalise(validate(result, {}))
+        checked = normalise(validate(keep_outside(result, self.primal.arguments, self.names), {}))
         return Derivation(
             source=source, primal=self.primal, recurrence=checked, adjoints=self.adjoints, carried=self.carried,
             gradients=gradients, zero=frozenset(zero), cotangents=seeds, contributions=tuple(self.contributions),

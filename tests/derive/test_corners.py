@@ -61,6 +61,12 @@ assert P[0, :] == 0
 y[t]: m = project(P, P = sin(Q)).T @ x0[t]
 E = minimize(sum(norm2(y[t]) for t in steps))
 """,
+    "the objective alone reads outside the steps, and a pullback has no objective": """x0[t]: m
+P: m
+h[t]: m = sin(x0[t])
+q: m = P*h[T]
+E = minimize(norm2(q) + norm2(h[0]))
+""",
     "what no sequence enters but for a stopped value counts for each": """u: input[n]
 P: n
 S: total[n] = (stop_gradient(u) + P)/2
