@@ -15,7 +15,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import count
 
+from derive.arrays import Slice
 from derive.chain import reach, shortest
 from derive.comparison import POINTS, Comparison, Failure
 from derive.derivation import Derivation
@@ -108,8 +110,23 @@ def default_lengths(recurrence: Recurrence, steps: int | None = None) -> tuple[i
 
 def default_dims(recurrence: Recurrence) -> dict[str, int]:
     """Small unequal sizes, the dims of square matrices first: from 2, so that every sum has terms; from 3 where constraints must leave
-    some components free."""  # noqa: D205, D209
+    some components free; at least so many that every component that is read by its number stands."""  # noqa: D205, D209
     first = 3 if recurrence.constraints else 2
     square = {str(q.shape[0]) for q in recurrence.quantities if len(q.shape) == 2 and q.shape[0] == q.shape[1]}
     ordered = sorted(recurrence.dims, key=lambda name: (name not in square, name))
-    return dict(sorted((name, place + first) for place, name in enumerate(ordered)))
+    sizes: dict[str, int] = {}
+    for name in ordered:
+        least = max(first, _least(recurrence, name))
+        sizes[name] = next(size for size in count(least) if size not in sizes.values())
+    return dict(sorted(sizes.items()))
+
+
+def _least(recurrence: Recurrence, name: str) -> int:
+    """The least size of a dim at which slices with numbers for bounds lie within it."""
+    least = 1
+    for node in (n for e in recurrence.equations for n in walk(e.expr) if isinstance(n, Slice)):
+        for axis, size in zip(node.spec, node.operands[0].shape, strict=True):
+            last = axis[-1] + int(len(axis) == 1)
+            if str(size) == name and last.is_Integer:
+                least = max(least, int(last))
+    return least

@@ -38,7 +38,7 @@ def rows(function: Callable[[list[Scalar]], object], operand: np.ndarray) -> np.
     """A function of vectors, applied along the last axis."""
     if operand.ndim == 1:
         return array(function(list(operand)))
-    return array([array(function(list(row))) for row in operand])
+    return array([function(list(row)) for row in operand])
 
 
 class Unrolled:

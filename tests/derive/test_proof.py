@@ -46,6 +46,10 @@ E = minimize(sum(norm2(y[t]) for t in steps[-2:]) + norm2(y[T-1]) + norm2(softma
 y[t]: n = (1.5 + x[t])**-0.5 + (2 + x[t])**(3/2) + (3 + x[t])**0.5 + (1 + x[t]**2)**-1.5
 E = minimize(sum(norm2(y[t]) for t in steps))
 """,
+    "sums of rows at each step": """A: (n, k)
+s[t]: n = logsumexp(A + 1)
+E = minimize(sum(norm2(s[t-1]) for t in steps))
+""",
     "kinks": """x[t]: n
 h[t]: n = maximum(W @ h[t-1], abs(x[t])) + minimum(x[t], where(x[t] > h[t-1], x[t]*h[t-1], relu(h[t-1])))
 E = minimize(sum(norm2(h[t]) for t in steps))
