@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -21,6 +22,7 @@ from derive.reference import evaluate, nullspaces
 from derive.tangents import tangent
 from derive.writing import write
 
+THOROUGH = "RETROGRAD_FUZZ" in os.environ  # every mutant, where the tests otherwise take some
 KINK_DISTANCE = 1e-4  # nearer to a kink than this, numeric differentiation is not asked
 Values = Mapping[str, np.ndarray]
 
@@ -108,6 +110,7 @@ def compare(case: Case, through_text: bool = True) -> dict[str, float]:
     grads = gradients_of(case, derivation, result)
     moves = case.direction(list(grads))
     errors = {"tangent": transposed(grads, moves, along(case, moves)["E"])}
+    errors["projected"] = outside_constraints(case, grads)
     errors["value"] = _relative(result["E"] - case.value, abs(case.value))
     if through_text:
         text = write(derivation.recurrence)
@@ -134,6 +137,13 @@ def compare_pullback(case: Case) -> dict[str, float]:
 def transposed(grads: Values, moves: Values, change: float) -> float:
     """The relative error of a gradient whose product with a direction is the objective's change along it."""
     return _relative(change - product(grads, moves), norm(grads) * norm(moves))
+
+
+def outside_constraints(case: Case, grads: Values) -> float:
+    """How much of the gradient leads off the constraints, relative to all of it."""
+    spaces = nullspaces(case.recurrence, case.values) if case.recurrence.constraints else []
+    kept = {name: part for space in spaces for name, part in space.project(grads).items()}
+    return _relative(norm({name: grads[name] - part for name, part in kept.items() if name in grads}), norm(grads))
 
 
 def gradients_of(case: Case, derivation: Derivation, result: Values) -> dict[str, np.ndarray]:

@@ -121,9 +121,9 @@ def test_text_is_proved(name, derive_by):
     assert {v.method for v in proof.verdicts} == {"cancelled"}
 
 
-@pytest.mark.parametrize("analytic, seed", [(True, s) for s in (*range(15), 80)] + [(False, s) for s in range(100, 105)])
-def test_random_recurrence_is_proved(analytic, seed):
-    proof = prove(gradient(parse(generate(seed, analytic=analytic).text)))
+@pytest.mark.parametrize("seed", range(24))
+def test_random_recurrence_is_proved(seed):
+    proof = prove(gradient(parse(generate(seed, analytic=seed % 2 == 0, abstract=seed % 4 == 3, budget=16).text)))
     assert proof.proved, proof.to_text()
 
 

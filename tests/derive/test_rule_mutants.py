@@ -7,7 +7,7 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from fuzzing import Case, along, gradients_of, transposed
+from fuzzing import THOROUGH, Case, along, gradients_of, transposed
 from rule_mutants import Key, mutated, recording
 
 from derive import arrays as A
@@ -131,7 +131,7 @@ def test_mutants_are_killed(kind: type, monkeypatch: pytest.MonkeyPatch) -> None
     keys = keys_of(kind, recurrence, monkeypatch)
     assert len(keys) >= 3
     survivors = []
-    for key in sorted(keys):
+    for key in sorted(keys)[:: 1 if THOROUGH else 2]:
         monkeypatch.setitem(rules.RULES, kind, mutated(whole, key))
         survivors += [key] if survives(recurrence, places) else []
     assert survivors == []
