@@ -39,5 +39,5 @@ def draw(recurrence: Recurrence, rng: np.random.Generator, steps: int, batch: in
 def _contracted(together: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Parameters, scaled together so that the square ones are contractions."""
     norms = [np.linalg.norm(value, 2) for value in together.values() if value.ndim == 2 and value.shape[0] == value.shape[1]]
-    factor = min(1.0, CONTRACTION / max(norms, default=CONTRACTION))
-    return {name: factor * value for name, value in together.items()} if factor < 1 else together
+    largest = max(norms, default=0.0)
+    return {name: CONTRACTION / largest * value for name, value in together.items()} if largest > CONTRACTION else together
