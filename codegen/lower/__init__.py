@@ -9,12 +9,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from codegen.lower.constraints import lower_systems
+from codegen.lower.sizes import number_of
 from codegen.lower.statements import Statements
 from codegen.lower.streams import streaming
 from codegen.program import Buffer, Program
 from codegen.schedule import Draft, schedule
 from derive.adjoint import gradient, pullback
-from derive.arithmetic import Div
+from derive.arithmetic import Div, Pow
 from derive.derivation import Derivation
 from derive.errors import RecurrenceError
 from derive.nodes import Node, Number, Pick, T, walk
@@ -114,7 +115,7 @@ class Lowering:
         a step as a read of h[T] does."""  # noqa: D205, D209
         found = {}
         for equation in self.primal.equations:
-            if any(isinstance(node, Div) and _holds_steps(node.args[1]) for node in walk(equation.expr)):
+            if any(_needs_step(node) for node in walk(equation.expr)):
                 found["T"] = ("T, a divisor,", True, 0, 0, 0)
             for read in reads(equation.expr):
                 if isinstance(read, Pick) and not read.outside and not read.quantity.given:
@@ -167,8 +168,13 @@ class Lowering:
         return ends
 
 
-def _holds_steps(node: Node) -> bool:
-    return any(isinstance(part, Number) and part.value.has(T) for part in walk(node))
+def _needs_step(node: Node) -> bool:
+    """Whether a node divides by what holds T and is zero, or may be, in a sequence without steps."""
+    divisor = node.args[1] if isinstance(node, Div) else (node.args[0] if isinstance(node, Pow) and node.exponent < 0 else None)
+    if divisor is None or not any(isinstance(part, Number) and part.value.has(T) for part in walk(divisor)):
+        return False
+    value = number_of(divisor)
+    return value is None or value.subs(T, 0).is_zero is not False
 
 
 def _defines_known(target: object, known: set[str]) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import sympy as sp
 
 from codegen.program import Const, Element, Op, Size, SizeValue, Steps
+from derive.arithmetic import Add, Div, Mul, Neg, Pow
 from derive.errors import RecurrenceError
-from derive.nodes import T
+from derive.nodes import Node, Number, T
 
 
 def as_size(value: sp.Expr) -> Size:
@@ -24,6 +25,27 @@ def as_size(value: sp.Expr) -> Size:
         if coefficient != 0:
             terms.append((int(coefficient), tuple(sorted(names))))
     return tuple(sorted(terms, key=lambda term: (term[1], term[0])))
+
+
+def number_of(node: Node) -> sp.Expr | None:
+    """The number, in dims and T, that an expression made of numbers alone is; None for all others."""
+    if isinstance(node, Number):
+        return node.value
+    parts = [number_of(arg) for arg in node.operands]
+    if not parts or any(part is None for part in parts):
+        return None
+    match node:
+        case Add():
+            return sp.Add(*parts)
+        case Mul():
+            return sp.Mul(*parts)
+        case Div():
+            return parts[0] / parts[1]
+        case Neg():
+            return -parts[0]
+        case Pow():
+            return parts[0] ** node.exponent
+    return None
 
 
 def as_element(value: sp.Expr) -> Element:

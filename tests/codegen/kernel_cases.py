@@ -68,7 +68,7 @@ def random_case(seed):
             Kernel(program, "float64").forward(given(case), steps=case.steps, batch=case.batch)
             return case, program
         except ValueError as error:
-            # A divisor that holds T asks for a step even where it is not zero without one.
+            # A divisor that holds T and a signal asks for a step even where it is not zero without one.
             if "it needs at least" not in str(error):
                 raise
             case.steps += 1

@@ -139,6 +139,18 @@ def test_every_dtype_of_the_interpreter_gives_its_own():
         assert interpreted("elman", dtype).forward(values)["h"].dtype == dtype
 
 
+@pytest.mark.parametrize("divisor, runs", [("(T + 2)", True), ("(n - T/2)", True), ("T", False), ("(2*T)", False), ("(T - n + n)", False)])
+def test_only_what_is_zero_without_steps_needs_one(divisor, runs):
+    kernel = interpreted(f"x[t]: n\nE = minimize((1 + sum(sum(x[t]) for t in steps))/{divisor})\n")
+    empty = {"x": np.zeros((0, 1, 4))}
+    if runs:
+        assert kernel.value_and_grad(empty)[0] in (0.5, 0.25)
+    else:
+        with pytest.raises(ValueError, match="T, a divisor, is read in a sequence of 0 steps; it needs at least 1"):
+            kernel.value_and_grad(empty)
+        assert kernel.value_and_grad({"x": np.ones((2, 1, 4))})[0] > 0
+
+
 def test_without_derivatives_there_is_no_gradient():
     kernel = Kernel(lower(solved(0)[0].recurrence, derivatives=False), "float64")
     assert set(kernel.program.phases) == {"forward"}

@@ -16,7 +16,7 @@ from derive.arithmetic import Abstract, Apply, Div, Neg
 from derive.derivation import Derivation
 from derive.holding import hold
 from derive.language import parse
-from derive.nodes import Kind, Node, walk
+from derive.nodes import Kind, Node, Number, T, walk
 from derive.recurrence import Recurrence
 from derive.reference import evaluate, nullspaces
 from derive.tangents import tangent
@@ -39,7 +39,7 @@ class Case:
 
     def place(self) -> None:
         """Sizes at which every fixed step exists: more steps until the reference accepts them; a divisor T is not zero."""
-        divided = any(isinstance(n, Div) and "T" in re.findall(r"\w+", n.args[1].source()) for n in nodes(self.recurrence))
+        divided = any(isinstance(node, Div) and node.args[1] == Number(T) for node in nodes(self.recurrence))
         self.steps = max(self.steps, int(divided))
         while True:
             low = max(0, self.steps - 3)
@@ -171,13 +171,18 @@ def complex_step(case: Case) -> float | None:
     derivation = gradient(case.recurrence)
     grads = gradients_of(case, derivation, case.evaluate(derivation.recurrence, case.values))
     moves = case.direction(list(grads))
-    held, given = hold(case.recurrence), dict(case.values)
-    if held is not None:
-        measured = case.evaluate(held.measured, case.values)
-        given |= {name: measured[name] for name in held.names}
-    given |= {label: case.values[label] + 1e-30j * move for label, move in moves.items()}
-    shifted = case.evaluate(held.recurrence if held else case.recurrence, given)["E"]
+    recurrence, given = moving(case)
+    shifted = case.evaluate(recurrence, given | {label: given[label] + 1e-30j * move for label, move in moves.items()})["E"]
     return transposed(grads, moves, np.imag(shifted) / 1e-30)
+
+
+def moving(case: Case) -> tuple[Recurrence, dict[str, np.ndarray]]:
+    """What a numeric step moves: the recurrence with what no gradient passes held fixed, and its values."""
+    held = hold(case.recurrence)
+    if held is None:
+        return case.recurrence, dict(case.values)
+    measured = case.evaluate(held.measured, case.values)
+    return held.recurrence, {**case.values, **{name: measured[name] for name in held.names}}
 
 
 def kink_distance(case: Case) -> float:
