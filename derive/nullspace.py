@@ -16,7 +16,9 @@ ROUNDING = 64 * np.finfo(np.float64).eps
 
 
 def _settled(vector: np.ndarray, start: np.ndarray) -> np.ndarray:
-    """The vector without what is rounding beside the one that it was made from."""
+    """The vector without what is rounding beside the one that it was made from; of complex ones each part by itself."""
+    if np.iscomplexobj(vector):
+        return _settled(vector.real, start.real) + 1j * _settled(vector.imag, start.imag)
     return np.where(np.abs(vector) > ROUNDING * np.max(np.abs(start), initial=0.0), vector, 0)
 
 

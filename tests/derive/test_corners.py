@@ -67,6 +67,11 @@ h[t]: m = sin(x0[t])
 q: m = P*h[T]
 E = minimize(norm2(q) + norm2(h[0]))
 """,
+    "some of what is projected is zero, and moves": """P: (n, n)
+Q: (n, n)
+assert P == P.T
+E = minimize(sum(sin(1 + project(P, P = stop_gradient(Q)*eye(n) + Q - stop_gradient(Q)))*Q))
+""",
     "what no sequence enters but for a stopped value counts for each": """u: input[n]
 P: n
 S: total[n] = (stop_gradient(u) + P)/2
