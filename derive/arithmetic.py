@@ -49,7 +49,7 @@ class Add(Elementwise):
 
     def __new__(cls, *terms: Node) -> Add:
         """Build from two or more terms."""
-        flat = [part for term in terms for part in (term.args if isinstance(term, Add) else (term,))]
+        flat = [part for term in terms for part in summands(term)]
         return super().__new__(cls, *flat)
 
     def text(self) -> str:
@@ -234,6 +234,11 @@ def number(value: object) -> Node:
 def add(terms: list[Node]) -> Node:
     """The sum of at least one term."""
     return terms[0] if len(terms) == 1 else Add(*terms)
+
+
+def summands(node: Node) -> tuple[Node, ...]:
+    """The terms of a sum; the expression itself where it is none."""
+    return node.args if isinstance(node, Add) else (node,)
 
 
 def is_number(node: Node, value: int) -> bool:

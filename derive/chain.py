@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import sympy as sp
 
-from derive.nodes import Number, Pick, T, walk
+from derive.nodes import Number, Pick, T, ghost_at, walk
 from derive.recurrence import Recurrence, Target
 from derive.scalars import Graph, Scalar, Values
 from derive.structure import components
@@ -196,5 +196,4 @@ def _picks(recurrence: Recurrence) -> list[Pick]:
 
 def _stands(recurrence: Recurrence, pick: Pick, steps: int) -> bool:
     position = pick.offset + steps if pick.from_end else pick.offset
-    ghost = Pick(pick.quantity, position if position <= 0 else T + (position - steps))
-    return 1 <= position <= steps or pick.quantity.given or ghost in recurrence.ghosts[pick.quantity]
+    return 1 <= position <= steps or pick.quantity.given or ghost_at(pick.quantity, position, steps) in recurrence.ghosts[pick.quantity]

@@ -10,12 +10,12 @@ from dataclasses import replace
 
 from derive import arrays as A
 from derive import temporal
-from derive.arithmetic import Add, Where, add
+from derive.arithmetic import Where, add, summands
 from derive.contributions import function_values, lifted, reuse, time_sum
 from derive.derivation import Contribution, Derivation
 from derive.jacobians import fold
 from derive.names import Names, root
-from derive.nodes import At, Kind, Node, Number, Pick, Quantity, T, Window, walk
+from derive.nodes import At, Kind, Node, Number, Pick, Quantity, T, Window, quantity_of, walk
 from derive.normal import normalise, pre_activations
 from derive.outside import keep_outside
 from derive.projections import plan, project
@@ -76,10 +76,10 @@ class Collection:
     def names_own(self, target: Target) -> bool:
         """Whether the adjoint of a target is a generated quantity, and not written in place."""
         adjoint = self.adjoints.get(target)
-        return (adjoint.quantity if isinstance(adjoint, At) else adjoint) in self.generated
+        return quantity_of(adjoint) in self.generated
 
     def _reads_back(self, target: Target) -> list[int]:
-        quantity = target if isinstance(target, Quantity) else target.quantity
+        quantity = quantity_of(target)
         return [lag for q, lag in self.lagged if q == quantity and (isinstance(target, Quantity) or self.reaches(target, lag))]
 
     @staticmethod
@@ -125,7 +125,7 @@ class Collection:
 
     def _send(self, equation: Equation, g: Node) -> None:
         if equation.sums_sequences:
-            terms = equation.expr.args if isinstance(equation.expr, Add) else (equation.expr,)
+            terms = summands(equation.expr)
             for term in terms:
                 self._walk(term, fold(term, g), min(term.kind, Kind.SEQUENCE), equation.target)
             return
@@ -148,7 +148,7 @@ class Collection:
                 self._walk(operand, sent, context, reader, entry.because)
 
     def _receive(self, leaf: Leaf, value: Node, context: Kind, place: int) -> None:
-        quantity = leaf if isinstance(leaf, Quantity) else leaf.quantity
+        quantity = quantity_of(leaf)
         if quantity.role in ("constant", "index") or quantity in self.inputs:
             return
         if isinstance(leaf, At):
@@ -194,7 +194,7 @@ class Collection:
 
     def _emit(self, target: Target, inside: set[int]) -> None:
         adjoint = self.adjoints[target]
-        quantity = adjoint.quantity if isinstance(adjoint, At) else adjoint
+        quantity = quantity_of(adjoint)
         terms = [value for _, value in sorted(self.now.get(target, []), key=lambda entry: (entry[0] in inside, entry[0]))]
         made: list[Equation] = []
         if isinstance(target, Quantity):
@@ -264,7 +264,7 @@ class Collection:
 
     def free(self) -> list[Target]:
         """What receives a gradient."""
-        return [*self.primal.of_role("parameter"), *self.primal.arguments, *self.primal.of_role("input")]
+        return list(self.primal.free)
 
     def _gradients(self) -> tuple[dict[str, Quantity], list[str]]:
         gradients: dict[str, Quantity] = {}
@@ -277,7 +277,7 @@ class Collection:
                     zero.append(label)
                 self._emit(target, set())
             adjoint = self.adjoints[target]
-            gradients[label] = adjoint.quantity if isinstance(adjoint, At) else adjoint  # type: ignore[assignment]
+            gradients[label] = quantity_of(adjoint)  # type: ignore[assignment]
             self.meanings[gradients[label].name] = f"gradient at {label}" + (", unprojected" if target in self.bound else "")
         self.projections, gradients, zero = project(self.plans, gradients, zero, self.names, self.meanings)
         self.emitted += [(-1, list(made.equations)) for made in self.projections]

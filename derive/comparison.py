@@ -19,7 +19,7 @@ from derive.constraints import System, systems
 from derive.derivation import Derivation
 from derive.errors import RecurrenceError
 from derive.exact import ExactProjector
-from derive.nodes import At, Kind, Quantity
+from derive.nodes import Kind, Quantity, quantity_of
 from derive.recurrence import Recurrence, Target
 from derive.scalars import Scalar
 from derive.structure import blocks
@@ -165,7 +165,7 @@ class Comparison:
         derived = self.derivation.recurrence
         found: dict[Target, Quantity] = {}
         for target, adjoint in self.derivation.adjoints.items():
-            name = (adjoint.quantity if isinstance(adjoint, At) else adjoint).source()
+            name = quantity_of(adjoint).source()
             quantity = derived.named.get(name)
             if quantity is None:
                 continue

@@ -16,7 +16,7 @@ from derive import temporal
 from derive.arithmetic import Add, Div, MatMul, Mul, Neg, Transpose, Where, add, is_number, negate, scale
 from derive.errors import RecurrenceError
 from derive.flattening import Kron, Reshape, count, flat
-from derive.nodes import At, Node, Number, Pick, Quantity, Shape
+from derive.nodes import At, Node, Number, Pick, Quantity, Shape, quantity_of
 from derive.rules import transpose
 
 Leaf = At | Pick | Quantity
@@ -72,7 +72,7 @@ class Directions:
     def enters(self, node: Node) -> bool:
         """Whether a tangent is read in an expression."""
         if isinstance(node, (At, Pick, Quantity)):
-            return (node if isinstance(node, Quantity) else node.quantity) in self.unknown
+            return quantity_of(node) in self.unknown
         return any(self.enters(arg) for arg in node.operands)
 
     def of(self, node: Node) -> Node:

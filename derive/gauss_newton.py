@@ -15,10 +15,10 @@ from derive.adjoint import gradient, pullback
 from derive.contributions import function_values
 from derive.errors import RecurrenceError
 from derive.names import Names, taken_by
-from derive.nodes import At, Kind, Node, Number, Quantity
+from derive.nodes import At, Kind, Node, Number, Quantity, quantity_of
 from derive.nodes import replace as substitute
 from derive.normal import normalise
-from derive.products import Product, allowed, explained, free_targets
+from derive.products import Product, allowed, explained
 from derive.recurrence import Equation, Recurrence, Target, reads
 from derive.structure import describe
 from derive.tangents import moved_equation, moved_target, named_dot
@@ -89,12 +89,8 @@ def split_at(model: Recurrence, names: tuple[str, ...]) -> Split:
 
 def _read_by(model: Recurrence, quantity: Quantity) -> list[Quantity]:
     """What a quantity's equations read, those of its values outside the steps included."""
-    own = [e for e in model.equations if _owner(e.target) == quantity]
-    return list(dict.fromkeys(_owner(read) for e in own for read in reads(e.expr)))
-
-
-def _owner(target: Target | At) -> Quantity:
-    return target if isinstance(target, Quantity) else target.quantity
+    own = [e for e in model.equations if quantity_of(e.target) == quantity]
+    return list(dict.fromkeys(quantity_of(read) for e in own for read in reads(e.expr)))
 
 
 def _upstream(model: Recurrence, start: Iterable[Quantity], stop: Iterable[Quantity]) -> dict[Quantity, Quantity | None]:
@@ -115,7 +111,7 @@ def _downstream(model: Recurrence, start: Iterable[Quantity]) -> set[Quantity]:
     found, size = set(start), 0
     while len(found) != size:
         size = len(found)
-        found |= {_owner(e.target) for e in model.equations if any(_owner(read) in found for read in reads(e.expr))}
+        found |= {quantity_of(e.target) for e in model.equations if any(quantity_of(read) in found for read in reads(e.expr))}
     return found
 
 
@@ -163,12 +159,12 @@ class _GaussNewton:
         """All passes in one recurrence."""
         moving = [q for q in self.model.quantities if q in self.split.network and q.role not in ("constant", "index")]
         dots = {q: self._dot(q) for q in moving}
-        tangents = [moved_equation(e, dots, self.outputs) for e in self.model.equations if _owner(e.target) in dots]
+        tangents = [moved_equation(e, dots, self.outputs) for e in self.model.equations if quantity_of(e.target) in dots]
         seeds = {label: self._seed(label, given) for label, given in self.network.cotangents.items()}
         curvature = self._curvature(dots, seeds)
         whole = self._joined([*tangents, *curvature], seeds)
         there = {*whole.quantities, *whole.arguments}
-        directions = {target.source(): moved_target(target, dots) for target in free_targets(self.model) if _owner(target) in dots}
+        directions = {target.source(): moved_target(target, dots) for target in self.model.free if quantity_of(target) in dots}
         directions = {label: target for label, target in directions.items() if target in there}
         return Product(self.source, whole, directions, self.network.gradients)
 
@@ -196,10 +192,10 @@ class _GaussNewton:
         inside = {adjoint: seeds[label] for label, adjoint in adjoints.items() if adjoint in moving}
         still = [seed for seed in seeds.values() if seed not in inside.values()]
         inside |= {q: self._dot(q) for q in derived.quantities if q in moving and q not in inside}
-        held = [e for e in derived.equations if _owner(e.target) in inside]
+        held = [e for e in derived.equations if quantity_of(e.target) in inside]
         inside |= {output: dots[output] for output in self.split.outputs}
         return [
-            *(e for e in derived.equations if _owner(e.target) in own),
+            *(e for e in derived.equations if quantity_of(e.target) in own),
             *(moved_equation(e, inside, self.outputs) for e in held),
             *(Equation(seed, A.filled(Number(0), seed.shape)) for seed in still),
         ]
@@ -207,7 +203,7 @@ class _GaussNewton:
     def _adjoint(self, target: Target) -> Quantity | None:
         """The quantity that holds the loss's gradient at an output; None where the gradient is a constant."""
         found = self.loss.adjoints.get(target)
-        found = found.quantity if isinstance(found, At) else found
+        found = None if found is None else quantity_of(found)
         return found if isinstance(found, Quantity) and found in self.loss.recurrence.quantities else None
 
     def _joined(self, between: list[Equation], seeds: Mapping[str, Quantity]) -> Recurrence:
@@ -229,8 +225,8 @@ class _GaussNewton:
         """Without what only the loss's value and gradient need."""
         kept = [q for q in self.model.quantities if q not in self.split.loss]
         needed = _upstream(drafted, [*results, *(q for q in drafted.quantities if q in kept)], ())
-        equations = tuple(e for e in drafted.equations if _owner(e.target) in needed)
-        defined = {_owner(e.target) for e in drafted.equations}
+        equations = tuple(e for e in drafted.equations if quantity_of(e.target) in needed)
+        defined = {quantity_of(e.target) for e in drafted.equations}
         quantities = tuple(q for q in drafted.quantities if q in needed or (q not in defined and q in self.model.quantities))
         return replace(drafted, quantities=quantities, equations=equations)
 
@@ -242,6 +238,6 @@ def _loss(split: Split) -> Recurrence:
     model, inside = split.model, {*split.outputs, *split.loss}
     return Recurrence(
         name=model.name, title=model.title, quantities=tuple(q for q in model.quantities if q in inside),
-        equations=(*held, *(e for e in model.equations if _owner(e.target) in split.loss)),
+        equations=(*held, *(e for e in model.equations if quantity_of(e.target) in split.loss)),
         functions=model.functions, defaults=model.defaults, objective=model.objective, meanings=model.meanings, file=model.file,
     )  # fmt: skip

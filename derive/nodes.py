@@ -258,6 +258,16 @@ class Pick(Node):
         return read_text(self.quantity, position_text(self.from_end, self.offset))
 
 
+def quantity_of(node: Node) -> Node:
+    """The quantity that a read is one of; anything else is itself."""
+    return node.quantity if isinstance(node, (At, Pick)) else node
+
+
+def ghost_at(quantity: Quantity, position: int, steps: int) -> Pick:
+    """The value of a quantity at a position outside the steps 1..`steps`, counted from its own end."""
+    return Pick(quantity, position if position <= 0 else T + (position - steps))
+
+
 def read_text(quantity: Quantity, place: str) -> str:
     """A timed quantity at a place; an index stands for the vector with a single one."""
     read = f"{quantity.name}[{place}]"

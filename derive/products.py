@@ -52,7 +52,7 @@ def jacobian_product(recurrence: Recurrence) -> Product:
     aim = recurrence.objective
     names = [q.name for q in defined] + ([aim.name] if aim and not aim.abstract else [])
     results = {name: moved.tangents[name] for name in names}
-    labels = [target.source() for target in free_targets(recurrence)]
+    labels = [target.source() for target in recurrence.free]
     return _product(recurrence, moved, labels, results, "tangent of")  # type: ignore[arg-type]
 
 
@@ -68,11 +68,6 @@ def hessian_product(recurrence: Recurrence) -> Product:
     moved = tangent(first.recurrence)
     results = {label: moved.tangents[quantity.name] for label, quantity in first.gradients.items()}
     return allowed(_product(recurrence, moved, first.gradients, results, "Hessian times direction, at"))  # type: ignore[arg-type]
-
-
-def free_targets(recurrence: Recurrence) -> list[Target]:
-    """What a direction may move: parameters, values outside the steps that are arguments, inputs."""
-    return [*recurrence.of_role("parameter"), *recurrence.arguments, *recurrence.of_role("input")]
 
 
 def _product(source: Recurrence, moved: Tangent, labels: Iterable[str], results: Mapping[str, Quantity], meaning: str) -> Product:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, fields, replace
 from derive import arrays as A
 from derive import temporal
 from derive.adjoint import active_targets, start
-from derive.arithmetic import Add, MatMul, add, scale
+from derive.arithmetic import MatMul, add, scale, summands
 from derive.collection import Collection
 from derive.constraints import systems
 from derive.derivation import Derivation
@@ -25,7 +25,7 @@ from derive.errors import RecurrenceError
 from derive.flattening import count, flat, reshaped
 from derive.graph import components
 from derive.names import Names, root, taken_by
-from derive.nodes import At, Kind, Node, Number, Pick, Quantity
+from derive.nodes import At, Kind, Node, Number, Pick, Quantity, quantity_of
 from derive.nodes import replace as exchanged
 from derive.normal import normalise
 from derive.recurrence import Equation, Recurrence, Target, reads
@@ -108,7 +108,7 @@ def dependents(primal: Recurrence, target: Target) -> set[Quantity]:
         if reader not in found:
             found.add(reader)
             stack += readers.get(reader, [])
-    return {one.quantity if isinstance(one, Pick) else one for one in ({*found, target} if isinstance(target, Pick) else found)}
+    return {quantity_of(one) for one in ({*found, target} if isinstance(target, Pick) else found)}
 
 
 class _Forward(Collection):
@@ -156,7 +156,7 @@ class _Forward(Collection):
             if target not in found:
                 found.add(target)
                 stack += [edge.target for edge in edges(self.primal, self.primal.equation[target])]
-        return {one.quantity if isinstance(one, Pick) else one for one in found}
+        return {quantity_of(one) for one in found}
 
     def _passing(self, states: set[Quantity]) -> set[Quantity]:
         """Pre-activations that one state reads, once: their sensitivities are written where they are read."""
@@ -164,7 +164,7 @@ class _Forward(Collection):
         for equation in self.primal.equations:
             weight = 1 if isinstance(equation.target, Quantity) else 2  # of a value outside the steps, which is no state
             for read in reads(equation.expr):
-                uses[read if isinstance(read, Quantity) else read.quantity] += weight
+                uses[quantity_of(read)] += weight
         return {q for q in states if q.name not in self.source.named and uses[q] == 1}
 
     def _declare(self, state: Quantity, leaf: Target) -> None:
@@ -200,7 +200,7 @@ class _Forward(Collection):
             return
         self.explicit[state] = g
         if self.names_own(state):
-            self.meanings[root(g.quantity if isinstance(g, At) else g)] = f"derivative by {state.name}, all states held fixed"
+            self.meanings[root(quantity_of(g))] = f"derivative by {state.name}, all states held fixed"
         for leaf, holder in held.items():
             columns = At(holder, 0) if holder.kind == Kind.TIMED else holder
             self._receive(leaf, _chained(columns, g, leaf), state.kind, self.place[state])
@@ -240,7 +240,7 @@ class _Lift:
 
     def known(self, read: At | Pick | Quantity) -> Node:
         """The derivative of what is read: the leaf's own, a sensitivity, or that of a pre-activation written out."""
-        dot = read if isinstance(read, Quantity) else read.quantity
+        dot = quantity_of(read)
         state = self.stands_for.get(dot)
         if state is None:
             return self.unit()
@@ -264,6 +264,6 @@ class _Lift:
         if not equation.sums_sequences:
             made = self.of(expr)
             return temporal.Each(made) if target.kind == Kind.SEQUENCE and made.kind == Kind.SHARED else made
-        terms = [term for term in (expr.args if isinstance(expr, Add) else (expr,)) if move(term, self.dots) is not None]
+        terms = [term for term in summands(expr) if move(term, self.dots) is not None]
         made = [(self.of(term, expr), term.kind) for term in terms]
         return add([temporal.Each(part) if kind > part.kind == Kind.SHARED else part for part, kind in made] or [self.of(expr)])

@@ -112,6 +112,11 @@ class Recurrence:
         return tuple(ghost for q, ghosts in self.ghosts.items() if q.role == "signal" for ghost in ghosts if ghost not in self.equation)
 
     @cached_property
+    def free(self) -> tuple[Target, ...]:
+        """What has a gradient and may be moved: parameters, values outside the steps that are arguments, inputs."""
+        return (*self.of_role("parameter"), *self.arguments, *self.of_role("input"))
+
+    @cached_property
     def dims(self) -> tuple[str, ...]:
         """Names of the dims, sorted."""
         found = {s.name for q in self.quantities for size in q.shape for s in size.free_symbols}

@@ -14,14 +14,14 @@ import sympy as sp
 
 from derive import arrays as A
 from derive import temporal
-from derive.arithmetic import Abstract, Add, Apply, Div, MatMul, Mul, Neg, Pow, Surrogate, Transpose, Where
+from derive.arithmetic import Abstract, Add, Apply, Div, MatMul, Mul, Neg, Pow, Surrogate, Transpose, Where, summands
 from derive.constraints import System, system_of, systems
 from derive.elementary import COMPARE, elementary
 from derive.errors import RecurrenceError
 from derive.fixedpoint import settle
 from derive.flattening import Kron, Reshape
 from derive.linearity import is_linear
-from derive.nodes import At, Kind, Node, Number, Pick, Quantity, T
+from derive.nodes import At, Kind, Node, Number, Pick, Quantity, T, ghost_at
 from derive.nullspace import Nullspace
 from derive.recurrence import Recurrence, Target, reads
 from derive.structure import blocks
@@ -145,7 +145,7 @@ class _Reference:
         return np.broadcast_to(np.asarray(value, self.dtype), self.shape(shape))
 
     def _total(self, expr: Node) -> np.ndarray:
-        terms = expr.args if isinstance(expr, Add) else (expr,)
+        terms = summands(expr)
         result = np.zeros(self.shape(expr.shape), self.dtype)
         for term in terms:
             rows = range(1) if term.kind == Kind.SHARED else range(self.batch)
@@ -163,7 +163,7 @@ class _Reference:
         return self.value(self._ghost(quantity, position, steps), 0, row)
 
     def _ghost(self, quantity: Quantity, position: int, steps: int) -> Pick:
-        ghost = Pick(quantity, position if position <= 0 else T + (position - steps))
+        ghost = ghost_at(quantity, position, steps)
         if ghost not in self.recurrence.ghosts[quantity]:
             raise ValueError(f"{quantity.name} is read at step {position} of {steps}")
         return ghost

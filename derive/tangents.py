@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from derive import arrays as A
 from derive import temporal
-from derive.arithmetic import Add, add
+from derive.arithmetic import add, summands
 from derive.contributions import function_values, reuse
 from derive.names import Names, taken_by
 from derive.nodes import At, Kind, Node, Number, Pick, Quantity
@@ -89,7 +89,7 @@ def moved_equation(equation: Equation, dots: Mapping[Quantity, Quantity], output
     outputs: function values that some quantity of the model holds, which are read there.
     """
     expr = equation.expr
-    terms = expr.args if equation.sums_sequences and isinstance(expr, Add) else (expr,)
+    terms = summands(expr) if equation.sums_sequences else (expr,)
     found = [_counted(term, dots) if equation.sums_sequences else move(term, dots) for term in terms]
     parts = [part for part in found if part is not None]
     target, value = moved_target(equation.target, dots), reuse(add(parts), outputs) if parts else Number(0)

@@ -13,11 +13,11 @@ import sympy as sp
 
 from derive import arrays as A
 from derive import temporal
-from derive.arithmetic import Abstract, Add, Apply, Div, MatMul, Mul, Neg, Pow, Surrogate, Transpose, Where
+from derive.arithmetic import Abstract, Add, Apply, Div, MatMul, Mul, Neg, Pow, Surrogate, Transpose, Where, summands
 from derive.constraints import system_of
 from derive.exact import ExactProjector
 from derive.flattening import Kron, Reshape
-from derive.nodes import At, Kind, Node, Number, Pick, Quantity, T
+from derive.nodes import At, Kind, Node, Number, Pick, Quantity, T, ghost_at
 from derive.recurrence import Recurrence, Target
 from derive.scalars import Graph, Scalar, Values
 
@@ -89,7 +89,7 @@ class Unrolled:
         """The value of the right side of a target's equation."""
         equation = self.recurrence.equation[target]
         if equation.sums_sequences:
-            terms = equation.expr.args if isinstance(equation.expr, Add) else (equation.expr,)
+            terms = summands(equation.expr)
             result = self.zeros(equation.expr.shape)
             for term in terms:
                 for row in range(1 if term.kind == Kind.SHARED else len(self.lengths)):
@@ -132,7 +132,7 @@ class Unrolled:
             return self.value(quantity, position, row)
         if quantity.given:
             return self.zeros(quantity.shape)
-        ghost = Pick(quantity, position if position <= 0 else T + (position - steps))
+        ghost = ghost_at(quantity, position, steps)
         if ghost not in self.recurrence.ghosts[quantity]:
             raise ValueError(f"{quantity.name} is read at step {position} of {steps}")
         return self.value(ghost, 0, row)

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from derive.arithmetic import Add, Div, Mul, Neg, same_shape
+from derive.arithmetic import Add, Div, Mul, Neg, same_shape, summands
 from derive.arrays import Project
 from derive.constraints import constrained, require_affine, systems
 from derive.errors import Location, RecurrenceError
-from derive.nodes import At, Kind, Node, Pick, Quantity, shape_text, walk
+from derive.nodes import At, Kind, Node, Pick, Quantity, quantity_of, shape_text, walk
 from derive.recurrence import Equation, Recurrence, reads, reads_over_time
 from derive.structure import Block, blocks, describe, directions
 from derive.temporal import TimeSum, Within
@@ -69,7 +69,7 @@ def _check_equation(recurrence: Recurrence, equation: Equation) -> None:
 
 def _check_read(recurrence: Recurrence, equation: Equation, read: At | Pick | Quantity, summed: bool) -> None:
     name, line = describe(equation.target), equation.line
-    known = read.quantity if isinstance(read, (At, Pick)) else read
+    known = quantity_of(read)
     if recurrence.named.get(known.name) != known:
         raise _error(recurrence, line, f"{known.name} in the equation of {name} is not declared here")
     if isinstance(read, At) and not equation.timed and not summed:
@@ -141,7 +141,7 @@ def _check_projection(recurrence: Recurrence, equation: Equation, node: Project,
 
 
 def _unused(recurrence: Recurrence, lines: Mapping[str, int]) -> list[str]:
-    used = {(r.quantity if isinstance(r, (At, Pick)) else r) for e in recurrence.equations for r in reads(e.expr)}
+    used = {quantity_of(r) for e in recurrence.equations for r in reads(e.expr)}
     used |= set(constrained(recurrence.constraints))
     idle = [q.name for q in recurrence.of_role("input", "index", "parameter", "constant") if q not in used and q.name in lines]
     return [f"warning: {name} is declared on line {lines[name]} and never used" for name in idle]
@@ -163,7 +163,7 @@ def _repeated(recurrence: Recurrence) -> list[str]:
     for equation in recurrence.equations:
         if not equation.sums_sequences or equation.target.source() in recurrence.meanings:  # type: ignore[union-attr]
             continue
-        terms = equation.expr.args if isinstance(equation.expr, Add) else (equation.expr,)
+        terms = summands(equation.expr)
         for inner in (part for term in terms for part in _parts(term)):
             notes.append(
                 f"warning: {inner.source()} in {equation.target.source()} is counted once for each sequence;"

@@ -14,7 +14,7 @@ from codegen.second_order import DIRECTION, PRODUCT
 from codegen.streaming import Streaming
 from derive.gauss_newton import gauss_newton_product
 from derive.normal import normalise
-from derive.products import Product, free_targets, hessian_product, jacobian_product
+from derive.products import Product, hessian_product, jacobian_product
 from derive.recurrence import Recurrence
 
 WHOLE = "a product with a direction is one of whole sequences"
@@ -37,7 +37,7 @@ def lower_product(recurrence: Recurrence, name: str) -> Program:
     results = {PRODUCT.format(label): found[quantity.name] for label, quantity in product.results.items()}
     if aim in product.results:
         results[aim] = found[aim]
-    directions = {DIRECTION.format(label): 0.0 for label in (target.source() for target in free_targets(own))}
+    directions = {DIRECTION.format(label): 0.0 for label in (target.source() for target in own.free)}
     named = replace(
         program, name=recurrence.name, buffers=_labelled(program, product), results={"forward": results},
         objective=aim if aim in results else None, defaults={**program.defaults, **directions},
@@ -56,7 +56,7 @@ def _labelled(program: Program, product: Product) -> dict[str, Buffer]:
     labels |= {target.source(): DIRECTION.format(label) for label, target in product.directions.items()}
     labels |= {quantity.name: PRODUCT.format(label) for label, quantity in product.results.items()}
     buffers = {name: replace(buffer, label=labels.get(buffer.label, "")) for name, buffer in program.buffers.items()}
-    for target in free_targets(source):
+    for target in source.free:
         label = DIRECTION.format(target.source())
         if target.source() not in product.directions:
             name = f"u{len(buffers)}"

@@ -30,7 +30,7 @@ from codegen.program import (
 from codegen.systems import Project
 from derive import arrays as A
 from derive import temporal
-from derive.arithmetic import Add, Div, MatMul, Mul, Neg, Transpose, is_rational
+from derive.arithmetic import Add, Div, MatMul, Mul, Neg, Transpose, is_rational, summands
 from derive.flattening import Kron, Reshape
 from derive.nodes import At, Kind, Node, Pick, Quantity, Shape
 from derive.recurrence import Equation
@@ -206,7 +206,7 @@ class Statements:
 
     def _objective(self, out: str, expr: Node) -> None:
         """The sum of what each sequence costs and of what depends on none; `losses` names the buffers that hold the two."""
-        terms = expr.args if isinstance(expr, Add) else (expr,)
+        terms = summands(expr)
         groups = [term for term in terms if term.kind != Kind.SHARED], [term for term in terms if term.kind == Kind.SHARED]
         parts: list[str | None] = []
         for group, kind in zip(groups, (Kind.SEQUENCE, Kind.SHARED), strict=True):
@@ -223,7 +223,7 @@ class Statements:
             self.statements.append(Map(out, Op("add", (Load(summed, 0, ()), Load(parts[1], 0, ())))))
 
     def _total(self, out: str, expr: Node) -> None:
-        terms = expr.args if isinstance(expr, Add) else (expr,)
+        terms = summands(expr)
         if len(terms) == 1 and expr.kind != Kind.SHARED:
             self._over_rows(out, expr)
             return

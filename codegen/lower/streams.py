@@ -8,7 +8,7 @@ from dataclasses import replace
 from codegen.plan import needed_actions, window_sums
 from codegen.program import Program
 from codegen.streaming import Streaming
-from derive.nodes import At, Kind, Number, Pick, Quantity, T, position_text, walk
+from derive.nodes import At, Kind, Number, Pick, Quantity, T, position_text, quantity_of, walk
 from derive.recurrence import Equation, Recurrence, reads
 from derive.temporal import TimeSum, Within
 
@@ -45,7 +45,7 @@ def _reached(recurrence: Recurrence, start: list[Quantity]) -> Iterator[Quantity
         yield quantity
         for equation in _equations(recurrence, quantity):
             for read in reads(equation.expr):
-                source = read if isinstance(read, Quantity) else read.quantity
+                source = quantity_of(read)
                 if source not in seen:
                     seen.add(source)
                     stack.append(source)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from derive.arithmetic import MatMul, is_number
 from derive.arrays import Zeros
-from derive.nodes import At, Pick, Quantity, T
+from derive.nodes import At, Pick, Quantity, T, quantity_of
 from derive.recurrence import Target, reads
 from derive.sections.boxes import (
     DOTS,
@@ -79,7 +79,7 @@ def _cell(system: System, cell: Cell, made: Adjoints, slopes: dict[str, Draft]) 
         _add(made, cell.sensitivity, as_it_stands(system, cell.sensitivity))
         return
     adjoint = system.derivation.adjoints[cell.value]
-    value_adjoint = adjoint.quantity if isinstance(adjoint, At) else adjoint
+    value_adjoint = quantity_of(adjoint)
     if isinstance(value_adjoint, Quantity):
         made.covered.add(value_adjoint)
     through, explicit = system.split(entries_in)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from derive.arithmetic import Add
+from derive.arithmetic import summands
 from derive.arrays import Outer, Zeros
 from derive.nodes import At, Node, Pick, Quantity
 from derive.recurrence import Target
@@ -48,7 +48,7 @@ def _lemma(system: System) -> list[Draft]:
         quantity = system.derivation.total(parameter.name)
         if quantity is None or quantity not in system.whole.equation or len(parameter.shape) != 2:
             continue
-        for term in _terms(system.whole.equation[quantity].expr):
+        for term in summands(system.whole.equation[quantity].expr):
             timed = isinstance(term, TimeSum) and term.window.full
             inner = term.args[0] if timed else term
             if not isinstance(inner, Outer):
@@ -59,10 +59,6 @@ def _lemma(system: System) -> list[Draft]:
             if cell is not None and part is not None and timed == cell.timed:
                 return _lemma_lines(system, cell, parameter, part, other)
     return []
-
-
-def _terms(node: Node) -> tuple[Node, ...]:
-    return node.args if isinstance(node, Add) else (node,)  # type: ignore[return-value]
 
 
 def _lemma_lines(system: System, cell: Cell, parameter: Quantity, part: Box, other: Node) -> list[Draft]:

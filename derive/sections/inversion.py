@@ -6,7 +6,7 @@ import sympy as sp
 
 from derive.arithmetic import Apply
 from derive.functions import FUNCTIONS
-from derive.nodes import At, Pick, Quantity, replace
+from derive.nodes import At, Pick, quantity_of, replace
 from derive.recurrence import reads
 from derive.sections.boxes import (
     Box,
@@ -192,7 +192,7 @@ def entries(system: System, cell: Cell, other: Cell) -> list[Entry]:
     found: list[Entry] = [(False, None, own_block(system, cell))] if cell is other else []
     for negative, node in cell.rest:
         for leaf in dict.fromkeys(reads(node)):
-            if (leaf if isinstance(leaf, Quantity) else leaf.quantity) != other.value:
+            if quantity_of(leaf) != other.value:
                 continue
             products = jacobian(system.notation, node, leaf)
             if products is None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from derive.arithmetic import Add, is_number
+from derive.arithmetic import is_number, summands
 from derive.arrays import Zeros
-from derive.nodes import At, Kind, Pick, Quantity
+from derive.nodes import Kind, Pick, Quantity, quantity_of
 from derive.realtime import Sensitivities
 from derive.recurrence import Equation, Target, reads
 from derive.sections.algorithm import algorithm
@@ -75,7 +75,7 @@ def _derivatives(system: System, derivation: Sensitivities) -> dict[Quantity, Sh
 
     found = {holder: by(_at(state), _leaf(system, label)) for (state, label), holder in derivation.by.items()}
     for state, adjoint in derivation.explicit.items():
-        holder = adjoint.quantity if isinstance(adjoint, At) else adjoint
+        holder = quantity_of(adjoint)
         if isinstance(holder, Quantity) and holder in system.generated:
             found[holder] = of(_at(state))
     return found
@@ -124,8 +124,8 @@ def _through(system: System, label: str) -> str:
     expr = system.whole.equation[system.derivation.total(label)].expr  # type: ignore[index]
     holders = set(system.derivation.by.values())  # type: ignore[attr-defined]
     found = {
-        any((read if isinstance(read, Quantity) else read.quantity) in holders for read in reads(term))
-        for term in (expr.args if isinstance(expr, Add) else (expr,))
+        any(quantity_of(read) in holders for read in reads(term))
+        for term in summands(expr)
     }
     return BOTH if len(found) == 2 else (THROUGH if found == {True} else DIRECT)
 
@@ -155,7 +155,7 @@ def _recurrence(system: System, equation: Equation, state: str, label: str) -> D
 
 def _explicit(system: System, derivation: Sensitivities) -> dict[Target, Draft]:
     """The adjoints between the objective and the states, and the objective's derivatives by the states."""
-    states = {(g.quantity if isinstance(g, At) else g): state for state, g in derivation.explicit.items()}
+    states = {quantity_of(g): state for state, g in derivation.explicit.items()}
     held = {*derivation.by.values(), *(derivation.total(label) for label in derivation.gradients)}
     held |= {line.target for projection in derivation.projections for line in projection.lines}
     found: dict[Target, Draft] = {}

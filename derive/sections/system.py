@@ -17,7 +17,7 @@ from derive.arrays import Zeros
 from derive.derivation import Derivation
 from derive.functions import FUNCTIONS
 from derive.names import Names, taken_by
-from derive.nodes import At, Kind, Node, Pick, Quantity, replace, walk
+from derive.nodes import At, Kind, Node, Pick, Quantity, quantity_of, replace, walk
 from derive.recurrence import Target, reads
 from derive.rules import rule
 from derive.sections.boxes import Box, Call, Fence, Glyph, Name, Partial, Script, row, terms
@@ -113,7 +113,7 @@ class System:
             if isinstance(target, Pick) and isinstance(adjoint, Quantity):
                 found[adjoint] = outside(target)
         for target, adjoint in self.derivation.adjoints.items():
-            quantity = adjoint.quantity if isinstance(adjoint, At) else adjoint
+            quantity = quantity_of(adjoint)
             if (
                 isinstance(target, Quantity)
                 and target.role in ("parameter", "input")
@@ -135,7 +135,7 @@ class System:
         readers: dict[Quantity, set[Target]] = {}
         for equation in self.primal.equations:
             for read in reads(equation.expr):
-                readers.setdefault(read if isinstance(read, Quantity) else read.quantity, set()).add(equation.target)
+                readers.setdefault(quantity_of(read), set()).add(equation.target)
         merged = {
             cell_function[1]
             for e in self.primal.equations
@@ -167,7 +167,7 @@ class System:
 
     def _sensitivity(self, quantity: Quantity) -> Quantity | None:
         adjoint = self.derivation.adjoints.get(quantity)
-        held = adjoint.quantity if isinstance(adjoint, At) else adjoint
+        held = quantity_of(adjoint)
         return held if isinstance(held, Quantity) and held in self.generated and held in self.whole.equation else None
 
     def _cell(
@@ -227,7 +227,7 @@ class System:
 
     def reads_adjoint(self, node: Node) -> bool:
         """Whether an expression reads anything of the adjoint system."""
-        return any((read if isinstance(read, Quantity) else read.quantity) in self.generated for read in reads(node))
+        return any(quantity_of(read) in self.generated for read in reads(node))
 
     def total_adjoint(self, cell: Cell) -> list[Signed] | None:
         """The terms that reach the cell's value; None where the sensitivity is not the slope times those."""
@@ -239,7 +239,7 @@ class System:
         sent = [value for _, value in rule(cell.function).adjoint(cell.function, adjoint)]
         if equation.expr not in [form for value in sent for form in (value, replace(value, {cell.function: here}))]:
             return None
-        held = adjoint.quantity if isinstance(adjoint, At) else adjoint
+        held = quantity_of(adjoint)
         if held not in self.whole.equation:
             return signed_terms(adjoint)
         return signed_terms(self.expression(held))  # type: ignore[arg-type]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import sympy as sp
 
 from derive.errors import RecurrenceError
-from derive.nodes import Kind, Pick, Quantity, T, shape_text
+from derive.nodes import Kind, Pick, Quantity, ghost_at, shape_text
 from derive.recurrence import Recurrence, Target
 from derive.reserved import RESERVED
 
@@ -113,7 +113,7 @@ def _place(recurrence: Recurrence, quantity: Quantity, brackets: list[str], step
         return quantity, position
     if 1 <= position <= steps:
         raise RecurrenceError(f"{name}[{position}] is computed from other quantities", _there(recurrence))
-    ghost = Pick(quantity, position if position <= 0 else T + (position - steps))
+    ghost = ghost_at(quantity, position, steps)
     if ghost not in recurrence.arguments:
         why = "has an equation of its own" if ghost in recurrence.equation else "is not read by any equation"
         raise RecurrenceError(f"{ghost.source()} {why}", _there(recurrence))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from derive.nodes import PRODUCT, At, Node, Pick, Quantity, replace
+from derive.nodes import PRODUCT, At, Node, Pick, Quantity, quantity_of, replace
 from derive.recurrence import reads
 from derive.rules import differentiated, rule
 from derive.sections.boxes import Box, Fence, Partial, Total, fenced, row, terms
@@ -89,7 +89,7 @@ def backward(shares: Shares) -> list[Draft]:
 def _gradient(shares: Shares, quantity: Quantity) -> Node:
     """The derivation's expression of a gradient, with what is neither of the model nor an adjoint put in."""
     system, adjoints = shares.system, shares.unfolding.derivation.adjoints.values()
-    held = {adjoint.quantity if isinstance(adjoint, At) else adjoint for adjoint in adjoints}
+    held = {quantity_of(adjoint) for adjoint in adjoints}
     expr = system.expression(quantity)
     between = [read for read in reads(expr) if isinstance(read, At) and not read.lag and read.quantity in system.generated - held]
     return replace(expr, {read: system.whole.equation[read.quantity].expr for read in between})

@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 from derive import arrays as A
 from derive import temporal
-from derive.arithmetic import Add, Div, MatMul, Mul, Neg, Transpose, add, is_number
+from derive.arithmetic import Add, Div, MatMul, Mul, Neg, Transpose, add, is_number, summands
 from derive.contributions import reuse
 from derive.derivation import Derivation
-from derive.nodes import At, Kind, Node, Number, Pick, Quantity, T
+from derive.nodes import At, Kind, Node, Number, Pick, Quantity, T, ghost_at
 from derive.normal import NONLINEAR
 from derive.recurrence import Equation, Target
 from derive.rules import rule
@@ -87,7 +87,7 @@ class Unfolded:
             return Pick(quantity, position)
         if quantity.given:
             return A.filled(Number(0), quantity.shape)
-        ghost = Pick(quantity, position if position <= 0 else T + (position - self.steps))
+        ghost = ghost_at(quantity, position, self.steps)
         if ghost not in self.primal.ghosts[quantity]:
             raise ValueError(f"{quantity.name}[{position}] is read, which there is not with T = {self.steps}; unfold more steps")
         return ghost
@@ -152,7 +152,7 @@ class Unfolded:
         if not equation.sums_sequences:
             shared = isinstance(equation.target, Quantity) and equation.target.kind == Kind.SHARED
             return [(self.fixed(equation.expr, step), not shared)]
-        terms = equation.expr.args if isinstance(equation.expr, Add) else (equation.expr,)
+        terms = summands(equation.expr)
         return [(self.fixed(term, step), term.kind != Kind.SHARED) for term in terms]
 
     def _walk(self, node: Node, g: Node, each: bool, found: dict[Key, list[Node]]) -> None:
