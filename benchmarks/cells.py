@@ -11,7 +11,7 @@ GOAL = "E = minimize(sum(norm2(h[t]) for t in steps))\n"
 TEXTS = {
     "tanh": HEAD + "h[t]: n = tanh(W @ h[t-1] + U @ x[t] + b)\n" + GOAL,
     "lstm": HEAD
-    + "".join(f"{g}[t]: n = {s}(W{g} @ h[t-1] + U{g} @ x[t] + b{g})\n" for g, s in zip("ifgo", ["sigmoid", "sigmoid", "tanh", "sigmoid"]))
+    + "".join(f"{g}[t]: n = {'tanh' if g == 'g' else 'sigmoid'}(W{g} @ h[t-1] + U{g} @ x[t] + b{g})\n" for g in "ifgo")
     + "c[t]: n = f[t]*c[t-1] + i[t]*g[t]\nh[t]: n = o[t]*tanh(c[t])\n"
     + GOAL,
     "gru": HEAD

@@ -35,7 +35,7 @@ def torch(cell: str, given: Values, threads: int) -> Callable[[], Results]:
     import torch as T
 
     T.set_num_threads(threads)
-    order = {"tanh": ("",), "lstm": tuple("ifgo"), "gru": tuple("rzg")}[cell]
+    order = GATES[cell]
     make = {"tanh": T.nn.RNN, "lstm": T.nn.LSTM, "gru": T.nn.GRU}[cell]
     steps, batch, m = given["x"].shape
     n = given["h[0]"].shape[1]
@@ -43,7 +43,6 @@ def torch(cell: str, given: Values, threads: int) -> Callable[[], Results]:
     second = np.zeros(len(order) * n, given["x"].dtype)
     if cell == "gru":
         second[2 * n :] = given["a"]
-        order = ("r", "z", "g")
     with T.no_grad():
         for name, array in {"weight_ih_l0": stacked(given, "U", order), "weight_hh_l0": stacked(given, "W", order),
                             "bias_ih_l0": stacked(given, "b", order), "bias_hh_l0": second}.items():  # fmt: skip
@@ -74,6 +73,21 @@ def jax(cell: str, given: Values, threads: int) -> Callable[[], Results]:
 
     if given["x"].dtype == np.float64:
         J.config.update("jax_enable_x64", True)
+    compiled = J.jit(J.value_and_grad(scanned(cell)))
+    arrays = {name: J.device_put(array) for name, array in given.items()}
+
+    def call() -> Results:
+        value, grads = compiled(arrays)
+        J.block_until_ready(grads)
+        return {"value": np.asarray(value), **{name: np.asarray(grad) for name, grad in grads.items()}}
+
+    return call
+
+
+def scanned(cell: str) -> Callable[[Mapping[str, object]], object]:
+    """The objective of a cell as a scan of JAX's."""
+    import jax as J
+
     np_ = J.numpy
     sigmoid, tanh = J.nn.sigmoid, np_.tanh
     gates = GATES[cell]
@@ -99,15 +113,7 @@ def jax(cell: str, given: Values, threads: int) -> Callable[[], Results]:
         start = (v["h[0]"], v.get("c[0]", np_.zeros_like(v["h[0]"])))
         return np_.sum(J.lax.scan(step, start, drive)[1])
 
-    compiled = J.jit(J.value_and_grad(objective))
-    arrays = {name: J.device_put(array) for name, array in given.items()}
-
-    def call() -> Results:
-        value, grads = compiled(arrays)
-        J.block_until_ready(grads)
-        return {"value": np.asarray(value), **{name: np.asarray(grad) for name, grad in grads.items()}}
-
-    return call
+    return objective
 
 
 PEERS = {"retrograd": retrograd, "torch": torch, "jax": jax}

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from codegen.numerics import apply
+from codegen.numerics import COMPARE, apply
 from codegen.program import (
     Const,
     Element,
@@ -28,7 +28,6 @@ from codegen.program import (
 )  # fmt: skip
 from codegen.systems import System
 
-COMPARE = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal, "==": np.equal, "!=": np.not_equal}
 Pair = tuple[Any, Any]  # values, one for each point or one for all; dependence or None
 
 

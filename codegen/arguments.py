@@ -5,10 +5,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
-from codegen.program import Buffer, Program, size_value
+from codegen.program import Buffer, Program, lone_dim, size_value
 
 LEAD = {"shared": (), "sequence": ("B",), "timed": ("T", "B")}
 
@@ -32,14 +33,19 @@ def text_of(buffer: Buffer) -> str:
     return "(" + ", ".join([*LEAD[buffer.kind], *sizes]) + ")" + (" of whole numbers" if buffer.below is not None else "")
 
 
+def arguments_of(program: Program) -> dict[str, Buffer]:
+    """What the caller gives a program, by label; cotangents are given apart."""
+    seeds = set(program.cotangents.values())
+    return {b.label: b for b in program.buffers.values() if b.role == "argument" and b.label and b.name not in seeds}
+
+
 class Arguments:
     """Checks values against a program's arguments."""
 
     def __init__(self, program: Program, dtype: np.dtype, fixed: Mapping[str, int]) -> None:
         self.program, self.dtype, self.fixed = program, dtype, dict(fixed)
         self.optional: frozenset[str] = frozenset()
-        seeds = set(program.cotangents.values())
-        self.buffers = {b.label: b for b in program.buffers.values() if b.role == "argument" and b.label and b.name not in seeds}
+        self.buffers = arguments_of(program)
         # What lags of input sequences read before the first step is zero, or the end of the stream's part before.
         self.carried = {
             label: replace(program.buffers[name], kind="sequence", before=0, after=0)
@@ -53,9 +59,14 @@ class Arguments:
             for name, label in program.guesses.items()
         }
 
+    @cached_property
+    def known(self) -> dict[str, Buffer]:
+        """Everything that may be given, by label."""
+        return {**self.buffers, **self.guessed, **self.carried}
+
     def read(self, values: Mapping[str, object], steps: int | None, batch: int | None) -> tuple[Sizes, dict[str, np.ndarray]]:
         """Sizes, and an array for every label that was given. Raises ValueError or TypeError naming the argument."""
-        known = {**self.buffers, **self.guessed, **self.carried}
+        known = self.known
         self.require_known(values)
         arrays = {label: self._numbers(known[label], label, values[label]) for label in values if label != "lengths"}
         self._require_all(arrays)
@@ -76,7 +87,7 @@ class Arguments:
 
     def require_known(self, labels: Iterable[str]) -> None:
         """Refuse what is no argument. Raises ValueError naming it."""
-        known = {**self.buffers, **self.guessed, **self.carried}
+        known = self.known
         for label in labels:
             if label not in known and label != "lengths":
                 if label in {name for name, _, _ in self.program.streaming.state}:
@@ -149,8 +160,9 @@ class Arguments:
         for label, array in arrays.items():
             lead = len(LEAD[known[label].kind])
             for size, length in zip(known[label].shape, array.shape[lead:], strict=True):
-                if len(size) == 1 and size[0][0] == 1 and len(size[0][1]) == 1:
-                    self._match(found, size[0][1][0], length, label, array, known[label])
+                name = lone_dim(size)
+                if name is not None:
+                    self._match(found, name, length, label, array, known[label])
         if not found.keys() >= set(self.program.dims):
             self._deduce(found, arrays, known)
         missing = [name for name in self.program.dims if name not in found]

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from codegen.drawing import Range, Wishes, draw_values, drawn_labels, fitted_sizes, read_wishes
+from codegen.arguments import arguments_of
+from codegen.drawing import Range, Wishes, draw_values, fitted_sizes, read_wishes
 from codegen.driver import compile as compile_kernel
 from codegen.feasible import Feasible, loosened
 from codegen.gradcheck import Problem, Report
@@ -54,7 +55,7 @@ def check(
     if not isinstance(recurrence, Recurrence):
         recurrence = parse(recurrence) if isinstance(recurrence, bytes) or "\n" in str(recurrence) else load(recurrence)
     program = loosened(lower(recurrence), dtype)
-    labels = drawn_labels(program)
+    labels = arguments_of(program)
     wishes = read_wishes(program.name, labels, ranges, values)
     fitted, steps, batch = fitted_sizes(labels, wishes.values, dims or {}, steps, batch)
     steps = max(STEPS, 2 * _longest_lag(recurrence) + 1) if steps is None else steps
@@ -146,7 +147,7 @@ class _Checking:
     def draw(self, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """Random values for every argument."""
         self.draws += 1
-        labels, positive = drawn_labels(self.program), self.draws > POSITIVE_AFTER
+        labels, positive = arguments_of(self.program), self.draws > POSITIVE_AFTER
         values = draw_values(self.program, labels, self.dims, self.steps, self.batch, rng, positive, self.wishes)
         return self.feasible.place(values) if self.feasible else values
 

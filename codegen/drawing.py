@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from codegen.arguments import LEAD, text_of
-from codegen.program import Buffer, Program, size_value
+from codegen.program import Buffer, Program, lone_dim, size_value
 
 Range = float | tuple[float, float]
 
@@ -27,12 +27,6 @@ class Wishes:
 
     ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     values: Mapping[str, np.ndarray] = field(default_factory=dict)
-
-
-def drawn_labels(program: Program) -> dict[str, Buffer]:
-    """The arguments that values are drawn for."""
-    seeds = set(program.cotangents.values())
-    return {b.label: b for b in program.buffers.values() if b.role == "argument" and b.label and b.name not in seeds}
 
 
 def read_wishes(
@@ -77,7 +71,7 @@ def fitted_sizes(
     for label, array in values.items():
         buffer = labels[label]
         names: list[object] = [(axis,) for axis in LEAD[buffer.kind]]
-        names += [size[0][1][0] if len(size) == 1 and size[0][0] == 1 and len(size[0][1]) == 1 else None for size in buffer.shape]
+        names += [lone_dim(size) for size in buffer.shape]
         if array.ndim != len(names):
             raise WishError("values", f"{label} has shape {array.shape}; it must be {text_of(buffer)}")
         for name, length in zip(names, array.shape, strict=True):

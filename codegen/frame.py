@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -70,6 +71,12 @@ class Frame:
         if zeroed or buffer.role == "argument" or buffer.kind != "timed" or self.ragged:
             made[...] = 0
         return made
+
+    def complete(self, names: Iterable[str], whole: Collection[str] = (), zeroed: bool = False) -> None:
+        """Allocate the buffers among `names` that have no array yet; those in `whole` keep every step."""
+        for name in names:
+            if name not in self.arrays:
+                self.arrays[name] = self.allocate(name, name in whole, zeroed)
 
     def steps_of(self, name: str) -> np.ndarray:
         """A timed buffer's steps 1..T, without the room outside."""

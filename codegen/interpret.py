@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from codegen.frame import Frame
-from codegen.numerics import apply, real
+from codegen.numerics import COMPARE, apply, real
 from codegen.program import (
     Accumulate,
     Const,
@@ -37,7 +37,6 @@ from codegen.program import (
     size_value,
 )  # fmt: skip
 
-COMPARE = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal, "==": np.equal, "!=": np.not_equal}
 Ranges = tuple[tuple[int, int], ...]
 
 

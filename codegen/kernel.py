@@ -117,8 +117,9 @@ class Kernel:
 
         See `Stream`. Raises: ValueError or TypeError naming the argument, or what makes a single step meaningless.
         """
+        known = self._arguments.buffers
         for label in values:
-            if label in {b.label for b in self.program.buffers.values() if b.role == "argument" and b.kind == "timed"}:
+            if label in known and known[label].kind == "timed":
                 raise ValueError(f"{label} is an input sequence; give it to the stream's step, one step at a time")
         return Stream(self, values, outputs, batch)
 
@@ -227,9 +228,7 @@ class Kernel:
             if label in arrays:
                 frame.guesses[name] = self._given(frame, arguments.guessed[label], arrays[label], sizes)
         whole = {self.program.results["forward"][label] for label in outputs}
-        for name in self.program.phases["forward"].writes:
-            if name not in frame.arrays:
-                frame.arrays[name] = frame.allocate(name, whole=name in whole)
+        frame.complete(self.program.phases["forward"].writes, whole)
         execute(self.program.phases["forward"], frame, self._runner("forward", frame))
         return Run(self, frame, sizes, arrays, outputs)
 

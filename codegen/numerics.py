@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 Array = np.ndarray
+COMPARE = {"<": np.less, "<=": np.less_equal, ">": np.greater, ">=": np.greater_equal, "==": np.equal, "!=": np.not_equal}
 
 
 def real(x: Array) -> Array:

@@ -26,6 +26,11 @@ def size_value(size: Size, dims: Mapping[str, int]) -> int:
     return sum(coefficient * prod(dims[name] for name in names) for coefficient, names in size)
 
 
+def lone_dim(size: Size) -> str | None:
+    """The dim that a size is; None where it is anything else."""
+    return size[0][1][0] if len(size) == 1 and size[0][0] == 1 and len(size[0][1]) == 1 else None
+
+
 @dataclass(frozen=True, slots=True)
 class Load:
     """A component of a buffer, `lag` steps from the current one where the buffer is timed. shape: the shape in which the buffer's

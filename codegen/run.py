@@ -18,6 +18,17 @@ if TYPE_CHECKING:
     from codegen.kernel import Kernel
 
 
+def asked_for(gradients: Mapping[str, str], wrt: Iterable[str] | None) -> dict[str, str]:
+    """The gradients at the labels in `wrt`, or all. Raises: TypeError for a string; ValueError for a label without gradient."""
+    if isinstance(wrt, str):
+        raise TypeError(f"wrt is a string; write wrt=[{wrt!r}]")
+    wanted = list(gradients) if wrt is None else list(wrt)
+    for label in wanted:
+        if label not in gradients:
+            raise ValueError(f"there is no gradient at {label!r}; there are {', '.join(gradients)}")
+    return {label: gradients[label] for label in wanted}
+
+
 class Run:
     """A forward computation and all that its gradient needs."""
 
@@ -117,14 +128,12 @@ class Run:
         phase = "gradient" if cotangents is None else "pullback"
         if cotangents is None:
             self.kernel._require_objective()
-        names = self._gradients(phase, wrt)
+        names = asked_for(program.results.get(phase, {}), wrt)
         seeds = self._seeds(cotangents or {})
         read = {f"the cotangent of {label}": np.asarray(array) for label, array in (cotangents or {}).items()}
         filled = self._filled(names, out, read)
         work = replace(frame, arrays={**frame.arrays, **seeds})
-        for name in program.phases[phase].writes:
-            if name not in work.arrays:
-                work.arrays[name] = work.allocate(name, whole=False)
+        work.complete(program.phases[phase].writes)
         execute(program.phases[phase], work, self.kernel._runner(phase, work))
         return self._results(names, work, filled)
 
@@ -135,7 +144,7 @@ class Run:
         program = self.kernel.program
         if program.streaming.windowless:
             raise ValueError(f"{program.name} cannot be truncated to windows of steps: {program.streaming.windowless}")
-        names = self._gradients("gradient", wrt)
+        names = asked_for(program.results.get("gradient", {}), wrt)
         filled = self._filled(names, out, {})
         timed = [name for name in names.values() if program.buffers[name].kind == "timed"]
         work = Windows(self.kernel, self._frame).gradient(check_window("k1", k1), check_window("k2", k2), timed)
@@ -154,17 +163,6 @@ class Run:
         for label, array in filled.items():
             np.copyto(array, found[label])
         return {**found, **filled}
-
-    def _gradients(self, phase: str, wrt: Iterable[str] | None) -> dict[str, str]:
-        """The buffers of the gradients asked for."""
-        names = self.kernel.program.results.get(phase, {})
-        if isinstance(wrt, str):
-            raise TypeError(f"wrt is a string; write wrt=[{wrt!r}]")
-        wanted = list(names) if wrt is None else list(wrt)
-        for label in wanted:
-            if label not in names:
-                raise ValueError(f"there is no gradient at {label!r}; there are {', '.join(names)}")
-        return {label: names[label] for label in wanted}
 
     def _seeds(self, cotangents: Mapping[str, object]) -> dict[str, np.ndarray]:
         program, frame = self.kernel.program, self._frame

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from codegen.arguments import Arguments
+from codegen.run import Run, asked_for
 
 if TYPE_CHECKING:
-    from codegen.kernel import Kernel, Run
+    from codegen.kernel import Kernel
 
 # What a product's kernel calls a direction and a product, beside the labels of the recurrence.
 DIRECTION, PRODUCT = "the direction at {}", "the product at {}"
@@ -42,11 +42,9 @@ def product(
 ) -> dict[str, np.ndarray]:  # fmt: skip
     """The product of a matrix with a direction at every differentiable label, or those in `wrt`.
 
-    Raises: as `Kernel.forward`; ValueError for a label without gradient.
+    Raises: as `Kernel.forward`; as `asked_for` for the labels.
     """
-    labels = kernel.program.results["gradient"]
-    wanted = list(labels) if wrt is None else list(wrt)
-    _require(wanted, labels, "gradient")
+    wanted = asked_for(kernel.program.results["gradient"], wrt)
     run = _run(kernel, name, values, direction, steps, batch)
     return {label: run[PRODUCT.format(label)] for label in wanted}
 
@@ -57,13 +55,10 @@ def _run(
     """The run of a product's kernel."""
     if kernel.products is None:
         raise ValueError(f"this kernel of {kernel.program.name} has no second derivatives; make one with codegen.compile")
-    _require(direction, kernel.program.results["pullback"], "direction")
-    Arguments(kernel.program, np.dtype(kernel.dtype), kernel.fixed or {}).require_known(values)
+    known = kernel.program.results["pullback"]
+    for label in direction:
+        if label not in known:
+            raise ValueError(f"there is no direction at {label!r}; there are {', '.join(known)}")
+    kernel._arguments.require_known(values)
     moves = {DIRECTION.format(label): array for label, array in direction.items()}
     return kernel.products(name).forward({**values, **moves}, steps=steps, batch=batch)
-
-
-def _require(labels: Iterable[str], known: Iterable[str], what: str) -> None:
-    for label in labels:
-        if label not in known:
-            raise ValueError(f"there is no {what} at {label!r}; there are {', '.join(known)}")

@@ -37,7 +37,6 @@ class StepArguments(Arguments):
             for label, name, _ in program.streaming.state
         }
 
-
     def _check_positions(self, sizes: Sizes) -> None:
         """Fixed positions are read by the objective alone, which no step computes."""
 
@@ -75,7 +74,7 @@ class Stream:
         self._kernel, self._arguments = kernel, StepArguments(program, np.dtype(kernel.dtype), kernel.fixed or {})
         self.inputs = self._arguments.inputs
         sizes, arrays = self._arguments.read(values, 1, batch)
-        known = {**self._arguments.buffers, **self._arguments.guessed, **self._arguments.carried}
+        known = self._arguments.known
         alone = batch is None and all(known[label].kind == "shared" for label in arrays)
         self._sizes = replace(sizes, single=sizes.single or alone)
         self._outputs = self._chosen(outputs)
@@ -185,9 +184,7 @@ class Stream:
         for name, label in program.guesses.items():
             if label in arrays:
                 frame.guesses[name] = kernel._given(frame, self._arguments.guessed[label], arrays[label], sizes)
-        for name in program.phases["forward"].writes:
-            if name not in frame.arrays:
-                frame.arrays[name] = frame.allocate(name, whole=False)
+        frame.complete(program.phases["forward"].writes)
         return frame
 
 

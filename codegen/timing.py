@@ -8,12 +8,13 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from codegen.arguments import arguments_of
 from codegen.checking import choose_dims
-from codegen.drawing import Range, Wishes, draw_values, drawn_labels, fitted_sizes, read_wishes
+from codegen.drawing import Range, Wishes, draw_values, fitted_sizes, read_wishes
 from codegen.kernel import Kernel
 from codegen.lower import lower
 from codegen.program import Program
@@ -64,8 +65,8 @@ def compare(
     """
     say = progress or (lambda stage: None)
     program = lower(recurrence)
-    wishes = read_wishes(program.name, drawn_labels(program), ranges, values)
-    fitted, steps, batch = fitted_sizes(drawn_labels(program), wishes.values, dims, steps, batch)
+    wishes = read_wishes(program.name, arguments_of(program), ranges, values)
+    fitted, steps, batch = fitted_sizes(arguments_of(program), wishes.values, dims, steps, batch)
     steps, batch = STEPS if steps is None else steps, BATCH if batch is None else batch
     sizes = {name: fitted.get(name, DIM) for name in choose_dims(program, fitted)}
     peer = Kernel(program, kernel.dtype)
@@ -81,17 +82,19 @@ def compare(
     if not found.agrees:
         return found
     say("timing")
-    rows = []
-    for what, call in _calls(program, drawn, seeds, steps, batch).items():
-        times: dict[str, list[float]] = {"kernel": [], "peer": []}
-        # Turn by turn, so that both meet the same state of the machine.
-        for _ in range(repeat):
-            for side, each in (("kernel", kernel), ("peer", peer)):
-                start = time.perf_counter()
-                call(each)
-                times[side].append(time.perf_counter() - start)
-        rows.append((what, statistics.median(times["kernel"]), statistics.median(times["peer"])))
-    return Comparison(found.name, found.dtype, shown, repeat, found.error, worst, found.tolerance, tuple(rows))
+    calls = _calls(program, drawn, seeds, steps, batch)
+    return replace(found, rows=tuple((what, *_medians(call, (kernel, peer), repeat)) for what, call in calls.items()))
+
+
+def _medians(call: Callable[[Kernel], object], sides: tuple[Kernel, Kernel], repeat: int) -> tuple[float, float]:
+    """The median seconds of each side, which are called turn by turn, so that both meet the same state of the machine."""
+    times: tuple[list[float], list[float]] = ([], [])
+    for _ in range(repeat):
+        for taken, each in zip(times, sides, strict=True):
+            start = time.perf_counter()
+            call(each)
+            taken.append(time.perf_counter() - start)
+    return statistics.median(times[0]), statistics.median(times[1])
 
 
 def _calls(
@@ -124,7 +127,7 @@ def _draw(
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray] | None]:
     """Values with a finite result, and cotangents where there is no objective."""
     rng, program = np.random.default_rng(0), peer.program
-    buffers = drawn_labels(program)
+    buffers = arguments_of(program)
     for draw in range(DRAWS):
         drawn = draw_values(program, buffers, dims, steps, batch, rng, draw >= POSITIVE_AFTER, wishes)
         values = {label: array if array.dtype.kind == "i" else array.astype(peer.dtype) for label, array in drawn.items()}

@@ -83,7 +83,5 @@ class Windows:
                 window.arrays[name] = array
             elif not buffers[name].loose:
                 window.arrays[name] = array[start : end + buffers[name].before + buffers[name].after]
-        for name in self.phase.writes:
-            if name not in window.arrays:
-                window.arrays[name] = window.allocate(name, whole=False, zeroed=True)
+        window.complete(self.phase.writes, zeroed=True)
         return window

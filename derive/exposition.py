@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 
 from derive.derivation import Derivation
 from derive.realtime import Sensitivities
-from derive.recurrence import Target
 from derive.sections import realtime
 from derive.sections.algorithm import algorithm
 from derive.sections.boxes import Box
@@ -20,7 +19,7 @@ from derive.sections.constraints import projections
 from derive.sections.draft import Draft
 from derive.sections.gradients import gradients, updates
 from derive.sections.inversion import blocks_of_jacobian, inversion
-from derive.sections.model import model, structure
+from derive.sections.model import by_whole, model, structure
 from derive.sections.system import System
 
 SECTIONS = {
@@ -93,7 +92,7 @@ def _drafts(derivation: Derivation) -> list[Draft]:
     """The lines of a gradient's derivation, in the order of SECTIONS. Source: [seung2005] for the order of the argument."""
     system = System(derivation)
     first, written = model(system)
-    computing: dict[Target, list[Draft]] = _by_primal(system, written)
+    computing = by_whole(system, written)
     slopes = blocks_of_jacobian(system)
     made = adjoints(system, all_slopes(system, slopes))
     lemma = gradients(system, made)
@@ -110,12 +109,6 @@ def _drafts(derivation: Derivation) -> list[Draft]:
         *changes,
     ]
     return drafts + algorithm(system, {**computing, **made.computing}, changes)
-
-
-def _by_primal(system: System, written: dict[Target, Draft]) -> dict[Target, list[Draft]]:
-    """The model's lines by the targets of the whole system, in which the objective is an ordinary total."""
-    known = {target.source(): target for target in (e.target for e in system.whole.equations)}
-    return {known[target.source()]: [line] for target, line in written.items() if target.source() in known}
 
 
 def numbered(drafts: Sequence[Draft]) -> tuple[Step, ...]:

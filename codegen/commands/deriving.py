@@ -85,12 +85,7 @@ def derive(
     form = form or (SUFFIXES.get(target.suffix.lower(), "text") if target else "text")
     if form == "pdf" and target is None and is_terminal():
         raise ValueError("a pdf is not for a terminal; name a file with -o")
-    if sensitivities and steps is not None:
-        raise ValueError("--sensitivities and --unfold are two ways to write a gradient; choose one")
-    if product is not None and (sensitivities or steps is not None):
-        raise ValueError("--product has nothing to do with --sensitivities and --unfold; choose one")
-    if wrt is not None and not sensitivities and steps is None:
-        raise ValueError("--wrt goes with --sensitivities or --unfold; a gradient is by everything at once")
+    _require_one_way(sensitivities, steps, wrt, product)
     recurrence = read_recurrence(file)
     with progress(recurrence.name) as say:
         say("deriving")
@@ -106,6 +101,16 @@ def derive(
     else:
         target.write_bytes(content if isinstance(content, bytes) else content.encode())
         note(f"{target} written")
+
+
+def _require_one_way(sensitivities: bool, steps: int | None, wrt: str | None, product: str | None) -> None:
+    """Refuse options that do not go together. Raises: ValueError."""
+    if sensitivities and steps is not None:
+        raise ValueError("--sensitivities and --unfold are two ways to write a gradient; choose one")
+    if product is not None and (sensitivities or steps is not None):
+        raise ValueError("--product has nothing to do with --sensitivities and --unfold; choose one")
+    if wrt is not None and not sensitivities and steps is None:
+        raise ValueError("--wrt goes with --sensitivities or --unfold; a gradient is by everything at once")
 
 
 def by_adjoint(recurrence: Recurrence) -> Derivation:

@@ -86,6 +86,12 @@ def model(system: System) -> tuple[list[Draft], dict[Target, Draft]]:
     return lines + ([] if aim else _abstract(system)), written
 
 
+def by_whole(system: System, written: dict[Target, Draft]) -> dict[Target, list[Draft]]:
+    """The model's lines by the targets of the whole system, in which the objective is an ordinary total."""
+    known = {target.source(): target for target in (e.target for e in system.whole.equations)}
+    return {known[target.source()]: [line] for target, line in written.items() if target.source() in known}
+
+
 def _shapes(source: Recurrence) -> list[Draft]:
     lines = []
     shown = [q for q in source.quantities if q.role != "objective"]

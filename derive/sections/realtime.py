@@ -14,7 +14,7 @@ from derive.sections.boxes import Big, Box, Call, Glyph, Name, Partial, Relation
 from derive.sections.constraints import projections
 from derive.sections.draft import Draft, draft
 from derive.sections.gradients import REASONS, updates
-from derive.sections.model import model, space, structure
+from derive.sections.model import by_whole, model, space, structure
 from derive.sections.notation import STEP, Notation, position, step
 from derive.sections.system import System
 
@@ -40,8 +40,7 @@ def drafts(derivation: Sensitivities) -> list[Draft]:
     notation = system.notation
     system.notation = Notation({**notation.derivatives, **_derivatives(system, derivation)}, notation.identity, notation.projector)
     first, written = model(system)
-    known = {e.target.source(): e.target for e in system.whole.equations}
-    computing: dict[Target, list[Draft]] = {known[t.source()]: [line] for t, line in written.items() if t.source() in known}
+    computing = by_whole(system, written)
     own = _recurrences(system, derivation)
     sent = _explicit(system, derivation)
     found = _gradients(system)

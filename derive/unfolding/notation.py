@@ -25,7 +25,6 @@ class StepNotation(Notation):
             return self.read(node.quantity, number(node.offset + (self.steps if node.from_end else 0)))
         return super().box(node)
 
-
     def stand_for(self, quantity: Quantity, box: Box) -> None:
         """Print a quantity as a box from now on."""
         self.derivatives[quantity] = lambda _: box  # type: ignore[index]

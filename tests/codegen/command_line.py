@@ -1,6 +1,7 @@
 """What the tests of the command line share: running a command in this process or another, small recurrences."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +33,11 @@ def refused(*arguments, given=None):
     assert result.exit_code == 2, result.output
     assert result.stdout == "" and "Traceback" not in result.stderr
     return result.stderr
+
+
+def hear_interrupts():
+    """For a new process: SIGINT is what it is in a terminal. Shells have programs in the background ignore it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def start(*arguments, **options):

@@ -2,9 +2,9 @@
 
 import json
 import os
+import re
 import shutil
 import signal
-import re
 import subprocess
 import sys
 
@@ -15,7 +15,7 @@ from codegen.cache import Cache
 from codegen.kernel import Compiled, Run
 from derive import files
 from derive.language import load, parse
-from tests.codegen.command_line import ROOT, SMALL, refused, run, start
+from tests.codegen.command_line import ROOT, SMALL, hear_interrupts, refused, run, start
 
 COMMANDS = ("derive", "generate", "check", "bench", "zoo", "doctor", "cache")
 
@@ -241,10 +241,13 @@ def test_interrupted(tmp_path):
     """Once the process has opened the file, it waits for text; there it is interrupted."""
     pipe = tmp_path / "pipe.rec"
     os.mkfifo(pipe)
-    process = start("derive", pipe)
+    process = start("derive", pipe, preexec_fn=hear_interrupts)
     with pipe.open("w"):
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate()
+        try:
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert (process.returncode, out, err) == (130, "", "interrupted\n")
 
 

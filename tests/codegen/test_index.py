@@ -23,7 +23,8 @@ def draw(seed, n=3, m=4, k=2, steps=6, batch=3):
     rng = np.random.default_rng(seed)
     shapes = {"W": (n, n), "U": (n, m), "P": (n, m), "V": (k, n + m), "R": (n, m), "u": (m,)}
     values = {name: rng.standard_normal(shape) for name, shape in shapes.items()}
-    return {**values, "c": rng.integers(-1, m, (steps, batch)), "d": rng.integers(-1, k, (steps, batch)), "h[0]": rng.standard_normal((batch, n))}
+    places = {"c": rng.integers(-1, m, (steps, batch)), "d": rng.integers(-1, k, (steps, batch))}
+    return {**values, **places, "h[0]": rng.standard_normal((batch, n))}
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])

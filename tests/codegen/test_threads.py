@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from codegen.compiled import MOST_THREADS, available_threads, shares
+from tests.codegen.command_line import hear_interrupts
 
 MIXED = """
 x[t]: m
@@ -31,7 +32,8 @@ def values(steps=9, batch=13, n=5, m=3, k=4, lengths=None):
     rng = np.random.default_rng(7)
     shapes = {"A": (n, n), "U": (n, m), "E0": (n, m), "V": (n, n), "R": (k, 2 * n), "Q": (k, n), "P": (n, n)}
     found = {name: 0.5 * rng.standard_normal(shape) for name, shape in shapes.items()}
-    found |= {"x": rng.standard_normal((steps, batch, m)), "c": rng.integers(-1, m, (steps, batch)), "h[0]": rng.standard_normal((batch, n))}
+    found |= {"x": rng.standard_normal((steps, batch, m)), "c": rng.integers(-1, m, (steps, batch))}
+    found["h[0]"] = rng.standard_normal((batch, n))
     return found if lengths is None else {**found, "lengths": rng.integers(0, steps + 1, batch)}
 
 
@@ -129,7 +131,8 @@ except KeyboardInterrupt:
 
 def test_an_interrupt_stops_a_long_call(compiled, session_cache):
     compiled("elman")
-    with subprocess.Popen([sys.executable, "-c", LONG, "elman", str(session_cache)], stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-c", LONG, "elman", str(session_cache)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=hear_interrupts) as process:
         assert process.stdout.readline() == "begins\n"
         time.sleep(1)
         process.send_signal(signal.SIGINT)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from codegen import checking, timing
-from codegen.drawing import WishError, draw_values, drawn_labels, read_wishes
+from codegen.arguments import arguments_of
+from codegen.drawing import WishError, draw_values, read_wishes
 from codegen.lower import lower
 from derive.language import parse
 from tests.codegen.command_line import refused, run
@@ -84,7 +85,7 @@ def test_what_cannot_be_had_is_named(options, said):
 
 def test_an_array_of_sizes_that_are_sums_of_dims_must_fit():
     program = lower(parse("x[t]: n + 1\nW: (n, n + 1)\nh[t]: n = W @ x[t]\n"))
-    labels = drawn_labels(program)
+    labels = arguments_of(program)
     wishes = read_wishes("net", labels, None, {"x": np.ones((2, 1, 3))})
     draw = lambda n: draw_values(program, labels, {"n": n}, 2, 1, np.random.default_rng(0), False, wishes)  # noqa: E731
     assert np.all(draw(2)["x"] == 1)

@@ -26,7 +26,7 @@ DENSE = re.sub(r"onehot\((\w\[[^]]*\])\)", r"\1", TEXT).replace("index[m]", "m")
 def values():
     rng = np.random.default_rng(5)
     sizes = {"n": 3, "m": 4, "k": 2}
-    found = {q.name: rng.standard_normal([sizes[str(s)] for s in q.shape]) for q in derive.parse(TEXT.replace("V @", "V @")).of_role("parameter")
+    found = {q.name: rng.standard_normal([sizes[str(s)] for s in q.shape]) for q in derive.parse(TEXT).of_role("parameter")
              if all(str(s) in sizes for s in q.shape)}  # fmt: skip
     found["V"] = rng.standard_normal((2, 7))
     return {**found, "c": np.array([[0, 3], [-1, 2], [3, 0], [1, -1]]), "d": np.array([[1, 0], [-1, 1], [0, 0], [1, 1]])}

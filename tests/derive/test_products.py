@@ -23,7 +23,6 @@ from derive.products import hessian_product, jacobian_product
 from derive.writing import write
 
 
-
 def is_twice_a_function(seed):
     """Whether nothing is stopped, whose slopes are no derivatives, and no constraint turns directions away."""
     recurrence = parse(generate(seed, analytic=seed % 4 == 0).text)

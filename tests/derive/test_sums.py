@@ -10,7 +10,8 @@ from derive.language import parse
 
 TEXTS = [
     "x0[t]: m\nW: (n, m)\nh[t]: n = tanh(W @ x0[t])\nE = minimize(norm2(sum(h[t] for t in steps)))\n",
-    "x0[t]: m\nW: (n, m)\nh[t]: n = tanh(W @ x0[t] + h[t-1])\nE = minimize(sum(h[t][0:1][0] for t in steps[1:])*sum(norm2(h[t]) for t in steps))\n",
+    "x0[t]: m\nW: (n, m)\nh[t]: n = tanh(W @ x0[t] + h[t-1])\n"
+    "E = minimize(sum(h[t][0:1][0] for t in steps[1:])*sum(norm2(h[t]) for t in steps))\n",
     "x0[t]: m\nW: (n, m)\nh[t]: n = tanh(W @ x0[t])\nE = minimize(log(2 + norm2(sum(h[t] for t in steps) + h[T])))\n",
     "u0: input[n]\nx0[t]: m\nE = minimize(norm2(sum(u0 for t in steps[1:]))*sum(norm2(x0[t]) for t in steps))\n",
 ]

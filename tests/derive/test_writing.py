@@ -9,8 +9,8 @@ import pytest
 import derive.language as language
 from derive.adjoint import gradient, pullback
 from derive.language import load, parse
-from derive.normal import normalise
 from derive.nodes import Node
+from derive.normal import normalise
 from derive.recurrence import Recurrence
 from derive.temporal import Argument
 from derive.writing import write

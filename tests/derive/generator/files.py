@@ -83,14 +83,19 @@ def _objective(w: Writer) -> str:
 
 
 def generate(seed: int, analytic: bool = True, abstract: bool = False, tag: str = "", budget: int = 70) -> Generated:
-    """The recurrence of a seed. budget: how many forms of expression it may have; abstract: with a function, and sometimes the objective, left abstract; tag: an ending of all names."""
+    """The recurrence of a seed.
+
+    budget: how many forms of expression it may have; abstract: with a function, and sometimes the objective, left abstract;
+    tag: an ending of all names.
+    """
     w = Writer(np.random.default_rng([seed, 7]), analytic, abstract, tag, budget)
     _declarations(w)
     declared = len(w.lines)
     for _ in range(int(w.rng.integers(1, 5 if budget > 30 else 3))):
         signal(w)
     bound = constrain(w) if w.chance(0.2) else ""
-    aim, sense = "..." if abstract and w.chance(0.4) else " + ".join([_objective(w), *([bound] if bound else [])]), w.choice(["minimize", "maximize"])
+    aim = "..." if abstract and w.chance(0.4) else " + ".join([_objective(w), *([bound] if bound else [])])
+    sense = w.choice(["minimize", "maximize"])
     body = [*w.lines, f"E = {sense}({aim})"]
     used = re.findall(r"\w+", " ".join(body[declared:]))
     keep = [line for line in body[:declared] if re.match(r"\w+", line)[0] in used or line.startswith(NEEDED)]
