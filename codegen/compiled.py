@@ -1,4 +1,4 @@
-"""Compiled: a loaded extension and a frame -> a runner of segments. Takes the addresses of a frame's arrays once.
+"""Compiled: a loaded extension and a frame -> a runner of segments, with the table by which it finds a frame's buffers.
 
 Threads take the rows of a call for themselves, in shares of equal work; results do not depend on how many there are.
 """
@@ -7,56 +7,96 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
 from types import ModuleType
 
 import numpy as np
 
 from codegen.frame import Frame
-from codegen.stages import runs
 
 TILE = 8  # rows of a register tile
 MOST_THREADS = 64
 LEAST_WORK = 1 << 18  # about the numbers in the buffers of a call, below which other threads are not worth starting
 
 
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Where a module finds the buffers of calls of the same sizes. places: for each of `bases` an index and an offset in bytes, (-1, 0)
+    for a buffer that is not there; strides: of a step, in numbers, 0 where there is one step's room; sizes: T, B, whether rows differ
+    in length, dims; addresses: of the three; alone: the border of rows for one thread; worth: whether others are worth starting."""  # noqa: D205, D209
+
+    places: np.ndarray
+    strides: np.ndarray
+    sizes: np.ndarray
+    addresses: tuple[int, int, int]
+    active: np.ndarray
+    lengths: np.ndarray
+    alone: np.ndarray
+    worth: bool
+
+
 class Compiled:
     """Runs the segments of a compiled module on a frame's buffers."""
 
     def __init__(self, module: ModuleType, frame: Frame) -> None:
-        program, self.frame, self.module = frame.program, frame, module
-        self.active, self.lengths = frame.active, np.ascontiguousarray(frame.lengths)
-        pointers, strides = [address(self.active), address(self.lengths)], [0, 0]
-        for name, buffer in program.buffers.items():
-            array, step = frame.arrays.get(name), 0
-            if array is not None and buffer.kind == "timed" and not frame.is_single(name):
-                step = array.strides[0]
-            pointers.append(0 if array is None else address(array) + buffer.before * step)
-            strides.append(step // array.itemsize if step else 0)  # type: ignore[union-attr]
-        self.pointers, self.strides = np.array(pointers, np.uintp), np.array(strides, np.int64)
-        self.sizes = np.array([frame.steps, frame.batch, int(frame.ragged), *frame.dims.values()], np.int64)
-        self.addresses = (address(self.pointers), address(self.strides), address(self.sizes))
-        self.split = shares(frame.lengths, self._threads())
+        self.frame, self.module = frame, module
+        key = ("table", frame.sizes, frame.arrays.known)
+        table: Table
+        if frame.ragged:
+            table = _table(frame)
+        else:
+            table = frame.plans.get(key) or frame.keep(key, _table(frame))
+        self.table, arrays = table, frame.arrays
+        self.bases = (table.active, table.lengths, *[memory for _, memory in arrays.blocks], *arrays.own.values())
+        threads = self._threads()
+        self.split = table.alone if threads == 1 else shares(frame.lengths, threads)
 
     def _threads(self) -> int:
         if self.frame.threads is not None:
             return check_threads(self.frame.threads, "threads")
-        frame = self.frame
-        work = frame.steps * frame.batch * sum(frame.dims.values()) * len(frame.program.buffers)
-        return available_threads() if work >= LEAST_WORK else 1
+        return available_threads() if self.table.worth else 1
 
     def run(self, number: int, t0: int, t1: int) -> None:
         """Run one segment over the steps t0..t1, in this thread."""
-        self._call(number, np.array([0, self.frame.batch], np.int64), b"\1", t0, t1)
+        self._call(number, self.table.alone, b"\1", t0, t1)
 
     def together(self, phase: str, numbers: Sequence[int], t0: int, t1: int) -> None:
         """Run segments that stand side by side in a phase, one after the other over the steps t0..t1."""
-        for part in runs(self.frame.program.phases[phase].actions):
-            order = [segment.number for segment in part] if isinstance(part, tuple) else []
-            if set(order) & set(numbers):
-                self._call(order[0], self.split, bytes(number in numbers for number in order), t0, t1)
+        for part in self.frame.program.phases[phase].runs:
+            if isinstance(part, tuple):
+                wanted = bytes(segment.number in numbers for segment in part)
+                if any(wanted):
+                    self._call(part[0].number, self.split, wanted, t0, t1)
 
     def _call(self, number: int, split: np.ndarray, wanted: bytes, t0: int, t1: int) -> None:
-        self.module.run(number, *self.addresses, address(split), len(split) - 1, wanted, t0, t1)
+        self.module.run(number, self.bases, *self.table.addresses, split, wanted, t0, t1)
+
+
+def _table(frame: Frame) -> Table:
+    program, arrays = frame.program, frame.arrays
+    bases = {name: place + 2 + len(arrays.blocks) for place, name in enumerate(arrays.own)}
+    inside = {name: (place + 2, layout) for place, (layout, _) in reversed(list(enumerate(arrays.blocks))) for name in layout.places}
+    places, strides = [(0, 0), (1, 0)], [0, 0]
+    for name, buffer in program.buffers.items():
+        if name not in bases and name not in inside:
+            places.append((-1, 0))
+            strides.append(0)
+            continue
+        step = 0 if buffer.kind != "timed" or frame.is_single(name) else frame.batch * prod(frame.shape(buffer))
+        size = 8 if buffer.below is not None else frame.dtype.itemsize
+        base, start = (bases[name], 0) if name in bases else (inside[name][0], inside[name][1].places[name][0])
+        places.append((base, start + buffer.before * step * size))
+        strides.append(step)
+    tables = (
+        np.array(places, np.int64), np.array(strides, np.int64),
+        np.array([frame.steps, frame.batch, int(frame.ragged), *frame.dims.values()], np.int64),
+    )  # fmt: skip
+    work = frame.steps * frame.batch * sum(frame.dims.values()) * len(program.buffers)
+    return Table(
+        *tables, tuple(address(table) for table in tables), frame.active, np.ascontiguousarray(frame.lengths),
+        np.array([0, frame.batch], np.int64), work >= LEAST_WORK,
+    )  # type: ignore[arg-type]  # fmt: skip
 
 
 def address(array: np.ndarray) -> int:

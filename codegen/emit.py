@@ -35,6 +35,7 @@ def emit(program: Program, dtype: str, fixed: Mapping[str, int] | None = None, p
     return environment.get_template("kernel.pyx.j2").render(
         name=plain(program.name), dtype=dtype, ctype="double" if dtype == "float64" else "float", suffix="" if dtype == "float64" else "f",
         functions=UNARY, block=BLOCK, segments=source.segments(), units=source.described(), matrices=source.most_matrices(),
+        buffers=len(program.buffers) + 2,
     )  # fmt: skip
 
 

@@ -9,7 +9,6 @@ import numpy as np
 
 from codegen.frame import Frame
 from codegen.program import Loop, Phase, Solve
-from codegen.stages import runs
 from codegen.systems import Projection
 
 
@@ -27,7 +26,7 @@ def execute(phase: Phase, frame: Frame, runner: Runner) -> None:
     """Run every action of a phase. Raises ConvergenceError where a steady state is not found."""
     if not frame.batch and not any(frame.program.buffers[s.out].kind == "shared" for s in phase.statements()):
         return
-    for part in runs(phase.actions):
+    for part in phase.runs:
         match part:
             case tuple():
                 runner.together(phase.name, [segment.number for segment in part], 1, frame.steps)

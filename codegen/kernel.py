@@ -13,6 +13,7 @@ from codegen.arguments import Arguments, Sizes, text_of
 from codegen.compiled import Compiled, check_threads
 from codegen.execute import Runner, execute
 from codegen.frame import Frame
+from codegen.layout import Arrays
 from codegen.program import Buffer, Program, Segment
 from codegen.run import Run
 from codegen.second_order import Tangents, jvp, product
@@ -40,11 +41,12 @@ class Kernel:
     origin: tuple[bytes, str, str] | None = None
     products: Callable[[str], Kernel] | None = None
     factors: dict[int, object] = field(default_factory=dict, compare=False, repr=False)
+    plans: dict[object, object] = field(default_factory=dict, compare=False, repr=False)
     threads: int | None = None
 
     @cached_property
     def _arguments(self) -> Arguments:
-        return Arguments(self.program, np.dtype(self.dtype), self.fixed or {})
+        return Arguments(self.program, np.dtype(self.dtype), self.fixed or {}, self.module.unfinite if self.module is not None else None)
 
     def using(self, threads: int | None) -> Kernel:
         """The same kernel, whose calls take so many threads; None for as many as there are processors, where that is worth it.
@@ -227,20 +229,25 @@ class Kernel:
         for name, label in self.program.guesses.items():
             if label in arrays:
                 frame.guesses[name] = self._given(frame, arguments.guessed[label], arrays[label], sizes)
-        whole = {self.program.results["forward"][label] for label in outputs}
-        frame.complete(self.program.phases["forward"].writes, whole)
+        frame.complete(self.program.phases["forward"].writes, {self.program.results["forward"][label] for label in outputs})
         execute(self.program.phases["forward"], frame, self._runner("forward", frame))
         return Run(self, frame, sizes, arrays, outputs)
 
     def _frame(self, arguments: Arguments, sizes: Sizes, arrays: Mapping[str, np.ndarray], keep: bool = False) -> Frame:
         """The arguments as buffers; keep: copied, as in `_run`."""
-        dtype = np.dtype(self.dtype)
         frame = Frame(
-            self.program, sizes.dims, sizes.steps, sizes.batch, sizes.lengths, dtype, factors=self.factors, threads=self.threads
-        )
+            self.program, sizes.dims, sizes.steps, sizes.batch, sizes.lengths, arguments.dtype, Arrays(arguments.dtype),
+            factors=self.factors, threads=self.threads, plans=self.plans,
+        )  # fmt: skip
+        left_out = []
         for label, buffer in arguments.buffers.items():
-            read = self._given(frame, buffer, arrays.get(label), sizes)
-            frame.arrays[buffer.name] = read.copy() if keep and buffer.kind != "timed" and read is arrays.get(label) else read
+            array = arrays.get(label)
+            if array is None and label not in self.program.defaults:
+                left_out.append(buffer.name)
+                continue
+            read = self._given(frame, buffer, array, sizes)
+            frame.arrays[buffer.name] = read.copy() if keep and buffer.kind != "timed" and read is array else read
+        frame.complete(left_out, whole=left_out, zeroed=True)
         return frame
 
     def _require_constraints(self, frame: Frame) -> None:
@@ -266,7 +273,8 @@ class Kernel:
             padded = frame.allocate(buffer.name, whole=True)
             padded[buffer.before : buffer.before + frame.steps] = array
             return padded
-        return np.require(array, np.dtype(self.dtype) if buffer.below is None else np.int64, ["C", "A"])
+        flags = array.flags
+        return array if flags.c_contiguous and flags.aligned else np.require(array, requirements=["C", "A"])
 
     def _runner(self, phase: str, frame: Frame) -> Runner:
         if self.module is not None:

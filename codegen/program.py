@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import groupby
 from math import prod
 
 from codegen.streaming import Streaming
@@ -259,12 +261,22 @@ class Loop:
 Action = Segment | Solve | Loop | Projection
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Phase:
     """What runs at one call: its actions in order, and the buffers they write."""
+
     name: str
     actions: tuple[Action, ...]
     writes: tuple[str, ...] = ()
+
+    @cached_property
+    def runs(self) -> tuple[tuple[Segment, ...] | Action, ...]:
+        """The actions, those segments as one that stand side by side and so are run by one call."""
+        found: list[tuple[Segment, ...] | Action] = []
+        for together, group in groupby(self.actions, lambda action: isinstance(action, Segment)):
+            actions = tuple(group)
+            found += (actions,) if together else actions  # type: ignore[arg-type]
+        return tuple(found)
 
     def segments(self) -> Iterator[Segment]:
         """Every segment, in order of execution."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -132,8 +131,9 @@ class Run:
         seeds = self._seeds(cotangents or {})
         read = {f"the cotangent of {label}": np.asarray(array) for label, array in (cotangents or {}).items()}
         filled = self._filled(names, out, read)
-        work = replace(frame, arrays={**frame.arrays, **seeds})
-        work.complete(program.phases[phase].writes)
+        work = frame.following()
+        work.arrays.update(seeds)
+        work.complete(program.phases[phase].writes, apart=names.values())
         execute(program.phases[phase], work, self.kernel._runner(phase, work))
         return self._results(names, work, filled)
 
@@ -154,12 +154,15 @@ class Run:
         self, names: Mapping[str, str], out: Mapping[str, np.ndarray] | None, read: Mapping[str, np.ndarray]
     ) -> dict[str, np.ndarray]:
         """The arrays to fill with results, checked. names: label -> buffer; read: further arrays that nothing may write to."""
+        if not out:
+            return {}
         shapes = {label: self._shape(name) for label, name in names.items()}
         return check_out(out, shapes, self._frame.dtype, {**self._given, **read})
 
     def _results(self, names: Mapping[str, str], work: Frame, filled: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Gradients as the caller sees them, in the arrays to fill where there are any."""
-        found = {label: self._handed_back(name, work) for label, name in names.items()}
+        shared = {name for name in names.values() if name in self._frame.arrays}
+        found = {label: self._handed_back(name, work, kept=name in shared) for label, name in names.items()}
         for label, array in filled.items():
             np.copyto(array, found[label])
         return {**found, **filled}
@@ -202,14 +205,15 @@ class Run:
 
     def _handed_back(self, name: str, frame: Frame, kept: bool = False) -> np.ndarray:
         """A result as the caller sees it; kept: still needed here, so that the caller gets a copy."""
-        buffer = self.kernel.program.buffers[name]
-        if buffer.kind == "shared":
-            return frame.arrays[name].copy() if buffer.shape else frame.arrays[name][()]
-        if buffer.kind == "sequence":
-            return self._unsorted(frame.arrays[name].copy(), 0)
-        array = frame.steps_of(name)
-        if frame.ragged or kept:
+        buffer, array = self.kernel.program.buffers[name], frame.arrays[name]
+        if kept:
             array = array.copy()
+        if buffer.kind == "shared":
+            return array if buffer.shape else array[()]
+        if buffer.kind == "sequence":
+            return self._unsorted(array, 0)
+        if buffer.before or buffer.after:
+            array = array[buffer.before : buffer.before + frame.steps]
         if frame.ragged:
             array[np.arange(frame.steps)[:, None] >= frame.lengths[None, :]] = 0
         return self._unsorted(array, 1)

@@ -6,11 +6,10 @@ wait only where something shared is made: matrices laid out for products, sums o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
 
-from codegen.program import Action, Buffer, Loop, Phase, Product, Segment, Solve
+from codegen.program import Buffer, Loop, Phase, Product, Segment, Solve
 
 Matrix = tuple[str, bool]  # the buffer of a product's matrix, and whether it is multiplied transposed
 
@@ -42,19 +41,10 @@ def is_shared(segment: Segment, buffers: Mapping[str, Buffer]) -> bool:
     return all(buffers[statement.out].kind == "shared" for statement in segment.statements)
 
 
-def runs(actions: Sequence[Action]) -> Iterator[tuple[Segment, ...] | Action]:
-    """The actions of a phase, those segments as one that stand side by side and so are run by one call."""
-    for together, group in groupby(actions, lambda action: isinstance(action, Segment)):
-        if together:
-            yield tuple(group)  # type: ignore[arg-type]
-        else:
-            yield from group
-
-
 def units(phase: Phase, buffers: Mapping[str, Buffer]) -> list[Unit]:
     """The units of a phase: segments side by side, and each of those that take part in a steady state."""
     found = []
-    for part in runs(phase.actions):
+    for part in phase.runs:
         if isinstance(part, tuple):
             found.append(_unit(part, buffers))
         else:

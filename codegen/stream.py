@@ -14,6 +14,7 @@ import numpy as np
 from codegen.arguments import Arguments, Sizes
 from codegen.execute import execute
 from codegen.frame import Frame
+from codegen.layout import Arrays
 from codegen.program import Action, Phase, Program, Segment, Solve
 from codegen.systems import Projection
 
@@ -175,7 +176,8 @@ class Stream:
         """A frame of some steps, with the arguments."""
         kernel, program = self._kernel, self._kernel.program
         lengths = np.full(sizes.batch, steps, np.int64)
-        frame = Frame(program, sizes.dims, steps, sizes.batch, lengths, np.dtype(kernel.dtype), factors=kernel.factors)
+        dtype = np.dtype(kernel.dtype)
+        frame = Frame(program, sizes.dims, steps, sizes.batch, lengths, dtype, Arrays(dtype), factors=kernel.factors)
         for label, buffer in self._arguments.buffers.items():
             if label in self._arguments.inputs:
                 frame.arrays[buffer.name] = frame.allocate(buffer.name, whole=True)

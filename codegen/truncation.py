@@ -15,6 +15,7 @@ import numpy as np
 
 from codegen.execute import execute
 from codegen.frame import Frame
+from codegen.layout import Arrays
 from codegen.program import Phase
 from codegen.stream import is_once
 
@@ -65,7 +66,9 @@ class Windows:
                 self._add_beginning(base, window)
         once = Phase("gradient", tuple(action for action in self.phase.actions if is_once(action)))
         execute(once, base, self.kernel._runner("gradient", base))
-        return replace(frame, arrays={**frame.arrays, **base.arrays, **whole})
+        arrays = frame.arrays.copy()
+        arrays.update({**base.arrays, **whole})
+        return replace(frame, arrays=arrays)
 
     def _add_beginning(self, base: Frame, window: Frame) -> None:
         """What the first steps send to the values outside the steps, which no window that begins later reaches."""
@@ -77,7 +80,7 @@ class Windows:
     def _window(self, start: int, end: int, lengths: np.ndarray) -> Frame:
         """A frame of the steps after `start` up to `end`, with views of what the forward phase computed."""
         frame, buffers = self.frame, self.program.buffers
-        window = replace(frame, steps=end - start, lengths=np.clip(lengths - start, 0, end - start), arrays={})
+        window = replace(frame, steps=end - start, lengths=np.clip(lengths - start, 0, end - start), arrays=Arrays(frame.dtype))
         for name, array in frame.arrays.items():
             if buffers[name].kind != "timed":
                 window.arrays[name] = array

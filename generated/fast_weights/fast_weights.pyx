@@ -237,6 +237,13 @@ cdef extern from *:
         return top;
     }
 
+    /* whether no value of a block is infinite or NaN */
+    static int all_finite(const scalar *x, size count) {
+        int bad = 0;
+        for (size k = 0; k < count; k++) bad |= !(x[k] - x[k] == 0);
+        return !bad;
+    }
+
     /* out[q][k][lane] = b[k*bk + (q*width + lane)*bj], zero beyond J; width is a constant wherever this is called */
     static inline void pack(scalar *out, const size width, size J, size K, const scalar *b, size bk, size bj) {
         for (size j = 0; j < J; j += width, out += K*width) {
@@ -356,6 +363,7 @@ cdef extern from *:
     const long long BLOCK
     real total(const real*, long long) nogil
     real largest(real, const real*, long long) nogil
+    bint all_finite(const real*, long long) nogil
     void outer_sum(long long, long long, long long, const real*, const real*, real*, Call*, long long) nogil
 
 cdef void row_0_0(
@@ -1444,13 +1452,47 @@ cdef void unit_26(Call* call, long long id) noexcept nogil:
         segment_40(call, t0, t1, call.split[id], call.split[id + 1], id)
 
 
-def run(int number, size_t pointers, size_t strides, size_t sizes, size_t split, int threads, const char* wanted, long long t0, long long t1):
-    """Run the wanted segments of a unit over the steps t0..t1 on the buffers at these addresses; the i-th thread has rows split[i]..split[i + 1]."""
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+
+
+cdef char* memory(object array, Py_ssize_t* count) except? NULL:
+    """Where the memory of an array begins, which the caller keeps alive, and how many numbers it holds."""
+    cdef Py_buffer view
+    PyObject_GetBuffer(array, &view, PyBUF_SIMPLE)
+    cdef char* begin = <char*> view.buf
+    count[0] = view.len//sizeof(real)
+    PyBuffer_Release(&view)
+    return begin
+
+
+def unfinite(tuple arrays):
+    """The place of the first array that holds something infinite or NaN; -1 where none does."""
+    cdef Py_ssize_t place, count = 0
+    cdef const real* numbers
+    for place in range(len(arrays)):
+        numbers = <const real*> memory(arrays[place], &count)
+        if not all_finite(numbers, count):
+            return place
+    return -1
+
+
+def run(int number, tuple bases, size_t places, size_t strides, size_t sizes, split, const char* wanted, long long t0, long long t1):
+    """Run the wanted segments of a unit over the steps t0..t1. Buffers lie at `places`, in memory that `bases` hold; the i-th thread has
+    the rows split[i]..split[i + 1]."""
     cdef Call call
-    call.p, call.s, call.d = <char**> pointers, <const long long*> strides, <const long long*> sizes
-    call.split, call.threads, call.t0, call.t1 = <const long long*> split, threads, t0, t1
-    call.wanted = wanted
+    cdef char* base[56 + 2]
+    cdef char* p[56]
+    cdef const long long* at = <const long long*> places
+    cdef Py_ssize_t place, count = 0
     cdef int failed = 0
+    for place in range(len(bases)):
+        base[place] = memory(bases[place], &count)
+    for place in range(56):
+        p[place] = base[at[2*place]] + at[2*place + 1] if at[2*place] >= 0 else NULL
+    call.p, call.s, call.d = p, <const long long*> strides, <const long long*> sizes
+    call.split = <const long long*> memory(split, &count)
+    call.threads, call.t0, call.t1 = len(split) - 1, t0, t1
+    call.wanted = wanted
     with nogil:
         if number == 0:
             failed = together(&call, unit_0, 3)

@@ -55,7 +55,7 @@ class Timed:
     """A compiled module that notes when each segment began and ended; `locked` keeps other Python code out meanwhile."""
 
     def __init__(self, module, lock):
-        self.module, self.lock, self.spans = module, lock, []
+        self.module, self.lock, self.spans, self.unfinite = module, lock, [], module.unfinite
 
     def run(self, *arguments):
         with self.lock:

@@ -16,7 +16,6 @@ from codegen.emit import TEMPLATES, emit
 from codegen.kernel import Kernel
 from codegen.lower import lower
 from codegen.program import Segment
-from codegen.stages import runs
 from derive.language import load, parse
 from tests.codegen.kernel_cases import worst
 
@@ -181,7 +180,7 @@ def test_every_segment_has_its_function(program):
     numbers = {part.number for phase in program.phases.values() for part in phase.segments()}
     assert {int(n) for n in re.findall(r"^cdef void segment_(\d+)\(", source, re.M)} == numbers
     assert {int(n) for n in re.findall(r"^        segment_(\d+)\(", source, re.M)} == numbers
-    whole = {part[0].number for phase in program.phases.values() for part in runs(phase.actions) if isinstance(part, tuple)}
+    whole = {part[0].number for phase in program.phases.values() for part in phase.runs if isinstance(part, tuple)}
     assert whole <= {int(n) for n in re.findall(r"number == (\d+):", source)} <= numbers
 
 
