@@ -48,6 +48,7 @@ class SegmentLines:
         self.shared = is_shared(segment, program.buffers)
         self.buffers: Mapping[str, Buffer] = program.buffers
         self.components = Components(program, segment)
+        self.factors = {"left": 0, "right": 0, "pairs": 0}
 
     def describe(self) -> dict[str, object]:
         """What the template places."""
@@ -62,6 +63,7 @@ class SegmentLines:
             "windows": [f"w{n}" for n in range(self.components.windows)],
             "integers": [f"g{n}" for n in range(self.components.integers)],
             "packed": [(packed_name(*matrix), self.matrices.index(matrix)) for matrix in self._packed()],
+            "factors": [(name, "Pair" if name == "pairs" else "Factor", count) for name, count in self.factors.items() if count],
             "lines": body,
             "functions": self.components.functions,
         }
@@ -98,10 +100,18 @@ class SegmentLines:
         return ["t = t0", "rows = r1", *lines]
 
     def _groups(self) -> list[list[Statement]]:
-        """The statements in runs that share a loop: maps of one shape that read each other component by component."""
+        """The statements in runs that share a loop: maps of one shape that read each other component by component.
+
+        Sums of outer products share their factors; they read nothing that is shared, so all can stand where the first does.
+        """
         groups: list[list[Statement]] = []
+        outer: list[Statement] = []
         for statement in self.segment.statements:
-            if groups and self._joins(statement, groups[-1]):
+            if isinstance(statement, OuterSum):
+                outer.append(statement)
+                if len(outer) == 1:
+                    groups.append(outer)
+            elif groups and self._joins(statement, groups[-1]):
                 groups[-1].append(statement)
             else:
                 groups.append([statement])
@@ -123,7 +133,7 @@ class SegmentLines:
     def _sweep(self, group: Sequence[Statement]) -> list[str]:
         statement = group[0]
         if isinstance(statement, OuterSum):
-            return self._outer_sum(statement, timed=True)
+            return self._outer_sums(group, timed=True)  # type: ignore[arg-type]
         per_step = ["for t in range(t0, t1 + 1):", INDENT + ROWS_NOW]
         per_step += [INDENT + line for line in self._group(group)]
         if not isinstance(statement, Product):
@@ -141,7 +151,7 @@ class SegmentLines:
             case Product():
                 return self._product(statement)
             case OuterSum():
-                return self._outer_sum(statement, timed=False)
+                return self._outer_sums(group, timed=False)  # type: ignore[arg-type]
             case Accumulate():
                 return self.components.accumulate(statement, self.segment.order == "once")
             case PickStep():
@@ -165,11 +175,21 @@ class SegmentLines:
         packed = packed_name(statement.matrix, statement.transposed)
         return [f"product(rows - r0, {wide}, {inner}, {operand} + r0*{inner}, {packed}, {target} + r0*{wide})"]
 
-    def _outer_sum(self, statement: OuterSum, timed: bool) -> list[str]:
-        n, m = (size_text(size) for size in self.buffers[statement.out].shape)
+    def _outer_sums(self, group: Sequence[OuterSum], timed: bool) -> list[str]:
+        """Sums over the same rows, whose factors are laid out once."""
+        lefts, rights = (list(dict.fromkeys(getattr(s, side) for s in group)) for side in ("left", "right"))
+        lines = ["t = t0"]
+        for name, factors in (("left", lefts), ("right", rights)):
+            self.factors[name] = max(self.factors[name], len(factors))
+            for place, read in enumerate(factors):
+                columns = product_text(self.buffers[read.buffer].shape)
+                lines += [f"{name}[{place}].columns = {columns}", f"{name}[{place}].rows = {self._pointer(read)}"]
+        self.factors["pairs"] = max(self.factors["pairs"], len(group))
+        for place, each in enumerate(group):
+            lines += [f"pairs[{place}].{side} = {places.index(getattr(each, side))}" for side, places in (("left", lefts), ("right", rights))]
+            lines.append(f"pairs[{place}].y = b_{each.out}")
         count = "batch*(t1 - t0 + 1)" if timed else "rows"
-        left, right = self._pointer(statement.left), self._pointer(statement.right)
-        return ["t = t0", f"outer_sum({n}, {m}, {count}, {left}, {right}, b_{statement.out}, call, id)"]
+        return [*lines, f"outer_sums({count}, left, {len(lefts)}, right, {len(rights)}, pairs, {len(group)}, call, id)"]
 
     def _pick(self, statement: PickStep) -> list[str]:
         out = self.buffers[statement.out]
