@@ -105,9 +105,7 @@ class Interpreter:
             case Reduce():
                 self._reduce(statement, t)
             case Product():
-                matrix = self.frame.arrays[statement.matrix]
-                operand = self._view(statement.operand.buffer, t, statement.operand.lag)
-                self._view(statement.out, t)[...] = operand @ (matrix if statement.transposed else matrix.T)
+                self._product(statement, t)
             case OuterSum():
                 left, right = (self._view(read.buffer, t, read.lag) for read in (statement.left, statement.right))
                 self.frame.arrays[statement.out][...] = left.T @ right
@@ -117,6 +115,13 @@ class Interpreter:
                 self._pick(statement)
             case Fill():
                 self._fill(statement)
+
+    def _product(self, statement: Product, t: int | None) -> None:
+        out = self._view(statement.out, t)
+        for place, (name, transposed, read) in enumerate(statement.factors):
+            matrix, operand = self.frame.arrays[name], self._view(read.buffer, t, read.lag)
+            product = operand @ (matrix if transposed else matrix.T)
+            out[...] = out + product if place else product
 
     def _reduce(self, statement: Reduce, t: int | None) -> None:
         kept = self._ranges(statement.out)

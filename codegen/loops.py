@@ -29,6 +29,7 @@ from codegen.program import (
 from codegen.stages import Matrix, is_shared
 from codegen.traversal import elements, reads
 
+FACTORS = {"left": "Factor", "right": "Factor", "pairs": "Pair", "terms": "Term"}  # arrays that calls are made with, and their types
 ROWS_NOW = "rows = active[t - 1] if active[t - 1] < r1 else r1"
 
 
@@ -48,7 +49,7 @@ class SegmentLines:
         self.shared = is_shared(segment, program.buffers)
         self.buffers: Mapping[str, Buffer] = program.buffers
         self.components = Components(program, segment)
-        self.factors = {"left": 0, "right": 0, "pairs": 0}
+        self.factors = dict.fromkeys(FACTORS, 0)
 
     def describe(self) -> dict[str, object]:
         """What the template places."""
@@ -63,7 +64,7 @@ class SegmentLines:
             "windows": [f"w{n}" for n in range(self.components.windows)],
             "integers": [f"g{n}" for n in range(self.components.integers)],
             "packed": [(packed_name(*matrix), self.matrices.index(matrix)) for matrix in self._packed()],
-            "factors": [(name, "Pair" if name == "pairs" else "Factor", count) for name, count in self.factors.items() if count],
+            "factors": [(name, FACTORS[name], count) for name, count in self.factors.items() if count],
             "lines": body,
             "functions": self.components.functions,
         }
@@ -72,7 +73,8 @@ class SegmentLines:
         return [(name, self.buffers[name]) for name in names]
 
     def _packed(self) -> list[Matrix]:
-        return list(dict.fromkeys((s.matrix, s.transposed) for s in self.segment.statements if isinstance(s, Product)))
+        products = (s for s in self.segment.statements if isinstance(s, Product))
+        return list(dict.fromkeys(factor[:2] for product in products for factor in product.factors))
 
     def _body(self) -> list[str]:
         order, groups = self.segment.order, self._groups()
@@ -168,12 +170,13 @@ class SegmentLines:
         return f"b_{read.buffer} + (t - 1{lag})*s_{read.buffer}"
 
     def _product(self, statement: Product) -> list[str]:
-        """Out (rows, n) = operand (rows, m) @ matrix.T; or, transposed, out (rows, m) = operand (rows, n) @ matrix."""
-        n, m = (size_text(size) for size in self.buffers[statement.matrix].shape)
-        target, operand = self._pointer(Read(statement.out)), self._pointer(statement.operand)
-        wide, inner = (m, n) if statement.transposed else (n, m)
-        packed = packed_name(statement.matrix, statement.transposed)
-        return [f"product(rows - r0, {wide}, {inner}, {operand} + r0*{inner}, {packed}, {target} + r0*{wide})"]
+        """Out (rows, n) = sum of operand (rows, m) @ matrix.T or, transposed, operand (rows, n) @ matrix."""
+        wide, lines = product_text(self.buffers[statement.out].shape), []
+        for place, (matrix, transposed, operand) in enumerate(statement.factors):
+            inner = size_text(self.buffers[matrix].shape[0 if transposed else 1])
+            lines.append(f"terms[{place}] = term({inner}, {self._pointer(operand)} + r0*{inner}, {packed_name(matrix, transposed)})")
+        self.factors["terms"] = max(self.factors["terms"], len(lines))
+        return [*lines, f"product(rows - r0, {wide}, terms, {len(lines)}, {self._pointer(Read(statement.out))} + r0*{wide})"]
 
     def _outer_sums(self, group: Sequence[OuterSum], timed: bool) -> list[str]:
         """Sums over the same rows, whose factors are laid out once."""
@@ -186,7 +189,7 @@ class SegmentLines:
                 lines += [f"{name}[{place}].columns = {columns}", f"{name}[{place}].rows = {self._pointer(read)}"]
         self.factors["pairs"] = max(self.factors["pairs"], len(group))
         for place, each in enumerate(group):
-            lines += [f"pairs[{place}].{side} = {places.index(getattr(each, side))}" for side, places in (("left", lefts), ("right", rights))]
+            lines += [f"pairs[{place}].left = {lefts.index(each.left)}", f"pairs[{place}].right = {rights.index(each.right)}"]
             lines.append(f"pairs[{place}].y = b_{each.out}")
         count = "batch*(t1 - t0 + 1)" if timed else "rows"
         return [*lines, f"outer_sums({count}, left, {len(lefts)}, right, {len(rights)}, pairs, {len(group)}, call, id)"]

@@ -155,12 +155,18 @@ class Reduce:
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """out[row, :] = matrix @ operand[row, :], the matrix shared, as stored or transposed."""
+    """out[row, :] = matrix @ operand[row, :], the matrix shared, as stored or transposed; further: factors of products that are added."""
 
     out: str
     matrix: str
     transposed: bool
     operand: Read
+    further: tuple[tuple[str, bool, Read], ...] = ()
+
+    @property
+    def factors(self) -> tuple[tuple[str, bool, Read], ...]:
+        """Matrix, whether it is transposed, and operand of every product in the sum."""
+        return (self.matrix, self.transposed, self.operand), *self.further
 
 
 @dataclass(frozen=True, slots=True)

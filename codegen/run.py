@@ -128,7 +128,7 @@ class Run:
         if cotangents is None:
             self.kernel._require_objective()
         names = asked_for(program.results.get(phase, {}), wrt)
-        seeds = self._seeds(cotangents or {})
+        seeds = {} if cotangents is None else self._seeds(cotangents)
         read = {f"the cotangent of {label}": np.asarray(array) for label, array in (cotangents or {}).items()}
         filled = self._filled(names, out, read)
         work = frame.following()

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from codegen.fusion import add_products
 from codegen.program import (
     Accumulate,
     Action,
@@ -49,6 +50,7 @@ def schedule(program: Program, drafts: Sequence[Draft]) -> Program:
     for draft in drafts:
         wanted = set(program.results[draft.name].values())
         phases[draft.name] = _Scheduler(draft, buffers, guesses, numbers).run(wanted, drafts if draft.name == "forward" else ())
+    phases = {name: _with_writes(phase) for name, phase in add_products(phases, buffers, program.results).items()}
     kept = _tape(phases)
     buffers = {name: replace(b, loose=_is_loose(b, phases, kept, program)) for name, b in buffers.items() if _is_used(b, phases)}
     done = replace(program, buffers=buffers, phases=phases, kept=kept, guesses=_guesses(guesses, buffers, program))
@@ -147,7 +149,7 @@ class _Scheduler:
         actions: list[Action] = []
         for members in order:
             self._join(actions, self._block(members, graph), ("once", "sweep"))
-        return _with_writes(Phase(self.draft.name, tuple(actions)))
+        return Phase(self.draft.name, tuple(actions))
 
     def _reached(self, needed: set[str]) -> dict:
         """The graph of what the wanted buffers depend on."""

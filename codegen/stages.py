@@ -58,7 +58,7 @@ def _unit(segments: Sequence[Segment], buffers: Mapping[str, Buffer]) -> Unit:
     laid: set[Matrix] = set()
     for segment in segments:
         shared = is_shared(segment, buffers)
-        wanted = dict.fromkeys((s.matrix, s.transposed) for s in segment.statements if isinstance(s, Product))
+        wanted = dict.fromkeys(factor[:2] for s in segment.statements if isinstance(s, Product) for factor in s.factors)
         packs = tuple(matrix for matrix in wanted if matrix not in laid)
         laid.update(packs)
         last = stages[-1] if stages else None

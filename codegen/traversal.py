@@ -51,7 +51,7 @@ def reads(statement: Statement) -> list[Read]:
     """Every read of a statement: buffer and lag (0 for what has no time)."""
     match statement:
         case Product():
-            return [Read(statement.matrix), statement.operand]
+            return [read for matrix, _, operand in statement.factors for read in (Read(matrix), operand)]
         case OuterSum():
             return [statement.left, statement.right]
         case PickStep():

@@ -66,7 +66,7 @@ def _check_action(program: Program, phase: Phase, action: Action, written: set[s
             written |= {state for state, _ in part.cut}
         made = {statement.out for statement in segment.statements}
         for statement in segment.statements:
-            packed = not isinstance(statement, Product) or statement.matrix not in made
+            packed = not isinstance(statement, Product) or not any(matrix in made for matrix, _, _ in statement.factors)
             _require(packed, phase, statement.out, 6, "multiplies by a matrix that is made in the same segment")
             _check_statement(program, phase, statement, written, later, order)
             key = (statement.out, statement.from_end, statement.offset) if isinstance(statement, Fill) else statement.out
@@ -108,8 +108,9 @@ def _check_kind(program: Program, phase: Phase, statement: Statement) -> None:
         timed = [read.buffer for read in reads(statement) if program.buffers[read.buffer].kind == "timed"]
         _require(not timed or statement.window[0] is not None, phase, out.name, 6, f"sums rows alone and reads {', '.join(timed)}")
     if isinstance(statement, Product):
-        _require(program.buffers[statement.matrix].kind == "shared", phase, statement.matrix, 3, "multiplies rows and is not shared")
-        _require(program.buffers[statement.operand.buffer].kind == out.kind, phase, out.name, 3, "is not of its operand's kind")
+        for matrix, _, operand in statement.factors:
+            _require(program.buffers[matrix].kind == "shared", phase, matrix, 3, "multiplies rows and is not shared")
+            _require(program.buffers[operand.buffer].kind == out.kind, phase, out.name, 3, "is not of its operand's kind")
     if isinstance(statement, Project):
         kinds = {program.buffers[name].kind for name in (out.name, *(read.buffer for read in reads(statement)))}
         _require(kinds == {"shared"}, phase, out.name, 7, "projects what is not shared")

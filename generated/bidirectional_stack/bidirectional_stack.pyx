@@ -205,15 +205,24 @@ cdef extern from *:
     /* y[r, :] (+)= sum over k of a[r*ar + k*ak] panel[k, :] for R rows and one panel of two vectors, k in order */
     typedef void (*Tile)(size, const scalar *, size, size, const scalar *, scalar *, size, int);
     #define EACH(R) _Pragma("GCC unroll 8") for (int r = 0; r < R; r++)
+    #define STRIDE(pointer, by) (pointer += by, ({ __asm__("" : "+r"(pointer)); }))  /* one register, not an address for every row */
     #define TILE(R) static void tile_##R(size K, const scalar *a, size ar, size ak, const scalar *b, scalar *y, size ldy, int add) { \
         lanes left[R], right[R]; \
+        scalar *row = y; \
+        const size next = R*ldy; \
         EACH(R) { left[r] = right[r] = (lanes){0}; } \
-        if (add) EACH(R) { left[r] = *(lanes *)(y + r*ldy); right[r] = *(lanes *)(y + r*ldy + LANES); } \
+        if (add) EACH(R) { \
+            left[r] = *(lanes *)row; \
+            right[r] = *(lanes *)(row + LANES); \
+            __builtin_prefetch(row + next); \
+            __builtin_prefetch(row + next + LANES); \
+            STRIDE(row, ldy); \
+        } \
         for (size k = 0; k < K; k++, a += ak, b += PANEL) { \
             lanes first = *(const lanes *)b, second = *(const lanes *)(b + LANES); \
             EACH(R) { left[r] += first*a[r*ar]; right[r] += second*a[r*ar]; } \
         } \
-        EACH(R) { *(lanes *)(y + r*ldy) = left[r]; *(lanes *)(y + r*ldy + LANES) = right[r]; } \
+        EACH(R) { *(lanes *)y = left[r]; *(lanes *)(y + LANES) = right[r]; STRIDE(y, ldy); } \
     }
     TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6) TILE(7) TILE(8)
     static const Tile tiles[] = {0, tile_1, tile_2, tile_3, tile_4, tile_5, tile_6, tile_7, tile_8};
@@ -246,16 +255,21 @@ cdef extern from *:
 
     /* out[q][k][lane] = b[k*bk + (q*width + lane)*bj], zero beyond J; width is a constant wherever this is called */
     static inline void pack(scalar *out, const size width, size J, size K, const scalar *b, size bk, size bj) {
+        const size part = width < 8 ? width : 8;
         for (size j = 0; j < J; j += width, out += K*width) {
             const scalar *from = b + j*bj;
-            if (bj == 1 && J - j >= width) for (size k = 0; k < K; k++) memcpy(out + k*width, from + k*bk, (size_t)width*sizeof(scalar));
+            if (bj == 1 && J - j >= width) for (size k = 0; k < K; k++)
+                for (size l = 0; l < width; l += part) memcpy(out + k*width + l, from + k*bk + l, (size_t)part*sizeof(scalar));
             else for (size l = 0; l < width; l++) for (size k = 0; k < K; k++) out[k*width + l] = j + l < J ? from[k*bk + l*bj] : 0;
         }
     }
 
+    /* memory for so many numbers, at the beginning of a cache line */
+    static scalar *aligned_room(size count) { return aligned_alloc(64, ((size_t)count*sizeof(scalar) + 63)/64*64); }
+
     /* room for a matrix of J columns and inner dimension K, laid out; NULL, and noted, where there is no memory */
     static scalar *room(Call *call, size J, size K) {
-        scalar *out = malloc((size_t)((J + PANEL)*(K + 1))*sizeof(scalar));
+        scalar *out = aligned_room((J + PANEL)*(K + 1));
         if (!out) call->failed = 1;
         return out;
     }
@@ -275,36 +289,75 @@ cdef extern from *:
         for (size r = 0; r < rows; r++) memcpy(y + r*ldy, room + r*PANEL, (size_t)columns*sizeof(scalar));
     }
 
-    /* y (P, J) = x b for packed b (K, J): every row in the same way, whichever rows stand beside it */
-    static void product(size P, size J, size K, const scalar *x, const scalar *b, scalar *y) {
-        for (size j = 0; j < J; j += PANEL, b += K*PANEL) for (size p = 0, rows; p < P; p += rows) {
+    /* x (P, K) times a matrix that is laid out */
+    typedef struct { size K; const scalar *x, *packed; } Term;
+    static Term term(size K, const scalar *x, const scalar *packed) { return (Term){K, x, packed}; }
+
+    /* y (P, J) = the sum of so many products: every row in the same way, whichever rows stand beside it */
+    static void product(size P, size J, const Term *terms, int count, scalar *y) {
+        for (const Term *s = terms; s < terms + count; s++) for (size j = 0; j < J; j += PANEL) for (size p = 0, rows; p < P; p += rows) {
+            const scalar *x = s->x + p*s->K, *b = s->packed + j*s->K;
             rows = P - p > ROWS && P - p < 2*ROWS ? (P - p + 1)/2 : P - p < ROWS ? P - p : ROWS;
-            if (J - j >= PANEL) tiles[rows](K, x + p*K, K, 1, b, y + p*J + j, J, 0);
-            else edge(rows, K, x + p*K, K, 1, b, y + p*J + j, J, J - j, 0);
+            if (J - j >= PANEL) tiles[rows](s->K, x, s->K, 1, b, y + p*J + j, J, s > terms);
+            else edge(rows, s->K, x, s->K, 1, b, y + p*J + j, J, J - j, s > terms);
         }
     }
 
-    /* y (P, J) = sum over k of a[k, :] b[k, :]', in blocks of k that fit the cache; this thread's share of the rows of y */
-    static void outer_sum(size P, size J, size K, const scalar *a, const scalar *b, scalar *y, Call *call, size id) {
-        size tiles_all = (P + ROWS - 1)/ROWS, p0 = share(tiles_all, id, call->threads)*ROWS, p1 = share(tiles_all, id + 1, call->threads)*ROWS;
-        if (p1 > P) p1 = P;
-        if (p0 >= p1) return;
-        scalar *left = malloc((size_t)((p1 - p0 + ROWS)*DEPTH)*sizeof(scalar)), *right = malloc((size_t)((J + PANEL)*DEPTH)*sizeof(scalar));
-        memset(y + p0*J, 0, (size_t)((p1 - p0)*J)*sizeof(scalar));
-        if (!left || !right) __atomic_store_n(&call->failed, 1, __ATOMIC_RELAXED);
-        else for (size k = 0, depth; k < K; k += depth) {
-            depth = K - k < DEPTH ? K - k : DEPTH;
-            pack(left, ROWS, p1 - p0, depth, a + k*P + p0, P, 1);
-            pack(right, PANEL, J, depth, b + k*J, J, 1);
-            for (size j = 0; j < J; j += PANEL) for (size p = p0; p < p1; p += ROWS) {
-                const scalar *l = left + (p - p0)*depth, *r = right + j*depth;
-                size rows = p1 - p < ROWS ? p1 - p : ROWS;
-                if (J - j >= PANEL) tiles[rows](depth, l, 1, ROWS, r, y + p*J + j, J, 1);
-                else edge(rows, depth, l, 1, ROWS, r, y + p*J + j, J, J - j, 1);
-            }
+    /* A factor of sums over rows: K rows of so many columns. A thread lays out the columns first..last, in panels, a block of rows at a time. */
+    typedef struct { size columns; const scalar *rows; scalar *out; size first, last; } Factor;
+    typedef struct { int left, right; scalar *y; } Pair;
+
+    /* one panel of the right factor times all panels of the left one, added to y */
+    static void panel_of_outer(size depth, const Factor *left, const Factor *right, size j, scalar *y) {
+        const size J = right->columns, columns = J - j < PANEL ? J - j : PANEL, all = left->last - left->first;
+        const scalar *b = right->out + j*depth;
+        y += left->first*J + j;
+        for (size p = 0, rows; p < all; p += rows) {
+            const scalar *a = left->out + p*depth;
+            rows = all - p < ROWS ? all - p : ROWS;
+            if (columns == PANEL) tiles[rows](depth, a, 1, ROWS, b, y + p*J, J, 1);
+            else edge(rows, depth, a, 1, ROWS, b, y + p*J, J, columns, 1);
         }
-        free(left);
-        free(right);
+    }
+
+    static void lay_out_factor(Factor *f, size width, size depth, size k) {
+        const size count = f->last - f->first;
+        if (width == ROWS) pack(f->out, ROWS, count, depth, f->rows + k*f->columns + f->first, -f->columns, 1);
+        else pack(f->out, PANEL, count, depth, f->rows + k*f->columns + f->first, -f->columns, 1);
+    }
+
+    /* y (P, J) = sum over k of left[k, :] right[k, :]' for every pair of factors, this thread's share of the rows of y; from the last k to the
+       first, in blocks that fit the cache and leave no trace in the sums */
+    static void outer_sums(size K, Factor *left, int lefts, Factor *right, int rights, const Pair *pairs, int count, Call *call, size id) {
+        size room = 0, done = 0;
+        for (int i = 0; i < lefts + rights; i++) {
+            Factor *f = i < lefts ? left + i : right + i - lefts;
+            const size all = (f->columns + ROWS - 1)/ROWS;
+            f->first = i < lefts ? share(all, id, call->threads)*ROWS : 0;
+            f->last = i < lefts ? share(all, id + 1, call->threads)*ROWS : f->columns;
+            if (f->last > f->columns) f->last = f->columns;
+            room += ((f->last - f->first)/PANEL + 1)*PANEL*DEPTH;
+        }
+        for (int i = 0; i < count; i++) {
+            const Factor *l = left + pairs[i].left, *r = right + pairs[i].right;
+            memset(pairs[i].y + l->first*r->columns, 0, (size_t)((l->last - l->first)*r->columns)*sizeof(scalar));
+        }
+        scalar *all = aligned_room(room);
+        if (!all) { __atomic_store_n(&call->failed, 1, __ATOMIC_RELAXED); return; }
+        for (int i = 0; i < lefts + rights; i++) {
+            Factor *f = i < lefts ? left + i : right + i - lefts;
+            f->out = all + done;
+            done += ((f->last - f->first)/PANEL + 1)*PANEL*DEPTH;
+        }
+        for (size k = K, depth; k > 0; k -= depth) {
+            depth = k < DEPTH ? k : DEPTH;
+            for (int i = 0; i < lefts; i++) lay_out_factor(left + i, ROWS, depth, k - 1);
+            for (int i = 0; i < rights; i++) lay_out_factor(right + i, PANEL, depth, k - 1);
+            for (int i = 0; i < rights; i++) for (size j = 0; j < right[i].columns; j += PANEL)
+                for (int each = 0; each < count; each++)
+                    if (pairs[each].right == i) panel_of_outer(depth, left + pairs[each].left, right + i, j, pairs[each].y);
+        }
+        free(all);
     }
 
     typedef struct { Call *call; size id; int *go; } Worker;
@@ -352,6 +405,12 @@ cdef extern from *:
         real** packed
         int failed
         const char* wanted
+    ctypedef struct Factor:
+        long long columns
+        const real* rows
+    ctypedef struct Pair:
+        int left, right
+        real* y
     int together(Call*, void (*)(Call*, long long) noexcept nogil, long long) nogil
     int settled(int) except -1
     bint stopped(Call*, long long) nogil
@@ -359,12 +418,15 @@ cdef extern from *:
     long long share(long long, long long, long long) nogil
     real* room(Call*, long long, long long) nogil
     void pack_share(Call*, long long, long long, long long, const real*, long long, long long, real*) nogil
-    void product(long long, long long, long long, const real*, const real*, real*) nogil
+    ctypedef struct Term:
+        pass
+    Term term(long long, const real*, const real*) nogil
+    void product(long long, long long, const Term*, int, real*) nogil
     const long long BLOCK
     real total(const real*, long long) nogil
     real largest(real, const real*, long long) nogil
     bint all_finite(const real*, long long) nogil
-    void outer_sum(long long, long long, long long, const real*, const real*, real*, Call*, long long) nogil
+    void outer_sums(long long, Factor*, int, Factor*, int, const Pair*, int, Call*, long long) nogil
 
 cdef void row_0_0(
 array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -471,14 +533,17 @@ cdef void segment_5(Call* call, long long t0, long long t1, long long r0, long l
     cdef array b_t40 = <array> call.p[42]
     cdef long long s_t40 = call.s[42]
     cdef const real* w_q_Uf1 = call.packed[0]
+    cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_n, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Uf1, b_t40 + (t - 1)*s_t40 + r0*d_n)
+            terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Uf1)
+            product(rows - r0, d_n, terms, 1, b_t40 + (t - 1)*s_t40 + r0*d_n)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_n, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Uf1, b_t40 + (t - 1)*s_t40 + r0*d_n)
+        terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Uf1)
+        product(rows - r0, d_n, terms, 1, b_t40 + (t - 1)*s_t40 + r0*d_n)
 
 cdef void row_6_0(
 array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -513,11 +578,13 @@ cdef void segment_6(Call* call, long long t0, long long t1, long long r0, long l
     cdef array b_t40 = <array> call.p[42]
     cdef long long s_t40 = call.s[42]
     cdef const real* w_q_Wf1 = call.packed[1]
+    cdef Term terms[1]
     for t in range(t0, t1 + 1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
-        product(rows - r0, d_n, d_n, b_q_f1 + (t - 1 - 1)*s_q_f1 + r0*d_n, w_q_Wf1, b_t39 + (t - 1)*s_t39 + r0*d_n)
+        terms[0] = term(d_n, b_q_f1 + (t - 1 - 1)*s_q_f1 + r0*d_n, w_q_Wf1)
+        product(rows - r0, d_n, terms, 1, b_t39 + (t - 1)*s_t39 + r0*d_n)
         for r in range(r0, rows):
             row_6_0(b_t39 + (t - 1)*s_t39 + r*d_n, b_t40 + (t - 1)*s_t40 + r*d_n, b_q_bf1, b_q_f1 + (t - 1)*s_q_f1 + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
 
@@ -535,14 +602,17 @@ cdef void segment_9(Call* call, long long t0, long long t1, long long r0, long l
     cdef array b_t42 = <array> call.p[44]
     cdef long long s_t42 = call.s[44]
     cdef const real* w_q_Uf2 = call.packed[2]
+    cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_n, d_n, b_q_f1 + (t - 1)*s_q_f1 + r0*d_n, w_q_Uf2, b_t42 + (t - 1)*s_t42 + r0*d_n)
+            terms[0] = term(d_n, b_q_f1 + (t - 1)*s_q_f1 + r0*d_n, w_q_Uf2)
+            product(rows - r0, d_n, terms, 1, b_t42 + (t - 1)*s_t42 + r0*d_n)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_n, d_n, b_q_f1 + (t - 1)*s_q_f1 + r0*d_n, w_q_Uf2, b_t42 + (t - 1)*s_t42 + r0*d_n)
+        terms[0] = term(d_n, b_q_f1 + (t - 1)*s_q_f1 + r0*d_n, w_q_Uf2)
+        product(rows - r0, d_n, terms, 1, b_t42 + (t - 1)*s_t42 + r0*d_n)
 
 cdef void row_10_0(
 array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -577,11 +647,13 @@ cdef void segment_10(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_t42 = <array> call.p[44]
     cdef long long s_t42 = call.s[44]
     cdef const real* w_q_Wf2 = call.packed[3]
+    cdef Term terms[1]
     for t in range(t0, t1 + 1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
-        product(rows - r0, d_n, d_n, b_q_f2 + (t - 1 - 1)*s_q_f2 + r0*d_n, w_q_Wf2, b_t41 + (t - 1)*s_t41 + r0*d_n)
+        terms[0] = term(d_n, b_q_f2 + (t - 1 - 1)*s_q_f2 + r0*d_n, w_q_Wf2)
+        product(rows - r0, d_n, terms, 1, b_t41 + (t - 1)*s_t41 + r0*d_n)
         for r in range(r0, rows):
             row_10_0(b_t41 + (t - 1)*s_t41 + r*d_n, b_t42 + (t - 1)*s_t42 + r*d_n, b_q_bf2, b_q_f2 + (t - 1)*s_q_f2 + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
 
@@ -599,14 +671,17 @@ cdef void segment_13(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_t44 = <array> call.p[46]
     cdef long long s_t44 = call.s[46]
     cdef const real* w_q_Ug1 = call.packed[4]
+    cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_p, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Ug1, b_t44 + (t - 1)*s_t44 + r0*d_p)
+            terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Ug1)
+            product(rows - r0, d_p, terms, 1, b_t44 + (t - 1)*s_t44 + r0*d_p)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_p, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Ug1, b_t44 + (t - 1)*s_t44 + r0*d_p)
+        terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Ug1)
+        product(rows - r0, d_p, terms, 1, b_t44 + (t - 1)*s_t44 + r0*d_p)
 
 cdef void row_14_0(
 array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -641,11 +716,13 @@ cdef void segment_14(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_t44 = <array> call.p[46]
     cdef long long s_t44 = call.s[46]
     cdef const real* w_q_Wg1 = call.packed[5]
+    cdef Term terms[1]
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
-        product(rows - r0, d_p, d_p, b_q_g1 + (t - 1 + 1)*s_q_g1 + r0*d_p, w_q_Wg1, b_t43 + (t - 1)*s_t43 + r0*d_p)
+        terms[0] = term(d_p, b_q_g1 + (t - 1 + 1)*s_q_g1 + r0*d_p, w_q_Wg1)
+        product(rows - r0, d_p, terms, 1, b_t43 + (t - 1)*s_t43 + r0*d_p)
         for r in range(r0, rows):
             row_14_0(b_t43 + (t - 1)*s_t43 + r*d_p, b_t44 + (t - 1)*s_t44 + r*d_p, b_q_bg1, b_q_g1 + (t - 1)*s_q_g1 + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
 
@@ -679,6 +756,7 @@ cdef void segment_17(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_t46 = <array> call.p[48]
     cdef long long s_t46 = call.s[48]
     cdef const real* w_q_Uf3 = call.packed[6]
+    cdef Term terms[1]
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
@@ -686,11 +764,13 @@ cdef void segment_17(Call* call, long long t0, long long t1, long long r0, long 
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_n, (d_n + d_p), b_q_u + (t - 1)*s_q_u + r0*(d_n + d_p), w_q_Uf3, b_t46 + (t - 1)*s_t46 + r0*d_n)
+            terms[0] = term((d_n + d_p), b_q_u + (t - 1)*s_q_u + r0*(d_n + d_p), w_q_Uf3)
+            product(rows - r0, d_n, terms, 1, b_t46 + (t - 1)*s_t46 + r0*d_n)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_n, (d_n + d_p), b_q_u + (t - 1)*s_q_u + r0*(d_n + d_p), w_q_Uf3, b_t46 + (t - 1)*s_t46 + r0*d_n)
+        terms[0] = term((d_n + d_p), b_q_u + (t - 1)*s_q_u + r0*(d_n + d_p), w_q_Uf3)
+        product(rows - r0, d_n, terms, 1, b_t46 + (t - 1)*s_t46 + r0*d_n)
 
 cdef void row_19_0(
 array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -725,11 +805,13 @@ cdef void segment_19(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_t46 = <array> call.p[48]
     cdef long long s_t46 = call.s[48]
     cdef const real* w_q_Wf3 = call.packed[7]
+    cdef Term terms[1]
     for t in range(t0, t1 + 1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
-        product(rows - r0, d_n, d_n, b_q_f3 + (t - 1 - 1)*s_q_f3 + r0*d_n, w_q_Wf3, b_t45 + (t - 1)*s_t45 + r0*d_n)
+        terms[0] = term(d_n, b_q_f3 + (t - 1 - 1)*s_q_f3 + r0*d_n, w_q_Wf3)
+        product(rows - r0, d_n, terms, 1, b_t45 + (t - 1)*s_t45 + r0*d_n)
         for r in range(r0, rows):
             row_19_0(b_t45 + (t - 1)*s_t45 + r*d_n, b_t46 + (t - 1)*s_t46 + r*d_n, b_q_bf3, b_q_f3 + (t - 1)*s_q_f3 + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
 
@@ -747,14 +829,17 @@ cdef void segment_22(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_t48 = <array> call.p[50]
     cdef long long s_t48 = call.s[50]
     cdef const real* w_q_Ug2 = call.packed[8]
+    cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_p, (d_n + d_p), b_q_u + (t - 1)*s_q_u + r0*(d_n + d_p), w_q_Ug2, b_t48 + (t - 1)*s_t48 + r0*d_p)
+            terms[0] = term((d_n + d_p), b_q_u + (t - 1)*s_q_u + r0*(d_n + d_p), w_q_Ug2)
+            product(rows - r0, d_p, terms, 1, b_t48 + (t - 1)*s_t48 + r0*d_p)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_p, (d_n + d_p), b_q_u + (t - 1)*s_q_u + r0*(d_n + d_p), w_q_Ug2, b_t48 + (t - 1)*s_t48 + r0*d_p)
+        terms[0] = term((d_n + d_p), b_q_u + (t - 1)*s_q_u + r0*(d_n + d_p), w_q_Ug2)
+        product(rows - r0, d_p, terms, 1, b_t48 + (t - 1)*s_t48 + r0*d_p)
 
 cdef void row_23_0(
 array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -789,11 +874,13 @@ cdef void segment_23(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_t48 = <array> call.p[50]
     cdef long long s_t48 = call.s[50]
     cdef const real* w_q_Wg2 = call.packed[9]
+    cdef Term terms[1]
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
-        product(rows - r0, d_p, d_p, b_q_g2 + (t - 1 + 1)*s_q_g2 + r0*d_p, w_q_Wg2, b_t47 + (t - 1)*s_t47 + r0*d_p)
+        terms[0] = term(d_p, b_q_g2 + (t - 1 + 1)*s_q_g2 + r0*d_p, w_q_Wg2)
+        product(rows - r0, d_p, terms, 1, b_t47 + (t - 1)*s_t47 + r0*d_p)
         for r in range(r0, rows):
             row_23_0(b_t47 + (t - 1)*s_t47 + r*d_p, b_t48 + (t - 1)*s_t48 + r*d_p, b_q_bg2, b_q_g2 + (t - 1)*s_q_g2 + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
 
@@ -959,6 +1046,7 @@ cdef void segment_26(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_t52 = call.s[54]
     cdef array b_t53 = <array> call.p[55]
     cdef const real* w_q_V = call.packed[10]
+    cdef Term terms[1]
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
@@ -966,11 +1054,13 @@ cdef void segment_26(Call* call, long long t0, long long t1, long long r0, long 
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_k, (d_n + d_p), b_t50 + (t - 1)*s_t50 + r0*(d_n + d_p), w_q_V, b_t49 + (t - 1)*s_t49 + r0*d_k)
+            terms[0] = term((d_n + d_p), b_t50 + (t - 1)*s_t50 + r0*(d_n + d_p), w_q_V)
+            product(rows - r0, d_k, terms, 1, b_t49 + (t - 1)*s_t49 + r0*d_k)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_k, (d_n + d_p), b_t50 + (t - 1)*s_t50 + r0*(d_n + d_p), w_q_V, b_t49 + (t - 1)*s_t49 + r0*d_k)
+        terms[0] = term((d_n + d_p), b_t50 + (t - 1)*s_t50 + r0*(d_n + d_p), w_q_V)
+        product(rows - r0, d_k, terms, 1, b_t49 + (t - 1)*s_t49 + r0*d_k)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
@@ -1088,6 +1178,7 @@ cdef void segment_35(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_t96 = <array> call.p[98]
     cdef long long s_t96 = call.s[98]
     cdef const real* wt_q_V = call.packed[0]
+    cdef Term terms[1]
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
@@ -1099,11 +1190,13 @@ cdef void segment_35(Call* call, long long t0, long long t1, long long r0, long 
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, (d_n + d_p), d_k, b_g_s_y + (t - 1)*s_g_s_y + r0*d_k, wt_q_V, b_t96 + (t - 1)*s_t96 + r0*(d_n + d_p))
+            terms[0] = term(d_k, b_g_s_y + (t - 1)*s_g_s_y + r0*d_k, wt_q_V)
+            product(rows - r0, (d_n + d_p), terms, 1, b_t96 + (t - 1)*s_t96 + r0*(d_n + d_p))
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, (d_n + d_p), d_k, b_g_s_y + (t - 1)*s_g_s_y + r0*d_k, wt_q_V, b_t96 + (t - 1)*s_t96 + r0*(d_n + d_p))
+        terms[0] = term(d_k, b_g_s_y + (t - 1)*s_g_s_y + r0*d_k, wt_q_V)
+        product(rows - r0, (d_n + d_p), terms, 1, b_t96 + (t - 1)*s_t96 + r0*(d_n + d_p))
 
 cdef void row_38_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -1166,13 +1259,15 @@ cdef void segment_39(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_t96 = <array> call.p[98]
     cdef long long s_t96 = call.s[98]
     cdef const real* wt_q_Wg2 = call.packed[1]
+    cdef Term terms[1]
     for t in range(t0, t1 + 1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_39_0(b_t96 + (t - 1)*s_t96 + r*(d_n + d_p), b_g_g2_ahead + (t - 1 - 1)*s_g_g2_ahead + r*d_p, b_q_g2 + (t - 1)*s_q_g2 + r*d_p, b_g_s_g2 + (t - 1)*s_g_s_g2 + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
-        product(rows - r0, d_p, d_p, b_g_s_g2 + (t - 1)*s_g_s_g2 + r0*d_p, wt_q_Wg2, b_g_g2_ahead + (t - 1)*s_g_g2_ahead + r0*d_p)
+        terms[0] = term(d_p, b_g_s_g2 + (t - 1)*s_g_s_g2 + r0*d_p, wt_q_Wg2)
+        product(rows - r0, d_p, terms, 1, b_g_g2_ahead + (t - 1)*s_g_g2_ahead + r0*d_p)
 
 cdef void row_42_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -1235,24 +1330,24 @@ cdef void segment_43(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_t96 = <array> call.p[98]
     cdef long long s_t96 = call.s[98]
     cdef const real* wt_q_Wf3 = call.packed[2]
+    cdef Term terms[1]
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_43_0(b_t96 + (t - 1)*s_t96 + r*(d_n + d_p), b_g_f3_back + (t - 1 + 1)*s_g_f3_back + r*d_n, b_q_f3 + (t - 1)*s_q_f3 + r*d_n, b_g_s_f3 + (t - 1)*s_g_s_f3 + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
-        product(rows - r0, d_n, d_n, b_g_s_f3 + (t - 1)*s_g_s_f3 + r0*d_n, wt_q_Wf3, b_g_f3_back + (t - 1)*s_g_f3_back + r0*d_n)
+        terms[0] = term(d_n, b_g_s_f3 + (t - 1)*s_g_s_f3 + r0*d_n, wt_q_Wf3)
+        product(rows - r0, d_n, terms, 1, b_g_f3_back + (t - 1)*s_g_f3_back + r0*d_n)
 
 cdef void row_46_0(
-array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
 ) noexcept nogil:
-    cdef real v0, v1, v2, v3
+    cdef real v0, v1
     cdef long long i0
     for i0 in range(first, last):
         v0 = p0[i0]
-        v1 = p1[i0]
-        v2 = v0 + v1
-        p2[i0] = v2
+        p1[i0] = v0
 
 
 cdef void segment_46(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
@@ -1271,33 +1366,28 @@ cdef void segment_46(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_g_s_f3 = call.s[62]
     cdef array b_g_u_bar = <array> call.p[63]
     cdef long long s_g_u_bar = call.s[63]
-    cdef array b_t97 = <array> call.p[99]
-    cdef long long s_t97 = call.s[99]
-    cdef array b_t98 = <array> call.p[100]
-    cdef long long s_t98 = call.s[100]
+    cdef array b_t98 = <array> call.p[99]
+    cdef long long s_t98 = call.s[99]
     cdef const real* wt_q_Uf3 = call.packed[3]
     cdef const real* wt_q_Ug2 = call.packed[4]
+    cdef Term terms[2]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, (d_n + d_p), d_n, b_g_s_f3 + (t - 1)*s_g_s_f3 + r0*d_n, wt_q_Uf3, b_t97 + (t - 1)*s_t97 + r0*(d_n + d_p))
+            terms[0] = term(d_n, b_g_s_f3 + (t - 1)*s_g_s_f3 + r0*d_n, wt_q_Uf3)
+            terms[1] = term(d_p, b_g_s_g2 + (t - 1)*s_g_s_g2 + r0*d_p, wt_q_Ug2)
+            product(rows - r0, (d_n + d_p), terms, 2, b_t98 + (t - 1)*s_t98 + r0*(d_n + d_p))
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, (d_n + d_p), d_n, b_g_s_f3 + (t - 1)*s_g_s_f3 + r0*d_n, wt_q_Uf3, b_t97 + (t - 1)*s_t97 + r0*(d_n + d_p))
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, (d_n + d_p), d_p, b_g_s_g2 + (t - 1)*s_g_s_g2 + r0*d_p, wt_q_Ug2, b_t98 + (t - 1)*s_t98 + r0*(d_n + d_p))
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows - r0, (d_n + d_p), d_p, b_g_s_g2 + (t - 1)*s_g_s_g2 + r0*d_p, wt_q_Ug2, b_t98 + (t - 1)*s_t98 + r0*(d_n + d_p))
+        terms[0] = term(d_n, b_g_s_f3 + (t - 1)*s_g_s_f3 + r0*d_n, wt_q_Uf3)
+        terms[1] = term(d_p, b_g_s_g2 + (t - 1)*s_g_s_g2 + r0*d_p, wt_q_Ug2)
+        product(rows - r0, (d_n + d_p), terms, 2, b_t98 + (t - 1)*s_t98 + r0*(d_n + d_p))
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_46_0(b_t97 + (t - 1)*s_t97 + r0*(d_n + d_p), b_t98 + (t - 1)*s_t98 + r0*(d_n + d_p), b_g_u_bar + (t - 1)*s_g_u_bar + r0*(d_n + d_p), d_k, d_m, d_n, d_p, 0, (rows - r0)*(d_n + d_p), lengths[r])
+            row_46_0(b_t98 + (t - 1)*s_t98 + r0*(d_n + d_p), b_g_u_bar + (t - 1)*s_g_u_bar + r0*(d_n + d_p), d_k, d_m, d_n, d_p, 0, (rows - r0)*(d_n + d_p), lengths[r])
 
 cdef void row_49_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -1360,13 +1450,15 @@ cdef void segment_50(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_g_s_g1 = <array> call.p[66]
     cdef long long s_g_s_g1 = call.s[66]
     cdef const real* wt_q_Wg1 = call.packed[5]
+    cdef Term terms[1]
     for t in range(t0, t1 + 1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_50_0(b_g_u_bar + (t - 1)*s_g_u_bar + r*(d_n + d_p), b_g_g1_ahead + (t - 1 - 1)*s_g_g1_ahead + r*d_p, b_q_g1 + (t - 1)*s_q_g1 + r*d_p, b_g_s_g1 + (t - 1)*s_g_s_g1 + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
-        product(rows - r0, d_p, d_p, b_g_s_g1 + (t - 1)*s_g_s_g1 + r0*d_p, wt_q_Wg1, b_g_g1_ahead + (t - 1)*s_g_g1_ahead + r0*d_p)
+        terms[0] = term(d_p, b_g_s_g1 + (t - 1)*s_g_s_g1 + r0*d_p, wt_q_Wg1)
+        product(rows - r0, d_p, terms, 1, b_g_g1_ahead + (t - 1)*s_g_g1_ahead + r0*d_p)
 
 cdef void row_53_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -1429,13 +1521,15 @@ cdef void segment_54(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_g_s_f2 = <array> call.p[69]
     cdef long long s_g_s_f2 = call.s[69]
     cdef const real* wt_q_Wf2 = call.packed[6]
+    cdef Term terms[1]
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_54_0(b_g_u_bar + (t - 1)*s_g_u_bar + r*(d_n + d_p), b_g_f2_back + (t - 1 + 1)*s_g_f2_back + r*d_n, b_q_f2 + (t - 1)*s_q_f2 + r*d_n, b_g_s_f2 + (t - 1)*s_g_s_f2 + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
-        product(rows - r0, d_n, d_n, b_g_s_f2 + (t - 1)*s_g_s_f2 + r0*d_n, wt_q_Wf2, b_g_f2_back + (t - 1)*s_g_f2_back + r0*d_n)
+        terms[0] = term(d_n, b_g_s_f2 + (t - 1)*s_g_s_f2 + r0*d_n, wt_q_Wf2)
+        product(rows - r0, d_n, terms, 1, b_g_f2_back + (t - 1)*s_g_f2_back + r0*d_n)
 
 cdef void segment_57(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
@@ -1448,17 +1542,20 @@ cdef void segment_57(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_q_Uf2 = <array> call.p[8]
     cdef array b_g_s_f2 = <array> call.p[69]
     cdef long long s_g_s_f2 = call.s[69]
-    cdef array b_t99 = <array> call.p[101]
-    cdef long long s_t99 = call.s[101]
+    cdef array b_t99 = <array> call.p[100]
+    cdef long long s_t99 = call.s[100]
     cdef const real* wt_q_Uf2 = call.packed[7]
+    cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_n, d_n, b_g_s_f2 + (t - 1)*s_g_s_f2 + r0*d_n, wt_q_Uf2, b_t99 + (t - 1)*s_t99 + r0*d_n)
+            terms[0] = term(d_n, b_g_s_f2 + (t - 1)*s_g_s_f2 + r0*d_n, wt_q_Uf2)
+            product(rows - r0, d_n, terms, 1, b_t99 + (t - 1)*s_t99 + r0*d_n)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_n, d_n, b_g_s_f2 + (t - 1)*s_g_s_f2 + r0*d_n, wt_q_Uf2, b_t99 + (t - 1)*s_t99 + r0*d_n)
+        terms[0] = term(d_n, b_g_s_f2 + (t - 1)*s_g_s_f2 + r0*d_n, wt_q_Uf2)
+        product(rows - r0, d_n, terms, 1, b_t99 + (t - 1)*s_t99 + r0*d_n)
 
 cdef void row_58_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -1518,9 +1615,10 @@ cdef void segment_59(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_g_f1_bar = call.s[71]
     cdef array b_g_s_f1 = <array> call.p[72]
     cdef long long s_g_s_f1 = call.s[72]
-    cdef array b_t99 = <array> call.p[101]
-    cdef long long s_t99 = call.s[101]
+    cdef array b_t99 = <array> call.p[100]
+    cdef long long s_t99 = call.s[100]
     cdef const real* wt_q_Wf1 = call.packed[8]
+    cdef Term terms[1]
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
@@ -1528,7 +1626,8 @@ cdef void segment_59(Call* call, long long t0, long long t1, long long r0, long 
         if rows > r0:
             r = r0
             row_59_0(b_t99 + (t - 1)*s_t99 + r0*d_n, b_g_f1_back + (t - 1 + 1)*s_g_f1_back + r0*d_n, b_q_f1 + (t - 1)*s_q_f1 + r0*d_n, b_g_s_f1 + (t - 1)*s_g_s_f1 + r0*d_n, d_k, d_m, d_n, d_p, 0, (rows - r0)*d_n, lengths[r])
-        product(rows - r0, d_n, d_n, b_g_s_f1 + (t - 1)*s_g_s_f1 + r0*d_n, wt_q_Wf1, b_g_f1_back + (t - 1)*s_g_f1_back + r0*d_n)
+        terms[0] = term(d_n, b_g_s_f1 + (t - 1)*s_g_s_f1 + r0*d_n, wt_q_Wf1)
+        product(rows - r0, d_n, terms, 1, b_g_f1_back + (t - 1)*s_g_f1_back + r0*d_n)
 
 cdef void row_62_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -1691,60 +1790,106 @@ cdef void segment_62(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_g_bg2_bar = <array> call.p[87]
     cdef array b_g_V_bar = <array> call.p[88]
     cdef array b_g_c_bar = <array> call.p[89]
+    cdef Factor left[6]
+    cdef Factor right[9]
+    cdef Pair pairs[11]
     t = t0
     rows = r1
     t = t0
-    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_f1 + (t - 1)*s_g_s_f1, b_q_f1 + (t - 1 - 1)*s_q_f1, b_g_Wf1_bar, call, id)
-    t = t0
-    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_g_s_f1 + (t - 1)*s_g_s_f1, b_q_x + (t - 1)*s_q_x, b_g_Uf1_bar, call, id)
+    left[0].columns = d_n
+    left[0].rows = b_g_s_f1 + (t - 1)*s_g_s_f1
+    left[1].columns = d_n
+    left[1].rows = b_g_s_f2 + (t - 1)*s_g_s_f2
+    left[2].columns = d_p
+    left[2].rows = b_g_s_g1 + (t - 1)*s_g_s_g1
+    left[3].columns = d_n
+    left[3].rows = b_g_s_f3 + (t - 1)*s_g_s_f3
+    left[4].columns = d_p
+    left[4].rows = b_g_s_g2 + (t - 1)*s_g_s_g2
+    left[5].columns = d_k
+    left[5].rows = b_g_s_y + (t - 1)*s_g_s_y
+    right[0].columns = d_n
+    right[0].rows = b_q_f1 + (t - 1 - 1)*s_q_f1
+    right[1].columns = d_m
+    right[1].rows = b_q_x + (t - 1)*s_q_x
+    right[2].columns = d_n
+    right[2].rows = b_q_f2 + (t - 1 - 1)*s_q_f2
+    right[3].columns = d_n
+    right[3].rows = b_q_f1 + (t - 1)*s_q_f1
+    right[4].columns = d_p
+    right[4].rows = b_q_g1 + (t - 1 + 1)*s_q_g1
+    right[5].columns = d_n
+    right[5].rows = b_q_f3 + (t - 1 - 1)*s_q_f3
+    right[6].columns = (d_n + d_p)
+    right[6].rows = b_q_u + (t - 1)*s_q_u
+    right[7].columns = d_p
+    right[7].rows = b_q_g2 + (t - 1 + 1)*s_q_g2
+    right[8].columns = (d_n + d_p)
+    right[8].rows = b_t50 + (t - 1)*s_t50
+    pairs[0].left = 0
+    pairs[0].right = 0
+    pairs[0].y = b_g_Wf1_bar
+    pairs[1].left = 0
+    pairs[1].right = 1
+    pairs[1].y = b_g_Uf1_bar
+    pairs[2].left = 1
+    pairs[2].right = 2
+    pairs[2].y = b_g_Wf2_bar
+    pairs[3].left = 1
+    pairs[3].right = 3
+    pairs[3].y = b_g_Uf2_bar
+    pairs[4].left = 2
+    pairs[4].right = 4
+    pairs[4].y = b_g_Wg1_bar
+    pairs[5].left = 2
+    pairs[5].right = 1
+    pairs[5].y = b_g_Ug1_bar
+    pairs[6].left = 3
+    pairs[6].right = 5
+    pairs[6].y = b_g_Wf3_bar
+    pairs[7].left = 3
+    pairs[7].right = 6
+    pairs[7].y = b_g_Uf3_bar
+    pairs[8].left = 4
+    pairs[8].right = 7
+    pairs[8].y = b_g_Wg2_bar
+    pairs[9].left = 4
+    pairs[9].right = 6
+    pairs[9].y = b_g_Ug2_bar
+    pairs[10].left = 5
+    pairs[10].right = 8
+    pairs[10].y = b_g_V_bar
+    outer_sums(batch*(t1 - t0 + 1), left, 6, right, 9, pairs, 11, call, id)
     rows = r1
     row_62_0(b_g_bf1_bar, d_k, d_m, d_n, d_p, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_62_1(b_g_s_f1 + (t - 1)*s_g_s_f1 + r*d_n, b_g_bf1_bar, d_k, d_m, d_n, d_p, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    t = t0
-    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_f2 + (t - 1)*s_g_s_f2, b_q_f2 + (t - 1 - 1)*s_q_f2, b_g_Wf2_bar, call, id)
-    t = t0
-    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_f2 + (t - 1)*s_g_s_f2, b_q_f1 + (t - 1)*s_q_f1, b_g_Uf2_bar, call, id)
     rows = r1
     row_62_2(b_g_bf2_bar, d_k, d_m, d_n, d_p, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_62_3(b_g_s_f2 + (t - 1)*s_g_s_f2 + r*d_n, b_g_bf2_bar, d_k, d_m, d_n, d_p, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    t = t0
-    outer_sum(d_p, d_p, batch*(t1 - t0 + 1), b_g_s_g1 + (t - 1)*s_g_s_g1, b_q_g1 + (t - 1 + 1)*s_q_g1, b_g_Wg1_bar, call, id)
-    t = t0
-    outer_sum(d_p, d_m, batch*(t1 - t0 + 1), b_g_s_g1 + (t - 1)*s_g_s_g1, b_q_x + (t - 1)*s_q_x, b_g_Ug1_bar, call, id)
     rows = r1
     row_62_4(b_g_bg1_bar, d_k, d_m, d_n, d_p, share(d_p, id, threads), share(d_p, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_62_5(b_g_s_g1 + (t - 1)*s_g_s_g1 + r*d_p, b_g_bg1_bar, d_k, d_m, d_n, d_p, share(d_p, id, threads), share(d_p, id + 1, threads), lengths[r])
-    t = t0
-    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_f3 + (t - 1)*s_g_s_f3, b_q_f3 + (t - 1 - 1)*s_q_f3, b_g_Wf3_bar, call, id)
-    t = t0
-    outer_sum(d_n, (d_n + d_p), batch*(t1 - t0 + 1), b_g_s_f3 + (t - 1)*s_g_s_f3, b_q_u + (t - 1)*s_q_u, b_g_Uf3_bar, call, id)
     rows = r1
     row_62_6(b_g_bf3_bar, d_k, d_m, d_n, d_p, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_62_7(b_g_s_f3 + (t - 1)*s_g_s_f3 + r*d_n, b_g_bf3_bar, d_k, d_m, d_n, d_p, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    t = t0
-    outer_sum(d_p, d_p, batch*(t1 - t0 + 1), b_g_s_g2 + (t - 1)*s_g_s_g2, b_q_g2 + (t - 1 + 1)*s_q_g2, b_g_Wg2_bar, call, id)
-    t = t0
-    outer_sum(d_p, (d_n + d_p), batch*(t1 - t0 + 1), b_g_s_g2 + (t - 1)*s_g_s_g2, b_q_u + (t - 1)*s_q_u, b_g_Ug2_bar, call, id)
     rows = r1
     row_62_8(b_g_bg2_bar, d_k, d_m, d_n, d_p, share(d_p, id, threads), share(d_p, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_62_9(b_g_s_g2 + (t - 1)*s_g_s_g2 + r*d_p, b_g_bg2_bar, d_k, d_m, d_n, d_p, share(d_p, id, threads), share(d_p, id + 1, threads), lengths[r])
-    t = t0
-    outer_sum(d_k, (d_n + d_p), batch*(t1 - t0 + 1), b_g_s_y + (t - 1)*s_g_s_y, b_t50 + (t - 1)*s_t50, b_g_V_bar, call, id)
     rows = r1
     row_62_10(b_g_c_bar, d_k, d_m, d_n, d_p, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
@@ -1794,15 +1939,13 @@ cdef void segment_79(Call* call, long long t0, long long t1, long long r0, long 
             b_g_g2_final_bar[r*d_p + c] = b_g_g2_ahead[(lengths[r] + 0 - 1)*s_g_g2_ahead + r*d_p + c]
 
 cdef void row_84_0(
-array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
 ) noexcept nogil:
-    cdef real v0, v1, v2, v3
+    cdef real v0, v1
     cdef long long i0
     for i0 in range(first, last):
         v0 = p0[i0]
-        v1 = p1[i0]
-        v2 = v0 + v1
-        p2[i0] = v2
+        p1[i0] = v0
 
 
 cdef void row_84_1(
@@ -1847,33 +1990,28 @@ cdef void segment_84(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_g_x_bar = call.s[95]
     cdef array b_g_d_bar = <array> call.p[96]
     cdef long long s_g_d_bar = call.s[96]
-    cdef array b_t100 = <array> call.p[102]
-    cdef long long s_t100 = call.s[102]
-    cdef array b_t101 = <array> call.p[103]
-    cdef long long s_t101 = call.s[103]
+    cdef array b_t101 = <array> call.p[101]
+    cdef long long s_t101 = call.s[101]
     cdef const real* wt_q_Uf1 = call.packed[9]
     cdef const real* wt_q_Ug1 = call.packed[10]
+    cdef Term terms[2]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_m, d_n, b_g_s_f1 + (t - 1)*s_g_s_f1 + r0*d_n, wt_q_Uf1, b_t100 + (t - 1)*s_t100 + r0*d_m)
+            terms[0] = term(d_n, b_g_s_f1 + (t - 1)*s_g_s_f1 + r0*d_n, wt_q_Uf1)
+            terms[1] = term(d_p, b_g_s_g1 + (t - 1)*s_g_s_g1 + r0*d_p, wt_q_Ug1)
+            product(rows - r0, d_m, terms, 2, b_t101 + (t - 1)*s_t101 + r0*d_m)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_m, d_n, b_g_s_f1 + (t - 1)*s_g_s_f1 + r0*d_n, wt_q_Uf1, b_t100 + (t - 1)*s_t100 + r0*d_m)
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_m, d_p, b_g_s_g1 + (t - 1)*s_g_s_g1 + r0*d_p, wt_q_Ug1, b_t101 + (t - 1)*s_t101 + r0*d_m)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_m, d_p, b_g_s_g1 + (t - 1)*s_g_s_g1 + r0*d_p, wt_q_Ug1, b_t101 + (t - 1)*s_t101 + r0*d_m)
+        terms[0] = term(d_n, b_g_s_f1 + (t - 1)*s_g_s_f1 + r0*d_n, wt_q_Uf1)
+        terms[1] = term(d_p, b_g_s_g1 + (t - 1)*s_g_s_g1 + r0*d_p, wt_q_Ug1)
+        product(rows - r0, d_m, terms, 2, b_t101 + (t - 1)*s_t101 + r0*d_m)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_84_0(b_t100 + (t - 1)*s_t100 + r0*d_m, b_t101 + (t - 1)*s_t101 + r0*d_m, b_g_x_bar + (t - 1)*s_g_x_bar + r0*d_m, d_k, d_m, d_n, d_p, 0, (rows - r0)*d_m, lengths[r])
+            row_84_0(b_t101 + (t - 1)*s_t101 + r0*d_m, b_g_x_bar + (t - 1)*s_g_x_bar + r0*d_m, d_k, d_m, d_n, d_p, 0, (rows - r0)*d_m, lengths[r])
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
@@ -1937,17 +2075,18 @@ cdef void segment_88(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_q_V = <array> call.p[19]
     cdef array b_q_y = <array> call.p[33]
     cdef long long s_q_y = call.s[33]
-    cdef array b_p_y_seed = <array> call.p[110]
-    cdef long long s_p_y_seed = call.s[110]
-    cdef array b_p_y_bar = <array> call.p[111]
-    cdef long long s_p_y_bar = call.s[111]
-    cdef array b_p_s_y = <array> call.p[112]
-    cdef long long s_p_s_y = call.s[112]
-    cdef array b_t151 = <array> call.p[153]
-    cdef long long s_t151 = call.s[153]
-    cdef array b_t152 = <array> call.p[154]
-    cdef long long s_t152 = call.s[154]
+    cdef array b_p_y_seed = <array> call.p[108]
+    cdef long long s_p_y_seed = call.s[108]
+    cdef array b_p_y_bar = <array> call.p[109]
+    cdef long long s_p_y_bar = call.s[109]
+    cdef array b_p_s_y = <array> call.p[110]
+    cdef long long s_p_s_y = call.s[110]
+    cdef array b_t151 = <array> call.p[151]
+    cdef long long s_t151 = call.s[151]
+    cdef array b_t152 = <array> call.p[152]
+    cdef long long s_t152 = call.s[152]
     cdef const real* wt_q_V = call.packed[0]
+    cdef Term terms[1]
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
@@ -1964,11 +2103,13 @@ cdef void segment_88(Call* call, long long t0, long long t1, long long r0, long 
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, (d_n + d_p), d_k, b_p_s_y + (t - 1)*s_p_s_y + r0*d_k, wt_q_V, b_t152 + (t - 1)*s_t152 + r0*(d_n + d_p))
+            terms[0] = term(d_k, b_p_s_y + (t - 1)*s_p_s_y + r0*d_k, wt_q_V)
+            product(rows - r0, (d_n + d_p), terms, 1, b_t152 + (t - 1)*s_t152 + r0*(d_n + d_p))
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, (d_n + d_p), d_k, b_p_s_y + (t - 1)*s_p_s_y + r0*d_k, wt_q_V, b_t152 + (t - 1)*s_t152 + r0*(d_n + d_p))
+        terms[0] = term(d_k, b_p_s_y + (t - 1)*s_p_s_y + r0*d_k, wt_q_V)
+        product(rows - r0, (d_n + d_p), terms, 1, b_t152 + (t - 1)*s_t152 + r0*(d_n + d_p))
 
 cdef void row_92_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -1986,8 +2127,8 @@ cdef void segment_92(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_m = call.d[4]
     cdef long long d_n = call.d[5]
     cdef long long d_p = call.d[6]
-    cdef array b_p_g2_ahead = <array> call.p[113]
-    cdef long long s_p_g2_ahead = call.s[113]
+    cdef array b_p_g2_ahead = <array> call.p[111]
+    cdef long long s_p_g2_ahead = call.s[111]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -2023,24 +2164,26 @@ cdef void segment_93(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_q_Wg2 = <array> call.p[16]
     cdef array b_q_g2 = <array> call.p[31]
     cdef long long s_q_g2 = call.s[31]
-    cdef array b_p_g2_seed = <array> call.p[109]
-    cdef long long s_p_g2_seed = call.s[109]
-    cdef array b_p_g2_ahead = <array> call.p[113]
-    cdef long long s_p_g2_ahead = call.s[113]
-    cdef array b_p_g2_bar = <array> call.p[114]
-    cdef long long s_p_g2_bar = call.s[114]
-    cdef array b_p_s_g2 = <array> call.p[115]
-    cdef long long s_p_s_g2 = call.s[115]
-    cdef array b_t152 = <array> call.p[154]
-    cdef long long s_t152 = call.s[154]
+    cdef array b_p_g2_seed = <array> call.p[107]
+    cdef long long s_p_g2_seed = call.s[107]
+    cdef array b_p_g2_ahead = <array> call.p[111]
+    cdef long long s_p_g2_ahead = call.s[111]
+    cdef array b_p_g2_bar = <array> call.p[112]
+    cdef long long s_p_g2_bar = call.s[112]
+    cdef array b_p_s_g2 = <array> call.p[113]
+    cdef long long s_p_s_g2 = call.s[113]
+    cdef array b_t152 = <array> call.p[152]
+    cdef long long s_t152 = call.s[152]
     cdef const real* wt_q_Wg2 = call.packed[1]
+    cdef Term terms[1]
     for t in range(t0, t1 + 1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_93_0(b_t152 + (t - 1)*s_t152 + r*(d_n + d_p), b_p_g2_seed + (t - 1)*s_p_g2_seed + r*d_p, b_p_g2_ahead + (t - 1 - 1)*s_p_g2_ahead + r*d_p, b_q_g2 + (t - 1)*s_q_g2 + r*d_p, b_p_s_g2 + (t - 1)*s_p_s_g2 + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
-        product(rows - r0, d_p, d_p, b_p_s_g2 + (t - 1)*s_p_s_g2 + r0*d_p, wt_q_Wg2, b_p_g2_ahead + (t - 1)*s_p_g2_ahead + r0*d_p)
+        terms[0] = term(d_p, b_p_s_g2 + (t - 1)*s_p_s_g2 + r0*d_p, wt_q_Wg2)
+        product(rows - r0, d_p, terms, 1, b_p_g2_ahead + (t - 1)*s_p_g2_ahead + r0*d_p)
 
 cdef void row_96_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -2058,8 +2201,8 @@ cdef void segment_96(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_m = call.d[4]
     cdef long long d_n = call.d[5]
     cdef long long d_p = call.d[6]
-    cdef array b_p_f3_back = <array> call.p[116]
-    cdef long long s_p_f3_back = call.s[116]
+    cdef array b_p_f3_back = <array> call.p[114]
+    cdef long long s_p_f3_back = call.s[114]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -2095,36 +2238,37 @@ cdef void segment_97(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_q_Wf3 = <array> call.p[13]
     cdef array b_q_f3 = <array> call.p[29]
     cdef long long s_q_f3 = call.s[29]
-    cdef array b_p_f3_seed = <array> call.p[108]
-    cdef long long s_p_f3_seed = call.s[108]
-    cdef array b_p_f3_back = <array> call.p[116]
-    cdef long long s_p_f3_back = call.s[116]
-    cdef array b_p_f3_bar = <array> call.p[117]
-    cdef long long s_p_f3_bar = call.s[117]
-    cdef array b_p_s_f3 = <array> call.p[118]
-    cdef long long s_p_s_f3 = call.s[118]
-    cdef array b_t152 = <array> call.p[154]
-    cdef long long s_t152 = call.s[154]
+    cdef array b_p_f3_seed = <array> call.p[106]
+    cdef long long s_p_f3_seed = call.s[106]
+    cdef array b_p_f3_back = <array> call.p[114]
+    cdef long long s_p_f3_back = call.s[114]
+    cdef array b_p_f3_bar = <array> call.p[115]
+    cdef long long s_p_f3_bar = call.s[115]
+    cdef array b_p_s_f3 = <array> call.p[116]
+    cdef long long s_p_s_f3 = call.s[116]
+    cdef array b_t152 = <array> call.p[152]
+    cdef long long s_t152 = call.s[152]
     cdef const real* wt_q_Wf3 = call.packed[2]
+    cdef Term terms[1]
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_97_0(b_t152 + (t - 1)*s_t152 + r*(d_n + d_p), b_p_f3_seed + (t - 1)*s_p_f3_seed + r*d_n, b_p_f3_back + (t - 1 + 1)*s_p_f3_back + r*d_n, b_q_f3 + (t - 1)*s_q_f3 + r*d_n, b_p_s_f3 + (t - 1)*s_p_s_f3 + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
-        product(rows - r0, d_n, d_n, b_p_s_f3 + (t - 1)*s_p_s_f3 + r0*d_n, wt_q_Wf3, b_p_f3_back + (t - 1)*s_p_f3_back + r0*d_n)
+        terms[0] = term(d_n, b_p_s_f3 + (t - 1)*s_p_s_f3 + r0*d_n, wt_q_Wf3)
+        product(rows - r0, d_n, terms, 1, b_p_f3_back + (t - 1)*s_p_f3_back + r0*d_n)
 
 cdef void row_100_0(
-array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
+array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
 ) noexcept nogil:
-    cdef real v0, v1, v2, v3, v4
+    cdef real v0, v1, v2, v3
     cdef long long i0
     for i0 in range(first, last):
         v0 = p0[i0]
         v1 = p1[i0]
-        v2 = p2[i0]
-        v3 = v0 + v1 + v2
-        p3[i0] = v3
+        v2 = v0 + v1
+        p2[i0] = v2
 
 
 cdef void segment_100(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
@@ -2137,41 +2281,36 @@ cdef void segment_100(Call* call, long long t0, long long t1, long long r0, long
     cdef long long d_p = call.d[6]
     cdef array b_q_Uf3 = <array> call.p[14]
     cdef array b_q_Ug2 = <array> call.p[17]
-    cdef array b_p_u_seed = <array> call.p[107]
-    cdef long long s_p_u_seed = call.s[107]
-    cdef array b_p_s_g2 = <array> call.p[115]
-    cdef long long s_p_s_g2 = call.s[115]
-    cdef array b_p_s_f3 = <array> call.p[118]
-    cdef long long s_p_s_f3 = call.s[118]
-    cdef array b_p_u_bar = <array> call.p[119]
-    cdef long long s_p_u_bar = call.s[119]
-    cdef array b_t153 = <array> call.p[155]
-    cdef long long s_t153 = call.s[155]
-    cdef array b_t154 = <array> call.p[156]
-    cdef long long s_t154 = call.s[156]
+    cdef array b_p_u_seed = <array> call.p[105]
+    cdef long long s_p_u_seed = call.s[105]
+    cdef array b_p_s_g2 = <array> call.p[113]
+    cdef long long s_p_s_g2 = call.s[113]
+    cdef array b_p_s_f3 = <array> call.p[116]
+    cdef long long s_p_s_f3 = call.s[116]
+    cdef array b_p_u_bar = <array> call.p[117]
+    cdef long long s_p_u_bar = call.s[117]
+    cdef array b_t154 = <array> call.p[153]
+    cdef long long s_t154 = call.s[153]
     cdef const real* wt_q_Uf3 = call.packed[3]
     cdef const real* wt_q_Ug2 = call.packed[4]
+    cdef Term terms[2]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, (d_n + d_p), d_n, b_p_s_f3 + (t - 1)*s_p_s_f3 + r0*d_n, wt_q_Uf3, b_t153 + (t - 1)*s_t153 + r0*(d_n + d_p))
+            terms[0] = term(d_n, b_p_s_f3 + (t - 1)*s_p_s_f3 + r0*d_n, wt_q_Uf3)
+            terms[1] = term(d_p, b_p_s_g2 + (t - 1)*s_p_s_g2 + r0*d_p, wt_q_Ug2)
+            product(rows - r0, (d_n + d_p), terms, 2, b_t154 + (t - 1)*s_t154 + r0*(d_n + d_p))
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, (d_n + d_p), d_n, b_p_s_f3 + (t - 1)*s_p_s_f3 + r0*d_n, wt_q_Uf3, b_t153 + (t - 1)*s_t153 + r0*(d_n + d_p))
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, (d_n + d_p), d_p, b_p_s_g2 + (t - 1)*s_p_s_g2 + r0*d_p, wt_q_Ug2, b_t154 + (t - 1)*s_t154 + r0*(d_n + d_p))
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows - r0, (d_n + d_p), d_p, b_p_s_g2 + (t - 1)*s_p_s_g2 + r0*d_p, wt_q_Ug2, b_t154 + (t - 1)*s_t154 + r0*(d_n + d_p))
+        terms[0] = term(d_n, b_p_s_f3 + (t - 1)*s_p_s_f3 + r0*d_n, wt_q_Uf3)
+        terms[1] = term(d_p, b_p_s_g2 + (t - 1)*s_p_s_g2 + r0*d_p, wt_q_Ug2)
+        product(rows - r0, (d_n + d_p), terms, 2, b_t154 + (t - 1)*s_t154 + r0*(d_n + d_p))
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_100_0(b_t153 + (t - 1)*s_t153 + r0*(d_n + d_p), b_t154 + (t - 1)*s_t154 + r0*(d_n + d_p), b_p_u_seed + (t - 1)*s_p_u_seed + r0*(d_n + d_p), b_p_u_bar + (t - 1)*s_p_u_bar + r0*(d_n + d_p), d_k, d_m, d_n, d_p, 0, (rows - r0)*(d_n + d_p), lengths[r])
+            row_100_0(b_t154 + (t - 1)*s_t154 + r0*(d_n + d_p), b_p_u_seed + (t - 1)*s_p_u_seed + r0*(d_n + d_p), b_p_u_bar + (t - 1)*s_p_u_bar + r0*(d_n + d_p), d_k, d_m, d_n, d_p, 0, (rows - r0)*(d_n + d_p), lengths[r])
 
 cdef void row_103_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -2189,8 +2328,8 @@ cdef void segment_103(Call* call, long long t0, long long t1, long long r0, long
     cdef long long d_m = call.d[4]
     cdef long long d_n = call.d[5]
     cdef long long d_p = call.d[6]
-    cdef array b_p_g1_ahead = <array> call.p[120]
-    cdef long long s_p_g1_ahead = call.s[120]
+    cdef array b_p_g1_ahead = <array> call.p[118]
+    cdef long long s_p_g1_ahead = call.s[118]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -2226,24 +2365,26 @@ cdef void segment_104(Call* call, long long t0, long long t1, long long r0, long
     cdef array b_q_Wg1 = <array> call.p[10]
     cdef array b_q_g1 = <array> call.p[26]
     cdef long long s_q_g1 = call.s[26]
-    cdef array b_p_g1_seed = <array> call.p[106]
-    cdef long long s_p_g1_seed = call.s[106]
-    cdef array b_p_u_bar = <array> call.p[119]
-    cdef long long s_p_u_bar = call.s[119]
-    cdef array b_p_g1_ahead = <array> call.p[120]
-    cdef long long s_p_g1_ahead = call.s[120]
-    cdef array b_p_g1_bar = <array> call.p[121]
-    cdef long long s_p_g1_bar = call.s[121]
-    cdef array b_p_s_g1 = <array> call.p[122]
-    cdef long long s_p_s_g1 = call.s[122]
+    cdef array b_p_g1_seed = <array> call.p[104]
+    cdef long long s_p_g1_seed = call.s[104]
+    cdef array b_p_u_bar = <array> call.p[117]
+    cdef long long s_p_u_bar = call.s[117]
+    cdef array b_p_g1_ahead = <array> call.p[118]
+    cdef long long s_p_g1_ahead = call.s[118]
+    cdef array b_p_g1_bar = <array> call.p[119]
+    cdef long long s_p_g1_bar = call.s[119]
+    cdef array b_p_s_g1 = <array> call.p[120]
+    cdef long long s_p_s_g1 = call.s[120]
     cdef const real* wt_q_Wg1 = call.packed[5]
+    cdef Term terms[1]
     for t in range(t0, t1 + 1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_104_0(b_p_u_bar + (t - 1)*s_p_u_bar + r*(d_n + d_p), b_p_g1_seed + (t - 1)*s_p_g1_seed + r*d_p, b_p_g1_ahead + (t - 1 - 1)*s_p_g1_ahead + r*d_p, b_q_g1 + (t - 1)*s_q_g1 + r*d_p, b_p_s_g1 + (t - 1)*s_p_s_g1 + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
-        product(rows - r0, d_p, d_p, b_p_s_g1 + (t - 1)*s_p_s_g1 + r0*d_p, wt_q_Wg1, b_p_g1_ahead + (t - 1)*s_p_g1_ahead + r0*d_p)
+        terms[0] = term(d_p, b_p_s_g1 + (t - 1)*s_p_s_g1 + r0*d_p, wt_q_Wg1)
+        product(rows - r0, d_p, terms, 1, b_p_g1_ahead + (t - 1)*s_p_g1_ahead + r0*d_p)
 
 cdef void row_107_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -2261,8 +2402,8 @@ cdef void segment_107(Call* call, long long t0, long long t1, long long r0, long
     cdef long long d_m = call.d[4]
     cdef long long d_n = call.d[5]
     cdef long long d_p = call.d[6]
-    cdef array b_p_f2_back = <array> call.p[123]
-    cdef long long s_p_f2_back = call.s[123]
+    cdef array b_p_f2_back = <array> call.p[121]
+    cdef long long s_p_f2_back = call.s[121]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -2298,24 +2439,26 @@ cdef void segment_108(Call* call, long long t0, long long t1, long long r0, long
     cdef array b_q_Wf2 = <array> call.p[7]
     cdef array b_q_f2 = <array> call.p[24]
     cdef long long s_q_f2 = call.s[24]
-    cdef array b_p_f2_seed = <array> call.p[105]
-    cdef long long s_p_f2_seed = call.s[105]
-    cdef array b_p_u_bar = <array> call.p[119]
-    cdef long long s_p_u_bar = call.s[119]
-    cdef array b_p_f2_back = <array> call.p[123]
-    cdef long long s_p_f2_back = call.s[123]
-    cdef array b_p_f2_bar = <array> call.p[124]
-    cdef long long s_p_f2_bar = call.s[124]
-    cdef array b_p_s_f2 = <array> call.p[125]
-    cdef long long s_p_s_f2 = call.s[125]
+    cdef array b_p_f2_seed = <array> call.p[103]
+    cdef long long s_p_f2_seed = call.s[103]
+    cdef array b_p_u_bar = <array> call.p[117]
+    cdef long long s_p_u_bar = call.s[117]
+    cdef array b_p_f2_back = <array> call.p[121]
+    cdef long long s_p_f2_back = call.s[121]
+    cdef array b_p_f2_bar = <array> call.p[122]
+    cdef long long s_p_f2_bar = call.s[122]
+    cdef array b_p_s_f2 = <array> call.p[123]
+    cdef long long s_p_s_f2 = call.s[123]
     cdef const real* wt_q_Wf2 = call.packed[6]
+    cdef Term terms[1]
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_108_0(b_p_u_bar + (t - 1)*s_p_u_bar + r*(d_n + d_p), b_p_f2_seed + (t - 1)*s_p_f2_seed + r*d_n, b_p_f2_back + (t - 1 + 1)*s_p_f2_back + r*d_n, b_q_f2 + (t - 1)*s_q_f2 + r*d_n, b_p_s_f2 + (t - 1)*s_p_s_f2 + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
-        product(rows - r0, d_n, d_n, b_p_s_f2 + (t - 1)*s_p_s_f2 + r0*d_n, wt_q_Wf2, b_p_f2_back + (t - 1)*s_p_f2_back + r0*d_n)
+        terms[0] = term(d_n, b_p_s_f2 + (t - 1)*s_p_s_f2 + r0*d_n, wt_q_Wf2)
+        product(rows - r0, d_n, terms, 1, b_p_f2_back + (t - 1)*s_p_f2_back + r0*d_n)
 
 cdef void segment_111(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
@@ -2326,19 +2469,22 @@ cdef void segment_111(Call* call, long long t0, long long t1, long long r0, long
     cdef long long d_n = call.d[5]
     cdef long long d_p = call.d[6]
     cdef array b_q_Uf2 = <array> call.p[8]
-    cdef array b_p_s_f2 = <array> call.p[125]
-    cdef long long s_p_s_f2 = call.s[125]
-    cdef array b_t155 = <array> call.p[157]
-    cdef long long s_t155 = call.s[157]
+    cdef array b_p_s_f2 = <array> call.p[123]
+    cdef long long s_p_s_f2 = call.s[123]
+    cdef array b_t155 = <array> call.p[154]
+    cdef long long s_t155 = call.s[154]
     cdef const real* wt_q_Uf2 = call.packed[7]
+    cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_n, d_n, b_p_s_f2 + (t - 1)*s_p_s_f2 + r0*d_n, wt_q_Uf2, b_t155 + (t - 1)*s_t155 + r0*d_n)
+            terms[0] = term(d_n, b_p_s_f2 + (t - 1)*s_p_s_f2 + r0*d_n, wt_q_Uf2)
+            product(rows - r0, d_n, terms, 1, b_t155 + (t - 1)*s_t155 + r0*d_n)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_n, d_n, b_p_s_f2 + (t - 1)*s_p_s_f2 + r0*d_n, wt_q_Uf2, b_t155 + (t - 1)*s_t155 + r0*d_n)
+        terms[0] = term(d_n, b_p_s_f2 + (t - 1)*s_p_s_f2 + r0*d_n, wt_q_Uf2)
+        product(rows - r0, d_n, terms, 1, b_t155 + (t - 1)*s_t155 + r0*d_n)
 
 cdef void row_112_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -2356,8 +2502,8 @@ cdef void segment_112(Call* call, long long t0, long long t1, long long r0, long
     cdef long long d_m = call.d[4]
     cdef long long d_n = call.d[5]
     cdef long long d_p = call.d[6]
-    cdef array b_p_f1_back = <array> call.p[126]
-    cdef long long s_p_f1_back = call.s[126]
+    cdef array b_p_f1_back = <array> call.p[124]
+    cdef long long s_p_f1_back = call.s[124]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -2393,17 +2539,18 @@ cdef void segment_113(Call* call, long long t0, long long t1, long long r0, long
     cdef array b_q_Wf1 = <array> call.p[4]
     cdef array b_q_f1 = <array> call.p[22]
     cdef long long s_q_f1 = call.s[22]
-    cdef array b_p_f1_seed = <array> call.p[104]
-    cdef long long s_p_f1_seed = call.s[104]
-    cdef array b_p_f1_back = <array> call.p[126]
-    cdef long long s_p_f1_back = call.s[126]
-    cdef array b_p_f1_bar = <array> call.p[127]
-    cdef long long s_p_f1_bar = call.s[127]
-    cdef array b_p_s_f1 = <array> call.p[128]
-    cdef long long s_p_s_f1 = call.s[128]
-    cdef array b_t155 = <array> call.p[157]
-    cdef long long s_t155 = call.s[157]
+    cdef array b_p_f1_seed = <array> call.p[102]
+    cdef long long s_p_f1_seed = call.s[102]
+    cdef array b_p_f1_back = <array> call.p[124]
+    cdef long long s_p_f1_back = call.s[124]
+    cdef array b_p_f1_bar = <array> call.p[125]
+    cdef long long s_p_f1_bar = call.s[125]
+    cdef array b_p_s_f1 = <array> call.p[126]
+    cdef long long s_p_s_f1 = call.s[126]
+    cdef array b_t155 = <array> call.p[154]
+    cdef long long s_t155 = call.s[154]
     cdef const real* wt_q_Wf1 = call.packed[8]
+    cdef Term terms[1]
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
@@ -2411,7 +2558,8 @@ cdef void segment_113(Call* call, long long t0, long long t1, long long r0, long
         if rows > r0:
             r = r0
             row_113_0(b_t155 + (t - 1)*s_t155 + r0*d_n, b_p_f1_seed + (t - 1)*s_p_f1_seed + r0*d_n, b_p_f1_back + (t - 1 + 1)*s_p_f1_back + r0*d_n, b_q_f1 + (t - 1)*s_q_f1 + r0*d_n, b_p_s_f1 + (t - 1)*s_p_s_f1 + r0*d_n, d_k, d_m, d_n, d_p, 0, (rows - r0)*d_n, lengths[r])
-        product(rows - r0, d_n, d_n, b_p_s_f1 + (t - 1)*s_p_s_f1 + r0*d_n, wt_q_Wf1, b_p_f1_back + (t - 1)*s_p_f1_back + r0*d_n)
+        terms[0] = term(d_n, b_p_s_f1 + (t - 1)*s_p_s_f1 + r0*d_n, wt_q_Wf1)
+        product(rows - r0, d_n, terms, 1, b_p_f1_back + (t - 1)*s_p_f1_back + r0*d_n)
 
 cdef void row_116_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -2545,89 +2693,135 @@ cdef void segment_116(Call* call, long long t0, long long t1, long long r0, long
     cdef long long s_q_g2 = call.s[31]
     cdef array b_t50 = <array> call.p[52]
     cdef long long s_t50 = call.s[52]
-    cdef array b_p_s_y = <array> call.p[112]
-    cdef long long s_p_s_y = call.s[112]
-    cdef array b_p_s_g2 = <array> call.p[115]
-    cdef long long s_p_s_g2 = call.s[115]
-    cdef array b_p_s_f3 = <array> call.p[118]
-    cdef long long s_p_s_f3 = call.s[118]
-    cdef array b_p_s_g1 = <array> call.p[122]
-    cdef long long s_p_s_g1 = call.s[122]
-    cdef array b_p_s_f2 = <array> call.p[125]
-    cdef long long s_p_s_f2 = call.s[125]
-    cdef array b_p_s_f1 = <array> call.p[128]
-    cdef long long s_p_s_f1 = call.s[128]
-    cdef array b_p_Wf1_bar = <array> call.p[129]
-    cdef array b_p_Uf1_bar = <array> call.p[130]
-    cdef array b_p_bf1_bar = <array> call.p[131]
-    cdef array b_p_Wf2_bar = <array> call.p[132]
-    cdef array b_p_Uf2_bar = <array> call.p[133]
-    cdef array b_p_bf2_bar = <array> call.p[134]
-    cdef array b_p_Wg1_bar = <array> call.p[135]
-    cdef array b_p_Ug1_bar = <array> call.p[136]
-    cdef array b_p_bg1_bar = <array> call.p[137]
-    cdef array b_p_Wf3_bar = <array> call.p[138]
-    cdef array b_p_Uf3_bar = <array> call.p[139]
-    cdef array b_p_bf3_bar = <array> call.p[140]
-    cdef array b_p_Wg2_bar = <array> call.p[141]
-    cdef array b_p_Ug2_bar = <array> call.p[142]
-    cdef array b_p_bg2_bar = <array> call.p[143]
-    cdef array b_p_V_bar = <array> call.p[144]
-    cdef array b_p_c_bar = <array> call.p[145]
+    cdef array b_p_s_y = <array> call.p[110]
+    cdef long long s_p_s_y = call.s[110]
+    cdef array b_p_s_g2 = <array> call.p[113]
+    cdef long long s_p_s_g2 = call.s[113]
+    cdef array b_p_s_f3 = <array> call.p[116]
+    cdef long long s_p_s_f3 = call.s[116]
+    cdef array b_p_s_g1 = <array> call.p[120]
+    cdef long long s_p_s_g1 = call.s[120]
+    cdef array b_p_s_f2 = <array> call.p[123]
+    cdef long long s_p_s_f2 = call.s[123]
+    cdef array b_p_s_f1 = <array> call.p[126]
+    cdef long long s_p_s_f1 = call.s[126]
+    cdef array b_p_Wf1_bar = <array> call.p[127]
+    cdef array b_p_Uf1_bar = <array> call.p[128]
+    cdef array b_p_bf1_bar = <array> call.p[129]
+    cdef array b_p_Wf2_bar = <array> call.p[130]
+    cdef array b_p_Uf2_bar = <array> call.p[131]
+    cdef array b_p_bf2_bar = <array> call.p[132]
+    cdef array b_p_Wg1_bar = <array> call.p[133]
+    cdef array b_p_Ug1_bar = <array> call.p[134]
+    cdef array b_p_bg1_bar = <array> call.p[135]
+    cdef array b_p_Wf3_bar = <array> call.p[136]
+    cdef array b_p_Uf3_bar = <array> call.p[137]
+    cdef array b_p_bf3_bar = <array> call.p[138]
+    cdef array b_p_Wg2_bar = <array> call.p[139]
+    cdef array b_p_Ug2_bar = <array> call.p[140]
+    cdef array b_p_bg2_bar = <array> call.p[141]
+    cdef array b_p_V_bar = <array> call.p[142]
+    cdef array b_p_c_bar = <array> call.p[143]
+    cdef Factor left[6]
+    cdef Factor right[9]
+    cdef Pair pairs[11]
     t = t0
     rows = r1
     t = t0
-    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_f1 + (t - 1)*s_p_s_f1, b_q_f1 + (t - 1 - 1)*s_q_f1, b_p_Wf1_bar, call, id)
-    t = t0
-    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_p_s_f1 + (t - 1)*s_p_s_f1, b_q_x + (t - 1)*s_q_x, b_p_Uf1_bar, call, id)
+    left[0].columns = d_n
+    left[0].rows = b_p_s_f1 + (t - 1)*s_p_s_f1
+    left[1].columns = d_n
+    left[1].rows = b_p_s_f2 + (t - 1)*s_p_s_f2
+    left[2].columns = d_p
+    left[2].rows = b_p_s_g1 + (t - 1)*s_p_s_g1
+    left[3].columns = d_n
+    left[3].rows = b_p_s_f3 + (t - 1)*s_p_s_f3
+    left[4].columns = d_p
+    left[4].rows = b_p_s_g2 + (t - 1)*s_p_s_g2
+    left[5].columns = d_k
+    left[5].rows = b_p_s_y + (t - 1)*s_p_s_y
+    right[0].columns = d_n
+    right[0].rows = b_q_f1 + (t - 1 - 1)*s_q_f1
+    right[1].columns = d_m
+    right[1].rows = b_q_x + (t - 1)*s_q_x
+    right[2].columns = d_n
+    right[2].rows = b_q_f2 + (t - 1 - 1)*s_q_f2
+    right[3].columns = d_n
+    right[3].rows = b_q_f1 + (t - 1)*s_q_f1
+    right[4].columns = d_p
+    right[4].rows = b_q_g1 + (t - 1 + 1)*s_q_g1
+    right[5].columns = d_n
+    right[5].rows = b_q_f3 + (t - 1 - 1)*s_q_f3
+    right[6].columns = (d_n + d_p)
+    right[6].rows = b_q_u + (t - 1)*s_q_u
+    right[7].columns = d_p
+    right[7].rows = b_q_g2 + (t - 1 + 1)*s_q_g2
+    right[8].columns = (d_n + d_p)
+    right[8].rows = b_t50 + (t - 1)*s_t50
+    pairs[0].left = 0
+    pairs[0].right = 0
+    pairs[0].y = b_p_Wf1_bar
+    pairs[1].left = 0
+    pairs[1].right = 1
+    pairs[1].y = b_p_Uf1_bar
+    pairs[2].left = 1
+    pairs[2].right = 2
+    pairs[2].y = b_p_Wf2_bar
+    pairs[3].left = 1
+    pairs[3].right = 3
+    pairs[3].y = b_p_Uf2_bar
+    pairs[4].left = 2
+    pairs[4].right = 4
+    pairs[4].y = b_p_Wg1_bar
+    pairs[5].left = 2
+    pairs[5].right = 1
+    pairs[5].y = b_p_Ug1_bar
+    pairs[6].left = 3
+    pairs[6].right = 5
+    pairs[6].y = b_p_Wf3_bar
+    pairs[7].left = 3
+    pairs[7].right = 6
+    pairs[7].y = b_p_Uf3_bar
+    pairs[8].left = 4
+    pairs[8].right = 7
+    pairs[8].y = b_p_Wg2_bar
+    pairs[9].left = 4
+    pairs[9].right = 6
+    pairs[9].y = b_p_Ug2_bar
+    pairs[10].left = 5
+    pairs[10].right = 8
+    pairs[10].y = b_p_V_bar
+    outer_sums(batch*(t1 - t0 + 1), left, 6, right, 9, pairs, 11, call, id)
     rows = r1
     row_116_0(b_p_bf1_bar, d_k, d_m, d_n, d_p, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_116_1(b_p_s_f1 + (t - 1)*s_p_s_f1 + r*d_n, b_p_bf1_bar, d_k, d_m, d_n, d_p, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    t = t0
-    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_f2 + (t - 1)*s_p_s_f2, b_q_f2 + (t - 1 - 1)*s_q_f2, b_p_Wf2_bar, call, id)
-    t = t0
-    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_f2 + (t - 1)*s_p_s_f2, b_q_f1 + (t - 1)*s_q_f1, b_p_Uf2_bar, call, id)
     rows = r1
     row_116_2(b_p_bf2_bar, d_k, d_m, d_n, d_p, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_116_3(b_p_s_f2 + (t - 1)*s_p_s_f2 + r*d_n, b_p_bf2_bar, d_k, d_m, d_n, d_p, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    t = t0
-    outer_sum(d_p, d_p, batch*(t1 - t0 + 1), b_p_s_g1 + (t - 1)*s_p_s_g1, b_q_g1 + (t - 1 + 1)*s_q_g1, b_p_Wg1_bar, call, id)
-    t = t0
-    outer_sum(d_p, d_m, batch*(t1 - t0 + 1), b_p_s_g1 + (t - 1)*s_p_s_g1, b_q_x + (t - 1)*s_q_x, b_p_Ug1_bar, call, id)
     rows = r1
     row_116_4(b_p_bg1_bar, d_k, d_m, d_n, d_p, share(d_p, id, threads), share(d_p, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_116_5(b_p_s_g1 + (t - 1)*s_p_s_g1 + r*d_p, b_p_bg1_bar, d_k, d_m, d_n, d_p, share(d_p, id, threads), share(d_p, id + 1, threads), lengths[r])
-    t = t0
-    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_f3 + (t - 1)*s_p_s_f3, b_q_f3 + (t - 1 - 1)*s_q_f3, b_p_Wf3_bar, call, id)
-    t = t0
-    outer_sum(d_n, (d_n + d_p), batch*(t1 - t0 + 1), b_p_s_f3 + (t - 1)*s_p_s_f3, b_q_u + (t - 1)*s_q_u, b_p_Uf3_bar, call, id)
     rows = r1
     row_116_6(b_p_bf3_bar, d_k, d_m, d_n, d_p, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_116_7(b_p_s_f3 + (t - 1)*s_p_s_f3 + r*d_n, b_p_bf3_bar, d_k, d_m, d_n, d_p, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    t = t0
-    outer_sum(d_p, d_p, batch*(t1 - t0 + 1), b_p_s_g2 + (t - 1)*s_p_s_g2, b_q_g2 + (t - 1 + 1)*s_q_g2, b_p_Wg2_bar, call, id)
-    t = t0
-    outer_sum(d_p, (d_n + d_p), batch*(t1 - t0 + 1), b_p_s_g2 + (t - 1)*s_p_s_g2, b_q_u + (t - 1)*s_q_u, b_p_Ug2_bar, call, id)
     rows = r1
     row_116_8(b_p_bg2_bar, d_k, d_m, d_n, d_p, share(d_p, id, threads), share(d_p, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_116_9(b_p_s_g2 + (t - 1)*s_p_s_g2 + r*d_p, b_p_bg2_bar, d_k, d_m, d_n, d_p, share(d_p, id, threads), share(d_p, id + 1, threads), lengths[r])
-    t = t0
-    outer_sum(d_k, (d_n + d_p), batch*(t1 - t0 + 1), b_p_s_y + (t - 1)*s_p_s_y, b_t50 + (t - 1)*s_t50, b_p_V_bar, call, id)
     rows = r1
     row_116_10(b_p_c_bar, d_k, d_m, d_n, d_p, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
@@ -2643,21 +2837,21 @@ cdef void segment_133(Call* call, long long t0, long long t1, long long r0, long
     cdef long long d_m = call.d[4]
     cdef long long d_n = call.d[5]
     cdef long long d_p = call.d[6]
-    cdef array b_p_g2_ahead = <array> call.p[113]
-    cdef long long s_p_g2_ahead = call.s[113]
-    cdef array b_p_f3_back = <array> call.p[116]
-    cdef long long s_p_f3_back = call.s[116]
-    cdef array b_p_g1_ahead = <array> call.p[120]
-    cdef long long s_p_g1_ahead = call.s[120]
-    cdef array b_p_f2_back = <array> call.p[123]
-    cdef long long s_p_f2_back = call.s[123]
-    cdef array b_p_f1_back = <array> call.p[126]
-    cdef long long s_p_f1_back = call.s[126]
-    cdef array b_p_f1_init_bar = <array> call.p[146]
-    cdef array b_p_f2_init_bar = <array> call.p[147]
-    cdef array b_p_g1_final_bar = <array> call.p[148]
-    cdef array b_p_f3_init_bar = <array> call.p[149]
-    cdef array b_p_g2_final_bar = <array> call.p[150]
+    cdef array b_p_g2_ahead = <array> call.p[111]
+    cdef long long s_p_g2_ahead = call.s[111]
+    cdef array b_p_f3_back = <array> call.p[114]
+    cdef long long s_p_f3_back = call.s[114]
+    cdef array b_p_g1_ahead = <array> call.p[118]
+    cdef long long s_p_g1_ahead = call.s[118]
+    cdef array b_p_f2_back = <array> call.p[121]
+    cdef long long s_p_f2_back = call.s[121]
+    cdef array b_p_f1_back = <array> call.p[124]
+    cdef long long s_p_f1_back = call.s[124]
+    cdef array b_p_f1_init_bar = <array> call.p[144]
+    cdef array b_p_f2_init_bar = <array> call.p[145]
+    cdef array b_p_g1_final_bar = <array> call.p[146]
+    cdef array b_p_f3_init_bar = <array> call.p[147]
+    cdef array b_p_g2_final_bar = <array> call.p[148]
     t = t0
     rows = r1
     for r in range(r0, r1):
@@ -2677,15 +2871,13 @@ cdef void segment_133(Call* call, long long t0, long long t1, long long r0, long
             b_p_g2_final_bar[r*d_p + c] = b_p_g2_ahead[(lengths[r] + 0 - 1)*s_p_g2_ahead + r*d_p + c]
 
 cdef void row_138_0(
-array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
 ) noexcept nogil:
-    cdef real v0, v1, v2, v3
+    cdef real v0, v1
     cdef long long i0
     for i0 in range(first, last):
         v0 = p0[i0]
-        v1 = p1[i0]
-        v2 = v0 + v1
-        p2[i0] = v2
+        p1[i0] = v0
 
 
 cdef void row_138_1(
@@ -2707,41 +2899,36 @@ cdef void segment_138(Call* call, long long t0, long long t1, long long r0, long
     cdef long long d_p = call.d[6]
     cdef array b_q_Uf1 = <array> call.p[5]
     cdef array b_q_Ug1 = <array> call.p[11]
-    cdef array b_p_s_g1 = <array> call.p[122]
-    cdef long long s_p_s_g1 = call.s[122]
-    cdef array b_p_s_f1 = <array> call.p[128]
-    cdef long long s_p_s_f1 = call.s[128]
-    cdef array b_p_x_bar = <array> call.p[151]
-    cdef long long s_p_x_bar = call.s[151]
-    cdef array b_p_d_bar = <array> call.p[152]
-    cdef long long s_p_d_bar = call.s[152]
-    cdef array b_t156 = <array> call.p[158]
-    cdef long long s_t156 = call.s[158]
-    cdef array b_t157 = <array> call.p[159]
-    cdef long long s_t157 = call.s[159]
+    cdef array b_p_s_g1 = <array> call.p[120]
+    cdef long long s_p_s_g1 = call.s[120]
+    cdef array b_p_s_f1 = <array> call.p[126]
+    cdef long long s_p_s_f1 = call.s[126]
+    cdef array b_p_x_bar = <array> call.p[149]
+    cdef long long s_p_x_bar = call.s[149]
+    cdef array b_p_d_bar = <array> call.p[150]
+    cdef long long s_p_d_bar = call.s[150]
+    cdef array b_t157 = <array> call.p[155]
+    cdef long long s_t157 = call.s[155]
     cdef const real* wt_q_Uf1 = call.packed[9]
     cdef const real* wt_q_Ug1 = call.packed[10]
+    cdef Term terms[2]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_m, d_n, b_p_s_f1 + (t - 1)*s_p_s_f1 + r0*d_n, wt_q_Uf1, b_t156 + (t - 1)*s_t156 + r0*d_m)
+            terms[0] = term(d_n, b_p_s_f1 + (t - 1)*s_p_s_f1 + r0*d_n, wt_q_Uf1)
+            terms[1] = term(d_p, b_p_s_g1 + (t - 1)*s_p_s_g1 + r0*d_p, wt_q_Ug1)
+            product(rows - r0, d_m, terms, 2, b_t157 + (t - 1)*s_t157 + r0*d_m)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_m, d_n, b_p_s_f1 + (t - 1)*s_p_s_f1 + r0*d_n, wt_q_Uf1, b_t156 + (t - 1)*s_t156 + r0*d_m)
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_m, d_p, b_p_s_g1 + (t - 1)*s_p_s_g1 + r0*d_p, wt_q_Ug1, b_t157 + (t - 1)*s_t157 + r0*d_m)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_m, d_p, b_p_s_g1 + (t - 1)*s_p_s_g1 + r0*d_p, wt_q_Ug1, b_t157 + (t - 1)*s_t157 + r0*d_m)
+        terms[0] = term(d_n, b_p_s_f1 + (t - 1)*s_p_s_f1 + r0*d_n, wt_q_Uf1)
+        terms[1] = term(d_p, b_p_s_g1 + (t - 1)*s_p_s_g1 + r0*d_p, wt_q_Ug1)
+        product(rows - r0, d_m, terms, 2, b_t157 + (t - 1)*s_t157 + r0*d_m)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_138_0(b_t156 + (t - 1)*s_t156 + r0*d_m, b_t157 + (t - 1)*s_t157 + r0*d_m, b_p_x_bar + (t - 1)*s_p_x_bar + r0*d_m, d_k, d_m, d_n, d_p, 0, (rows - r0)*d_m, lengths[r])
+            row_138_0(b_t157 + (t - 1)*s_t157 + r0*d_m, b_p_x_bar + (t - 1)*s_p_x_bar + r0*d_m, d_k, d_m, d_n, d_p, 0, (rows - r0)*d_m, lengths[r])
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
@@ -2976,14 +3163,14 @@ def run(int number, tuple bases, size_t places, size_t strides, size_t sizes, sp
     """Run the wanted segments of a unit over the steps t0..t1. Buffers lie at `places`, in memory that `bases` hold; the i-th thread has
     the rows split[i]..split[i + 1]."""
     cdef Call call
-    cdef char* base[160 + 2]
-    cdef char* p[160]
+    cdef char* base[156 + 2]
+    cdef char* p[156]
     cdef const long long* at = <const long long*> places
     cdef Py_ssize_t place, count = 0
     cdef int failed = 0
     for place in range(len(bases)):
         base[place] = memory(bases[place], &count)
-    for place in range(160):
+    for place in range(156):
         p[place] = base[at[2*place]] + at[2*place + 1] if at[2*place] >= 0 else NULL
     call.p, call.s, call.d = p, <const long long*> strides, <const long long*> sizes
     call.split = <const long long*> memory(split, &count)

@@ -205,15 +205,24 @@ cdef extern from *:
     /* y[r, :] (+)= sum over k of a[r*ar + k*ak] panel[k, :] for R rows and one panel of two vectors, k in order */
     typedef void (*Tile)(size, const scalar *, size, size, const scalar *, scalar *, size, int);
     #define EACH(R) _Pragma("GCC unroll 8") for (int r = 0; r < R; r++)
+    #define STRIDE(pointer, by) (pointer += by, ({ __asm__("" : "+r"(pointer)); }))  /* one register, not an address for every row */
     #define TILE(R) static void tile_##R(size K, const scalar *a, size ar, size ak, const scalar *b, scalar *y, size ldy, int add) { \
         lanes left[R], right[R]; \
+        scalar *row = y; \
+        const size next = R*ldy; \
         EACH(R) { left[r] = right[r] = (lanes){0}; } \
-        if (add) EACH(R) { left[r] = *(lanes *)(y + r*ldy); right[r] = *(lanes *)(y + r*ldy + LANES); } \
+        if (add) EACH(R) { \
+            left[r] = *(lanes *)row; \
+            right[r] = *(lanes *)(row + LANES); \
+            __builtin_prefetch(row + next); \
+            __builtin_prefetch(row + next + LANES); \
+            STRIDE(row, ldy); \
+        } \
         for (size k = 0; k < K; k++, a += ak, b += PANEL) { \
             lanes first = *(const lanes *)b, second = *(const lanes *)(b + LANES); \
             EACH(R) { left[r] += first*a[r*ar]; right[r] += second*a[r*ar]; } \
         } \
-        EACH(R) { *(lanes *)(y + r*ldy) = left[r]; *(lanes *)(y + r*ldy + LANES) = right[r]; } \
+        EACH(R) { *(lanes *)y = left[r]; *(lanes *)(y + LANES) = right[r]; STRIDE(y, ldy); } \
     }
     TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6) TILE(7) TILE(8)
     static const Tile tiles[] = {0, tile_1, tile_2, tile_3, tile_4, tile_5, tile_6, tile_7, tile_8};
@@ -246,16 +255,21 @@ cdef extern from *:
 
     /* out[q][k][lane] = b[k*bk + (q*width + lane)*bj], zero beyond J; width is a constant wherever this is called */
     static inline void pack(scalar *out, const size width, size J, size K, const scalar *b, size bk, size bj) {
+        const size part = width < 8 ? width : 8;
         for (size j = 0; j < J; j += width, out += K*width) {
             const scalar *from = b + j*bj;
-            if (bj == 1 && J - j >= width) for (size k = 0; k < K; k++) memcpy(out + k*width, from + k*bk, (size_t)width*sizeof(scalar));
+            if (bj == 1 && J - j >= width) for (size k = 0; k < K; k++)
+                for (size l = 0; l < width; l += part) memcpy(out + k*width + l, from + k*bk + l, (size_t)part*sizeof(scalar));
             else for (size l = 0; l < width; l++) for (size k = 0; k < K; k++) out[k*width + l] = j + l < J ? from[k*bk + l*bj] : 0;
         }
     }
 
+    /* memory for so many numbers, at the beginning of a cache line */
+    static scalar *aligned_room(size count) { return aligned_alloc(64, ((size_t)count*sizeof(scalar) + 63)/64*64); }
+
     /* room for a matrix of J columns and inner dimension K, laid out; NULL, and noted, where there is no memory */
     static scalar *room(Call *call, size J, size K) {
-        scalar *out = malloc((size_t)((J + PANEL)*(K + 1))*sizeof(scalar));
+        scalar *out = aligned_room((J + PANEL)*(K + 1));
         if (!out) call->failed = 1;
         return out;
     }
@@ -275,36 +289,75 @@ cdef extern from *:
         for (size r = 0; r < rows; r++) memcpy(y + r*ldy, room + r*PANEL, (size_t)columns*sizeof(scalar));
     }
 
-    /* y (P, J) = x b for packed b (K, J): every row in the same way, whichever rows stand beside it */
-    static void product(size P, size J, size K, const scalar *x, const scalar *b, scalar *y) {
-        for (size j = 0; j < J; j += PANEL, b += K*PANEL) for (size p = 0, rows; p < P; p += rows) {
+    /* x (P, K) times a matrix that is laid out */
+    typedef struct { size K; const scalar *x, *packed; } Term;
+    static Term term(size K, const scalar *x, const scalar *packed) { return (Term){K, x, packed}; }
+
+    /* y (P, J) = the sum of so many products: every row in the same way, whichever rows stand beside it */
+    static void product(size P, size J, const Term *terms, int count, scalar *y) {
+        for (const Term *s = terms; s < terms + count; s++) for (size j = 0; j < J; j += PANEL) for (size p = 0, rows; p < P; p += rows) {
+            const scalar *x = s->x + p*s->K, *b = s->packed + j*s->K;
             rows = P - p > ROWS && P - p < 2*ROWS ? (P - p + 1)/2 : P - p < ROWS ? P - p : ROWS;
-            if (J - j >= PANEL) tiles[rows](K, x + p*K, K, 1, b, y + p*J + j, J, 0);
-            else edge(rows, K, x + p*K, K, 1, b, y + p*J + j, J, J - j, 0);
+            if (J - j >= PANEL) tiles[rows](s->K, x, s->K, 1, b, y + p*J + j, J, s > terms);
+            else edge(rows, s->K, x, s->K, 1, b, y + p*J + j, J, J - j, s > terms);
         }
     }
 
-    /* y (P, J) = sum over k of a[k, :] b[k, :]', in blocks of k that fit the cache; this thread's share of the rows of y */
-    static void outer_sum(size P, size J, size K, const scalar *a, const scalar *b, scalar *y, Call *call, size id) {
-        size tiles_all = (P + ROWS - 1)/ROWS, p0 = share(tiles_all, id, call->threads)*ROWS, p1 = share(tiles_all, id + 1, call->threads)*ROWS;
-        if (p1 > P) p1 = P;
-        if (p0 >= p1) return;
-        scalar *left = malloc((size_t)((p1 - p0 + ROWS)*DEPTH)*sizeof(scalar)), *right = malloc((size_t)((J + PANEL)*DEPTH)*sizeof(scalar));
-        memset(y + p0*J, 0, (size_t)((p1 - p0)*J)*sizeof(scalar));
-        if (!left || !right) __atomic_store_n(&call->failed, 1, __ATOMIC_RELAXED);
-        else for (size k = 0, depth; k < K; k += depth) {
-            depth = K - k < DEPTH ? K - k : DEPTH;
-            pack(left, ROWS, p1 - p0, depth, a + k*P + p0, P, 1);
-            pack(right, PANEL, J, depth, b + k*J, J, 1);
-            for (size j = 0; j < J; j += PANEL) for (size p = p0; p < p1; p += ROWS) {
-                const scalar *l = left + (p - p0)*depth, *r = right + j*depth;
-                size rows = p1 - p < ROWS ? p1 - p : ROWS;
-                if (J - j >= PANEL) tiles[rows](depth, l, 1, ROWS, r, y + p*J + j, J, 1);
-                else edge(rows, depth, l, 1, ROWS, r, y + p*J + j, J, J - j, 1);
-            }
+    /* A factor of sums over rows: K rows of so many columns. A thread lays out the columns first..last, in panels, a block of rows at a time. */
+    typedef struct { size columns; const scalar *rows; scalar *out; size first, last; } Factor;
+    typedef struct { int left, right; scalar *y; } Pair;
+
+    /* one panel of the right factor times all panels of the left one, added to y */
+    static void panel_of_outer(size depth, const Factor *left, const Factor *right, size j, scalar *y) {
+        const size J = right->columns, columns = J - j < PANEL ? J - j : PANEL, all = left->last - left->first;
+        const scalar *b = right->out + j*depth;
+        y += left->first*J + j;
+        for (size p = 0, rows; p < all; p += rows) {
+            const scalar *a = left->out + p*depth;
+            rows = all - p < ROWS ? all - p : ROWS;
+            if (columns == PANEL) tiles[rows](depth, a, 1, ROWS, b, y + p*J, J, 1);
+            else edge(rows, depth, a, 1, ROWS, b, y + p*J, J, columns, 1);
         }
-        free(left);
-        free(right);
+    }
+
+    static void lay_out_factor(Factor *f, size width, size depth, size k) {
+        const size count = f->last - f->first;
+        if (width == ROWS) pack(f->out, ROWS, count, depth, f->rows + k*f->columns + f->first, -f->columns, 1);
+        else pack(f->out, PANEL, count, depth, f->rows + k*f->columns + f->first, -f->columns, 1);
+    }
+
+    /* y (P, J) = sum over k of left[k, :] right[k, :]' for every pair of factors, this thread's share of the rows of y; from the last k to the
+       first, in blocks that fit the cache and leave no trace in the sums */
+    static void outer_sums(size K, Factor *left, int lefts, Factor *right, int rights, const Pair *pairs, int count, Call *call, size id) {
+        size room = 0, done = 0;
+        for (int i = 0; i < lefts + rights; i++) {
+            Factor *f = i < lefts ? left + i : right + i - lefts;
+            const size all = (f->columns + ROWS - 1)/ROWS;
+            f->first = i < lefts ? share(all, id, call->threads)*ROWS : 0;
+            f->last = i < lefts ? share(all, id + 1, call->threads)*ROWS : f->columns;
+            if (f->last > f->columns) f->last = f->columns;
+            room += ((f->last - f->first)/PANEL + 1)*PANEL*DEPTH;
+        }
+        for (int i = 0; i < count; i++) {
+            const Factor *l = left + pairs[i].left, *r = right + pairs[i].right;
+            memset(pairs[i].y + l->first*r->columns, 0, (size_t)((l->last - l->first)*r->columns)*sizeof(scalar));
+        }
+        scalar *all = aligned_room(room);
+        if (!all) { __atomic_store_n(&call->failed, 1, __ATOMIC_RELAXED); return; }
+        for (int i = 0; i < lefts + rights; i++) {
+            Factor *f = i < lefts ? left + i : right + i - lefts;
+            f->out = all + done;
+            done += ((f->last - f->first)/PANEL + 1)*PANEL*DEPTH;
+        }
+        for (size k = K, depth; k > 0; k -= depth) {
+            depth = k < DEPTH ? k : DEPTH;
+            for (int i = 0; i < lefts; i++) lay_out_factor(left + i, ROWS, depth, k - 1);
+            for (int i = 0; i < rights; i++) lay_out_factor(right + i, PANEL, depth, k - 1);
+            for (int i = 0; i < rights; i++) for (size j = 0; j < right[i].columns; j += PANEL)
+                for (int each = 0; each < count; each++)
+                    if (pairs[each].right == i) panel_of_outer(depth, left + pairs[each].left, right + i, j, pairs[each].y);
+        }
+        free(all);
     }
 
     typedef struct { Call *call; size id; int *go; } Worker;
@@ -352,6 +405,12 @@ cdef extern from *:
         real** packed
         int failed
         const char* wanted
+    ctypedef struct Factor:
+        long long columns
+        const real* rows
+    ctypedef struct Pair:
+        int left, right
+        real* y
     int together(Call*, void (*)(Call*, long long) noexcept nogil, long long) nogil
     int settled(int) except -1
     bint stopped(Call*, long long) nogil
@@ -359,12 +418,15 @@ cdef extern from *:
     long long share(long long, long long, long long) nogil
     real* room(Call*, long long, long long) nogil
     void pack_share(Call*, long long, long long, long long, const real*, long long, long long, real*) nogil
-    void product(long long, long long, long long, const real*, const real*, real*) nogil
+    ctypedef struct Term:
+        pass
+    Term term(long long, const real*, const real*) nogil
+    void product(long long, long long, const Term*, int, real*) nogil
     const long long BLOCK
     real total(const real*, long long) nogil
     real largest(real, const real*, long long) nogil
     bint all_finite(const real*, long long) nogil
-    void outer_sum(long long, long long, long long, const real*, const real*, real*, Call*, long long) nogil
+    void outer_sums(long long, Factor*, int, Factor*, int, const Pair*, int, Call*, long long) nogil
 
 cdef void row_0_0(
 array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -497,14 +559,17 @@ cdef void segment_7(Call* call, long long t0, long long t1, long long r0, long l
     cdef array b_t42 = <array> call.p[44]
     cdef long long s_t42 = call.s[44]
     cdef const real* w_q_U3 = call.packed[0]
+    cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_q, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_U3, b_t42 + (t - 1)*s_t42 + r0*d_q)
+            terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_U3)
+            product(rows - r0, d_q, terms, 1, b_t42 + (t - 1)*s_t42 + r0*d_q)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_q, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_U3, b_t42 + (t - 1)*s_t42 + r0*d_q)
+        terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_U3)
+        product(rows - r0, d_q, terms, 1, b_t42 + (t - 1)*s_t42 + r0*d_q)
 
 cdef void row_8_0(
 array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -540,11 +605,13 @@ cdef void segment_8(Call* call, long long t0, long long t1, long long r0, long l
     cdef array b_t42 = <array> call.p[44]
     cdef long long s_t42 = call.s[44]
     cdef const real* w_q_W33 = call.packed[1]
+    cdef Term terms[1]
     for t in range(t0, t1 + 1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
-        product(rows - r0, d_q, d_q, b_q_slow + (t - 1 - 4)*s_q_slow + r0*d_q, w_q_W33, b_t41 + (t - 1)*s_t41 + r0*d_q)
+        terms[0] = term(d_q, b_q_slow + (t - 1 - 4)*s_q_slow + r0*d_q, w_q_W33)
+        product(rows - r0, d_q, terms, 1, b_t41 + (t - 1)*s_t41 + r0*d_q)
         for r in range(r0, rows):
             row_8_0(b_t41 + (t - 1)*s_t41 + r*d_q, b_t42 + (t - 1)*s_t42 + r*d_q, b_q_b3, b_q_slow + (t - 1)*s_q_slow + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
 
@@ -569,22 +636,27 @@ cdef void segment_11(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_t40 = call.s[42]
     cdef const real* w_q_W23 = call.packed[2]
     cdef const real* w_q_U2 = call.packed[3]
+    cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_p, d_q, b_q_slow + (t - 1 - 2)*s_q_slow + r0*d_q, w_q_W23, b_t39 + (t - 1)*s_t39 + r0*d_p)
+            terms[0] = term(d_q, b_q_slow + (t - 1 - 2)*s_q_slow + r0*d_q, w_q_W23)
+            product(rows - r0, d_p, terms, 1, b_t39 + (t - 1)*s_t39 + r0*d_p)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_p, d_q, b_q_slow + (t - 1 - 2)*s_q_slow + r0*d_q, w_q_W23, b_t39 + (t - 1)*s_t39 + r0*d_p)
+        terms[0] = term(d_q, b_q_slow + (t - 1 - 2)*s_q_slow + r0*d_q, w_q_W23)
+        product(rows - r0, d_p, terms, 1, b_t39 + (t - 1)*s_t39 + r0*d_p)
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_p, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_U2, b_t40 + (t - 1)*s_t40 + r0*d_p)
+            terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_U2)
+            product(rows - r0, d_p, terms, 1, b_t40 + (t - 1)*s_t40 + r0*d_p)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_p, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_U2, b_t40 + (t - 1)*s_t40 + r0*d_p)
+        terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_U2)
+        product(rows - r0, d_p, terms, 1, b_t40 + (t - 1)*s_t40 + r0*d_p)
 
 cdef void row_13_0(
 array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -623,11 +695,13 @@ cdef void segment_13(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_t40 = <array> call.p[42]
     cdef long long s_t40 = call.s[42]
     cdef const real* w_q_W22 = call.packed[4]
+    cdef Term terms[1]
     for t in range(t0, t1 + 1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
-        product(rows - r0, d_p, d_p, b_q_mid + (t - 1 - 2)*s_q_mid + r0*d_p, w_q_W22, b_t38 + (t - 1)*s_t38 + r0*d_p)
+        terms[0] = term(d_p, b_q_mid + (t - 1 - 2)*s_q_mid + r0*d_p, w_q_W22)
+        product(rows - r0, d_p, terms, 1, b_t38 + (t - 1)*s_t38 + r0*d_p)
         for r in range(r0, rows):
             row_13_0(b_t38 + (t - 1)*s_t38 + r*d_p, b_t39 + (t - 1)*s_t39 + r*d_p, b_t40 + (t - 1)*s_t40 + r*d_p, b_q_b2, b_q_mid + (t - 1)*s_q_mid + r*d_p, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
 
@@ -658,30 +732,37 @@ cdef void segment_16(Call* call, long long t0, long long t1, long long r0, long 
     cdef const real* w_q_W12 = call.packed[5]
     cdef const real* w_q_W13 = call.packed[6]
     cdef const real* w_q_U1 = call.packed[7]
+    cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_n, d_p, b_q_mid + (t - 1 - 1)*s_q_mid + r0*d_p, w_q_W12, b_t35 + (t - 1)*s_t35 + r0*d_n)
+            terms[0] = term(d_p, b_q_mid + (t - 1 - 1)*s_q_mid + r0*d_p, w_q_W12)
+            product(rows - r0, d_n, terms, 1, b_t35 + (t - 1)*s_t35 + r0*d_n)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_n, d_p, b_q_mid + (t - 1 - 1)*s_q_mid + r0*d_p, w_q_W12, b_t35 + (t - 1)*s_t35 + r0*d_n)
+        terms[0] = term(d_p, b_q_mid + (t - 1 - 1)*s_q_mid + r0*d_p, w_q_W12)
+        product(rows - r0, d_n, terms, 1, b_t35 + (t - 1)*s_t35 + r0*d_n)
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_n, d_q, b_q_slow + (t - 1 - 1)*s_q_slow + r0*d_q, w_q_W13, b_t36 + (t - 1)*s_t36 + r0*d_n)
+            terms[0] = term(d_q, b_q_slow + (t - 1 - 1)*s_q_slow + r0*d_q, w_q_W13)
+            product(rows - r0, d_n, terms, 1, b_t36 + (t - 1)*s_t36 + r0*d_n)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_n, d_q, b_q_slow + (t - 1 - 1)*s_q_slow + r0*d_q, w_q_W13, b_t36 + (t - 1)*s_t36 + r0*d_n)
+        terms[0] = term(d_q, b_q_slow + (t - 1 - 1)*s_q_slow + r0*d_q, w_q_W13)
+        product(rows - r0, d_n, terms, 1, b_t36 + (t - 1)*s_t36 + r0*d_n)
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_n, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_U1, b_t37 + (t - 1)*s_t37 + r0*d_n)
+            terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_U1)
+            product(rows - r0, d_n, terms, 1, b_t37 + (t - 1)*s_t37 + r0*d_n)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_n, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_U1, b_t37 + (t - 1)*s_t37 + r0*d_n)
+        terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_U1)
+        product(rows - r0, d_n, terms, 1, b_t37 + (t - 1)*s_t37 + r0*d_n)
 
 cdef void row_19_0(
 array p0, array p1, array p2, array p3, array p4, array p5, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -723,26 +804,26 @@ cdef void segment_19(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_t37 = <array> call.p[39]
     cdef long long s_t37 = call.s[39]
     cdef const real* w_q_W11 = call.packed[8]
+    cdef Term terms[1]
     for t in range(t0, t1 + 1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
-        product(rows - r0, d_n, d_n, b_q_fast + (t - 1 - 1)*s_q_fast + r0*d_n, w_q_W11, b_t34 + (t - 1)*s_t34 + r0*d_n)
+        terms[0] = term(d_n, b_q_fast + (t - 1 - 1)*s_q_fast + r0*d_n, w_q_W11)
+        product(rows - r0, d_n, terms, 1, b_t34 + (t - 1)*s_t34 + r0*d_n)
         for r in range(r0, rows):
             row_19_0(b_t34 + (t - 1)*s_t34 + r*d_n, b_t35 + (t - 1)*s_t35 + r*d_n, b_t36 + (t - 1)*s_t36 + r*d_n, b_t37 + (t - 1)*s_t37 + r*d_n, b_q_b1, b_q_fast + (t - 1)*s_q_fast + r*d_n, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
 
 cdef void row_22_0(
-array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
+array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
 ) noexcept nogil:
-    cdef real v0, v1, v2, v3, v4, v5
+    cdef real v0, v1, v2, v3
     cdef long long i0
     for i0 in range(d_k):
         v0 = p0[(i0)]
         v1 = p1[(i0)]
-        v2 = p2[(i0)]
-        v3 = p3[(i0)]
-        v4 = v0 + v1 + v2 + v3
-        p4[(i0)] = v4
+        v2 = v0 + v1
+        p2[(i0)] = v2
 
 
 cdef void row_22_1(
@@ -821,46 +902,33 @@ cdef void segment_22(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_q_c = <array> call.p[26]
     cdef array b_q_e = <array> call.p[27]
     cdef long long s_q_e = call.s[27]
-    cdef array b_t43 = <array> call.p[45]
-    cdef long long s_t43 = call.s[45]
-    cdef array b_t44 = <array> call.p[46]
-    cdef long long s_t44 = call.s[46]
-    cdef array b_t45 = <array> call.p[47]
-    cdef long long s_t45 = call.s[47]
-    cdef array b_t46 = <array> call.p[48]
-    cdef long long s_t46 = call.s[48]
-    cdef array b_t47 = <array> call.p[49]
+    cdef array b_t45 = <array> call.p[45]
+    cdef long long s_t45 = call.s[45]
+    cdef array b_t46 = <array> call.p[46]
+    cdef long long s_t46 = call.s[46]
+    cdef array b_t47 = <array> call.p[47]
     cdef const real* w_q_V1 = call.packed[9]
     cdef const real* w_q_V2 = call.packed[10]
     cdef const real* w_q_V3 = call.packed[11]
+    cdef Term terms[3]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_k, d_n, b_q_fast + (t - 1)*s_q_fast + r0*d_n, w_q_V1, b_t43 + (t - 1)*s_t43 + r0*d_k)
+            terms[0] = term(d_n, b_q_fast + (t - 1)*s_q_fast + r0*d_n, w_q_V1)
+            terms[1] = term(d_p, b_q_mid + (t - 1)*s_q_mid + r0*d_p, w_q_V2)
+            terms[2] = term(d_q, b_q_slow + (t - 1)*s_q_slow + r0*d_q, w_q_V3)
+            product(rows - r0, d_k, terms, 3, b_t45 + (t - 1)*s_t45 + r0*d_k)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_k, d_n, b_q_fast + (t - 1)*s_q_fast + r0*d_n, w_q_V1, b_t43 + (t - 1)*s_t43 + r0*d_k)
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_k, d_p, b_q_mid + (t - 1)*s_q_mid + r0*d_p, w_q_V2, b_t44 + (t - 1)*s_t44 + r0*d_k)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_k, d_p, b_q_mid + (t - 1)*s_q_mid + r0*d_p, w_q_V2, b_t44 + (t - 1)*s_t44 + r0*d_k)
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_k, d_q, b_q_slow + (t - 1)*s_q_slow + r0*d_q, w_q_V3, b_t45 + (t - 1)*s_t45 + r0*d_k)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_k, d_q, b_q_slow + (t - 1)*s_q_slow + r0*d_q, w_q_V3, b_t45 + (t - 1)*s_t45 + r0*d_k)
+        terms[0] = term(d_n, b_q_fast + (t - 1)*s_q_fast + r0*d_n, w_q_V1)
+        terms[1] = term(d_p, b_q_mid + (t - 1)*s_q_mid + r0*d_p, w_q_V2)
+        terms[2] = term(d_q, b_q_slow + (t - 1)*s_q_slow + r0*d_q, w_q_V3)
+        product(rows - r0, d_k, terms, 3, b_t45 + (t - 1)*s_t45 + r0*d_k)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_22_0(b_t43 + (t - 1)*s_t43 + r*d_k, b_t44 + (t - 1)*s_t44 + r*d_k, b_t45 + (t - 1)*s_t45 + r*d_k, b_q_c, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+            row_22_0(b_t45 + (t - 1)*s_t45 + r*d_k, b_q_c, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
@@ -904,7 +972,7 @@ cdef void segment_29(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_p = call.d[6]
     cdef long long d_q = call.d[7]
     cdef array b_q_E = <array> call.p[28]
-    cdef array b_t47 = <array> call.p[49]
+    cdef array b_t47 = <array> call.p[47]
     t = t0
     rows = r1
     if id == 0:
@@ -940,11 +1008,12 @@ cdef void segment_30(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_q_y = <array> call.p[10]
     cdef long long s_q_y = call.s[10]
     cdef array b_q_V1 = <array> call.p[23]
-    cdef array b_g_y_bar = <array> call.p[50]
-    cdef long long s_g_y_bar = call.s[50]
-    cdef array b_t88 = <array> call.p[90]
-    cdef long long s_t88 = call.s[90]
+    cdef array b_g_y_bar = <array> call.p[48]
+    cdef long long s_g_y_bar = call.s[48]
+    cdef array b_t88 = <array> call.p[88]
+    cdef long long s_t88 = call.s[88]
     cdef const real* wt_q_V1 = call.packed[0]
+    cdef Term terms[1]
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
@@ -953,11 +1022,13 @@ cdef void segment_30(Call* call, long long t0, long long t1, long long r0, long 
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_n, d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V1, b_t88 + (t - 1)*s_t88 + r0*d_n)
+            terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V1)
+            product(rows - r0, d_n, terms, 1, b_t88 + (t - 1)*s_t88 + r0*d_n)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_n, d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V1, b_t88 + (t - 1)*s_t88 + r0*d_n)
+        terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V1)
+        product(rows - r0, d_n, terms, 1, b_t88 + (t - 1)*s_t88 + r0*d_n)
 
 cdef void row_32_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -976,8 +1047,8 @@ cdef void segment_32(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_n = call.d[5]
     cdef long long d_p = call.d[6]
     cdef long long d_q = call.d[7]
-    cdef array b_g_fast_back = <array> call.p[60]
-    cdef long long s_g_fast_back = call.s[60]
+    cdef array b_g_fast_back = <array> call.p[58]
+    cdef long long s_g_fast_back = call.s[58]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -1013,15 +1084,16 @@ cdef void segment_33(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_q_fast = <array> call.p[5]
     cdef long long s_q_fast = call.s[5]
     cdef array b_q_W11 = <array> call.p[11]
-    cdef array b_g_fast_back = <array> call.p[60]
-    cdef long long s_g_fast_back = call.s[60]
-    cdef array b_g_fast_bar = <array> call.p[61]
-    cdef long long s_g_fast_bar = call.s[61]
-    cdef array b_g_s_fast = <array> call.p[62]
-    cdef long long s_g_s_fast = call.s[62]
-    cdef array b_t88 = <array> call.p[90]
-    cdef long long s_t88 = call.s[90]
+    cdef array b_g_fast_back = <array> call.p[58]
+    cdef long long s_g_fast_back = call.s[58]
+    cdef array b_g_fast_bar = <array> call.p[59]
+    cdef long long s_g_fast_bar = call.s[59]
+    cdef array b_g_s_fast = <array> call.p[60]
+    cdef long long s_g_s_fast = call.s[60]
+    cdef array b_t88 = <array> call.p[88]
+    cdef long long s_t88 = call.s[88]
     cdef const real* wt_q_W11 = call.packed[1]
+    cdef Term terms[1]
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
@@ -1029,7 +1101,8 @@ cdef void segment_33(Call* call, long long t0, long long t1, long long r0, long 
         if rows > r0:
             r = r0
             row_33_0(b_t88 + (t - 1)*s_t88 + r0*d_n, b_g_fast_back + (t - 1 + 1)*s_g_fast_back + r0*d_n, b_q_fast + (t - 1)*s_q_fast + r0*d_n, b_g_s_fast + (t - 1)*s_g_s_fast + r0*d_n, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_n, lengths[r])
-        product(rows - r0, d_n, d_n, b_g_s_fast + (t - 1)*s_g_s_fast + r0*d_n, wt_q_W11, b_g_fast_back + (t - 1)*s_g_fast_back + r0*d_n)
+        terms[0] = term(d_n, b_g_s_fast + (t - 1)*s_g_s_fast + r0*d_n, wt_q_W11)
+        product(rows - r0, d_n, terms, 1, b_g_fast_back + (t - 1)*s_g_fast_back + r0*d_n)
 
 cdef void segment_36(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
@@ -1041,19 +1114,22 @@ cdef void segment_36(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_p = call.d[6]
     cdef long long d_q = call.d[7]
     cdef array b_q_W13 = <array> call.p[13]
-    cdef array b_g_slow_back = <array> call.p[51]
-    cdef long long s_g_slow_back = call.s[51]
-    cdef array b_g_s_fast = <array> call.p[62]
-    cdef long long s_g_s_fast = call.s[62]
+    cdef array b_g_slow_back = <array> call.p[49]
+    cdef long long s_g_slow_back = call.s[49]
+    cdef array b_g_s_fast = <array> call.p[60]
+    cdef long long s_g_s_fast = call.s[60]
     cdef const real* wt_q_W13 = call.packed[2]
+    cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_q, d_n, b_g_s_fast + (t - 1)*s_g_s_fast + r0*d_n, wt_q_W13, b_g_slow_back + (t - 1)*s_g_slow_back + r0*d_q)
+            terms[0] = term(d_n, b_g_s_fast + (t - 1)*s_g_s_fast + r0*d_n, wt_q_W13)
+            product(rows - r0, d_q, terms, 1, b_g_slow_back + (t - 1)*s_g_slow_back + r0*d_q)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_q, d_n, b_g_s_fast + (t - 1)*s_g_s_fast + r0*d_n, wt_q_W13, b_g_slow_back + (t - 1)*s_g_slow_back + r0*d_q)
+        terms[0] = term(d_n, b_g_s_fast + (t - 1)*s_g_s_fast + r0*d_n, wt_q_W13)
+        product(rows - r0, d_q, terms, 1, b_g_slow_back + (t - 1)*s_g_slow_back + r0*d_q)
 
 cdef void row_37_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -1072,8 +1148,8 @@ cdef void segment_37(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_n = call.d[5]
     cdef long long d_p = call.d[6]
     cdef long long d_q = call.d[7]
-    cdef array b_g_slow_back = <array> call.p[51]
-    cdef long long s_g_slow_back = call.s[51]
+    cdef array b_g_slow_back = <array> call.p[49]
+    cdef long long s_g_slow_back = call.s[49]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -1091,32 +1167,37 @@ cdef void segment_38(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_q = call.d[7]
     cdef array b_q_W12 = <array> call.p[12]
     cdef array b_q_V2 = <array> call.p[24]
-    cdef array b_g_y_bar = <array> call.p[50]
-    cdef long long s_g_y_bar = call.s[50]
-    cdef array b_g_mid_back = <array> call.p[56]
-    cdef long long s_g_mid_back = call.s[56]
-    cdef array b_g_s_fast = <array> call.p[62]
-    cdef long long s_g_s_fast = call.s[62]
-    cdef array b_t87 = <array> call.p[89]
-    cdef long long s_t87 = call.s[89]
+    cdef array b_g_y_bar = <array> call.p[48]
+    cdef long long s_g_y_bar = call.s[48]
+    cdef array b_g_mid_back = <array> call.p[54]
+    cdef long long s_g_mid_back = call.s[54]
+    cdef array b_g_s_fast = <array> call.p[60]
+    cdef long long s_g_s_fast = call.s[60]
+    cdef array b_t87 = <array> call.p[87]
+    cdef long long s_t87 = call.s[87]
     cdef const real* wt_q_V2 = call.packed[3]
     cdef const real* wt_q_W12 = call.packed[4]
+    cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_p, d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V2, b_t87 + (t - 1)*s_t87 + r0*d_p)
+            terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V2)
+            product(rows - r0, d_p, terms, 1, b_t87 + (t - 1)*s_t87 + r0*d_p)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_p, d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V2, b_t87 + (t - 1)*s_t87 + r0*d_p)
+        terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V2)
+        product(rows - r0, d_p, terms, 1, b_t87 + (t - 1)*s_t87 + r0*d_p)
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_p, d_n, b_g_s_fast + (t - 1)*s_g_s_fast + r0*d_n, wt_q_W12, b_g_mid_back + (t - 1)*s_g_mid_back + r0*d_p)
+            terms[0] = term(d_n, b_g_s_fast + (t - 1)*s_g_s_fast + r0*d_n, wt_q_W12)
+            product(rows - r0, d_p, terms, 1, b_g_mid_back + (t - 1)*s_g_mid_back + r0*d_p)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_p, d_n, b_g_s_fast + (t - 1)*s_g_s_fast + r0*d_n, wt_q_W12, b_g_mid_back + (t - 1)*s_g_mid_back + r0*d_p)
+        terms[0] = term(d_n, b_g_s_fast + (t - 1)*s_g_s_fast + r0*d_n, wt_q_W12)
+        product(rows - r0, d_p, terms, 1, b_g_mid_back + (t - 1)*s_g_mid_back + r0*d_p)
 
 cdef void row_40_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -1151,10 +1232,10 @@ cdef void segment_40(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_n = call.d[5]
     cdef long long d_p = call.d[6]
     cdef long long d_q = call.d[7]
-    cdef array b_g_mid_back = <array> call.p[56]
-    cdef long long s_g_mid_back = call.s[56]
-    cdef array b_g_mid_back2 = <array> call.p[57]
-    cdef long long s_g_mid_back2 = call.s[57]
+    cdef array b_g_mid_back = <array> call.p[54]
+    cdef long long s_g_mid_back = call.s[54]
+    cdef array b_g_mid_back2 = <array> call.p[55]
+    cdef long long s_g_mid_back2 = call.s[55]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -1197,17 +1278,18 @@ cdef void segment_43(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_q_mid = <array> call.p[7]
     cdef long long s_q_mid = call.s[7]
     cdef array b_q_W22 = <array> call.p[16]
-    cdef array b_g_mid_back = <array> call.p[56]
-    cdef long long s_g_mid_back = call.s[56]
-    cdef array b_g_mid_back2 = <array> call.p[57]
-    cdef long long s_g_mid_back2 = call.s[57]
-    cdef array b_g_mid_bar = <array> call.p[58]
-    cdef long long s_g_mid_bar = call.s[58]
-    cdef array b_g_s_mid = <array> call.p[59]
-    cdef long long s_g_s_mid = call.s[59]
-    cdef array b_t87 = <array> call.p[89]
-    cdef long long s_t87 = call.s[89]
+    cdef array b_g_mid_back = <array> call.p[54]
+    cdef long long s_g_mid_back = call.s[54]
+    cdef array b_g_mid_back2 = <array> call.p[55]
+    cdef long long s_g_mid_back2 = call.s[55]
+    cdef array b_g_mid_bar = <array> call.p[56]
+    cdef long long s_g_mid_bar = call.s[56]
+    cdef array b_g_s_mid = <array> call.p[57]
+    cdef long long s_g_s_mid = call.s[57]
+    cdef array b_t87 = <array> call.p[87]
+    cdef long long s_t87 = call.s[87]
     cdef const real* wt_q_W22 = call.packed[5]
+    cdef Term terms[1]
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
@@ -1215,7 +1297,8 @@ cdef void segment_43(Call* call, long long t0, long long t1, long long r0, long 
         if rows > r0:
             r = r0
             row_43_0(b_t87 + (t - 1)*s_t87 + r0*d_p, b_g_mid_back + (t - 1 + 1)*s_g_mid_back + r0*d_p, b_g_mid_back2 + (t - 1 + 2)*s_g_mid_back2 + r0*d_p, b_q_mid + (t - 1)*s_q_mid + r0*d_p, b_g_s_mid + (t - 1)*s_g_s_mid + r0*d_p, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_p, lengths[r])
-        product(rows - r0, d_p, d_p, b_g_s_mid + (t - 1)*s_g_s_mid + r0*d_p, wt_q_W22, b_g_mid_back2 + (t - 1)*s_g_mid_back2 + r0*d_p)
+        terms[0] = term(d_p, b_g_s_mid + (t - 1)*s_g_s_mid + r0*d_p, wt_q_W22)
+        product(rows - r0, d_p, terms, 1, b_g_mid_back2 + (t - 1)*s_g_mid_back2 + r0*d_p)
 
 cdef void segment_46(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
@@ -1227,19 +1310,22 @@ cdef void segment_46(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_p = call.d[6]
     cdef long long d_q = call.d[7]
     cdef array b_q_W23 = <array> call.p[17]
-    cdef array b_g_slow_back2 = <array> call.p[52]
-    cdef long long s_g_slow_back2 = call.s[52]
-    cdef array b_g_s_mid = <array> call.p[59]
-    cdef long long s_g_s_mid = call.s[59]
+    cdef array b_g_slow_back2 = <array> call.p[50]
+    cdef long long s_g_slow_back2 = call.s[50]
+    cdef array b_g_s_mid = <array> call.p[57]
+    cdef long long s_g_s_mid = call.s[57]
     cdef const real* wt_q_W23 = call.packed[6]
+    cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_q, d_p, b_g_s_mid + (t - 1)*s_g_s_mid + r0*d_p, wt_q_W23, b_g_slow_back2 + (t - 1)*s_g_slow_back2 + r0*d_q)
+            terms[0] = term(d_p, b_g_s_mid + (t - 1)*s_g_s_mid + r0*d_p, wt_q_W23)
+            product(rows - r0, d_q, terms, 1, b_g_slow_back2 + (t - 1)*s_g_slow_back2 + r0*d_q)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_q, d_p, b_g_s_mid + (t - 1)*s_g_s_mid + r0*d_p, wt_q_W23, b_g_slow_back2 + (t - 1)*s_g_slow_back2 + r0*d_q)
+        terms[0] = term(d_p, b_g_s_mid + (t - 1)*s_g_s_mid + r0*d_p, wt_q_W23)
+        product(rows - r0, d_q, terms, 1, b_g_slow_back2 + (t - 1)*s_g_slow_back2 + r0*d_q)
 
 cdef void row_47_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -1266,8 +1352,8 @@ cdef void segment_47(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_n = call.d[5]
     cdef long long d_p = call.d[6]
     cdef long long d_q = call.d[7]
-    cdef array b_g_slow_back2 = <array> call.p[52]
-    cdef long long s_g_slow_back2 = call.s[52]
+    cdef array b_g_slow_back2 = <array> call.p[50]
+    cdef long long s_g_slow_back2 = call.s[50]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -1287,19 +1373,22 @@ cdef void segment_49(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_p = call.d[6]
     cdef long long d_q = call.d[7]
     cdef array b_q_V3 = <array> call.p[25]
-    cdef array b_g_y_bar = <array> call.p[50]
-    cdef long long s_g_y_bar = call.s[50]
-    cdef array b_t86 = <array> call.p[88]
-    cdef long long s_t86 = call.s[88]
+    cdef array b_g_y_bar = <array> call.p[48]
+    cdef long long s_g_y_bar = call.s[48]
+    cdef array b_t86 = <array> call.p[86]
+    cdef long long s_t86 = call.s[86]
     cdef const real* wt_q_V3 = call.packed[7]
+    cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_q, d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V3, b_t86 + (t - 1)*s_t86 + r0*d_q)
+            terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V3)
+            product(rows - r0, d_q, terms, 1, b_t86 + (t - 1)*s_t86 + r0*d_q)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_q, d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V3, b_t86 + (t - 1)*s_t86 + r0*d_q)
+        terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V3)
+        product(rows - r0, d_q, terms, 1, b_t86 + (t - 1)*s_t86 + r0*d_q)
 
 cdef void row_50_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -1342,8 +1431,8 @@ cdef void segment_50(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_n = call.d[5]
     cdef long long d_p = call.d[6]
     cdef long long d_q = call.d[7]
-    cdef array b_g_slow_back4 = <array> call.p[53]
-    cdef long long s_g_slow_back4 = call.s[53]
+    cdef array b_g_slow_back4 = <array> call.p[51]
+    cdef long long s_g_slow_back4 = call.s[51]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -1390,19 +1479,20 @@ cdef void segment_54(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_q_slow = <array> call.p[9]
     cdef long long s_q_slow = call.s[9]
     cdef array b_q_W33 = <array> call.p[20]
-    cdef array b_g_slow_back = <array> call.p[51]
-    cdef long long s_g_slow_back = call.s[51]
-    cdef array b_g_slow_back2 = <array> call.p[52]
-    cdef long long s_g_slow_back2 = call.s[52]
-    cdef array b_g_slow_back4 = <array> call.p[53]
-    cdef long long s_g_slow_back4 = call.s[53]
-    cdef array b_g_slow_bar = <array> call.p[54]
-    cdef long long s_g_slow_bar = call.s[54]
-    cdef array b_g_s_slow = <array> call.p[55]
-    cdef long long s_g_s_slow = call.s[55]
-    cdef array b_t86 = <array> call.p[88]
-    cdef long long s_t86 = call.s[88]
+    cdef array b_g_slow_back = <array> call.p[49]
+    cdef long long s_g_slow_back = call.s[49]
+    cdef array b_g_slow_back2 = <array> call.p[50]
+    cdef long long s_g_slow_back2 = call.s[50]
+    cdef array b_g_slow_back4 = <array> call.p[51]
+    cdef long long s_g_slow_back4 = call.s[51]
+    cdef array b_g_slow_bar = <array> call.p[52]
+    cdef long long s_g_slow_bar = call.s[52]
+    cdef array b_g_s_slow = <array> call.p[53]
+    cdef long long s_g_s_slow = call.s[53]
+    cdef array b_t86 = <array> call.p[86]
+    cdef long long s_t86 = call.s[86]
     cdef const real* wt_q_W33 = call.packed[8]
+    cdef Term terms[1]
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
@@ -1410,7 +1500,8 @@ cdef void segment_54(Call* call, long long t0, long long t1, long long r0, long 
         if rows > r0:
             r = r0
             row_54_0(b_t86 + (t - 1)*s_t86 + r0*d_q, b_g_slow_back + (t - 1 + 1)*s_g_slow_back + r0*d_q, b_g_slow_back2 + (t - 1 + 2)*s_g_slow_back2 + r0*d_q, b_g_slow_back4 + (t - 1 + 4)*s_g_slow_back4 + r0*d_q, b_q_slow + (t - 1)*s_q_slow + r0*d_q, b_g_s_slow + (t - 1)*s_g_s_slow + r0*d_q, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_q, lengths[r])
-        product(rows - r0, d_q, d_q, b_g_s_slow + (t - 1)*s_g_s_slow + r0*d_q, wt_q_W33, b_g_slow_back4 + (t - 1)*s_g_slow_back4 + r0*d_q)
+        terms[0] = term(d_q, b_g_s_slow + (t - 1)*s_g_s_slow + r0*d_q, wt_q_W33)
+        product(rows - r0, d_q, terms, 1, b_g_slow_back4 + (t - 1)*s_g_slow_back4 + r0*d_q)
 
 cdef void row_57_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -1501,74 +1592,119 @@ cdef void segment_57(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_q_mid = call.s[7]
     cdef array b_q_slow = <array> call.p[9]
     cdef long long s_q_slow = call.s[9]
-    cdef array b_g_y_bar = <array> call.p[50]
-    cdef long long s_g_y_bar = call.s[50]
-    cdef array b_g_s_slow = <array> call.p[55]
-    cdef long long s_g_s_slow = call.s[55]
-    cdef array b_g_s_mid = <array> call.p[59]
-    cdef long long s_g_s_mid = call.s[59]
-    cdef array b_g_s_fast = <array> call.p[62]
-    cdef long long s_g_s_fast = call.s[62]
-    cdef array b_g_W11_bar = <array> call.p[63]
-    cdef array b_g_W12_bar = <array> call.p[64]
-    cdef array b_g_W13_bar = <array> call.p[65]
-    cdef array b_g_U1_bar = <array> call.p[66]
-    cdef array b_g_b1_bar = <array> call.p[67]
-    cdef array b_g_W22_bar = <array> call.p[68]
-    cdef array b_g_W23_bar = <array> call.p[69]
-    cdef array b_g_U2_bar = <array> call.p[70]
-    cdef array b_g_b2_bar = <array> call.p[71]
-    cdef array b_g_W33_bar = <array> call.p[72]
-    cdef array b_g_U3_bar = <array> call.p[73]
-    cdef array b_g_b3_bar = <array> call.p[74]
-    cdef array b_g_V1_bar = <array> call.p[75]
-    cdef array b_g_V2_bar = <array> call.p[76]
-    cdef array b_g_V3_bar = <array> call.p[77]
-    cdef array b_g_c_bar = <array> call.p[78]
+    cdef array b_g_y_bar = <array> call.p[48]
+    cdef long long s_g_y_bar = call.s[48]
+    cdef array b_g_s_slow = <array> call.p[53]
+    cdef long long s_g_s_slow = call.s[53]
+    cdef array b_g_s_mid = <array> call.p[57]
+    cdef long long s_g_s_mid = call.s[57]
+    cdef array b_g_s_fast = <array> call.p[60]
+    cdef long long s_g_s_fast = call.s[60]
+    cdef array b_g_W11_bar = <array> call.p[61]
+    cdef array b_g_W12_bar = <array> call.p[62]
+    cdef array b_g_W13_bar = <array> call.p[63]
+    cdef array b_g_U1_bar = <array> call.p[64]
+    cdef array b_g_b1_bar = <array> call.p[65]
+    cdef array b_g_W22_bar = <array> call.p[66]
+    cdef array b_g_W23_bar = <array> call.p[67]
+    cdef array b_g_U2_bar = <array> call.p[68]
+    cdef array b_g_b2_bar = <array> call.p[69]
+    cdef array b_g_W33_bar = <array> call.p[70]
+    cdef array b_g_U3_bar = <array> call.p[71]
+    cdef array b_g_b3_bar = <array> call.p[72]
+    cdef array b_g_V1_bar = <array> call.p[73]
+    cdef array b_g_V2_bar = <array> call.p[74]
+    cdef array b_g_V3_bar = <array> call.p[75]
+    cdef array b_g_c_bar = <array> call.p[76]
+    cdef Factor left[4]
+    cdef Factor right[10]
+    cdef Pair pairs[12]
     t = t0
     rows = r1
     t = t0
-    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_fast + (t - 1)*s_g_s_fast, b_q_fast + (t - 1 - 1)*s_q_fast, b_g_W11_bar, call, id)
-    t = t0
-    outer_sum(d_n, d_p, batch*(t1 - t0 + 1), b_g_s_fast + (t - 1)*s_g_s_fast, b_q_mid + (t - 1 - 1)*s_q_mid, b_g_W12_bar, call, id)
-    t = t0
-    outer_sum(d_n, d_q, batch*(t1 - t0 + 1), b_g_s_fast + (t - 1)*s_g_s_fast, b_q_slow + (t - 1 - 1)*s_q_slow, b_g_W13_bar, call, id)
-    t = t0
-    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_g_s_fast + (t - 1)*s_g_s_fast, b_q_x + (t - 1)*s_q_x, b_g_U1_bar, call, id)
+    left[0].columns = d_n
+    left[0].rows = b_g_s_fast + (t - 1)*s_g_s_fast
+    left[1].columns = d_p
+    left[1].rows = b_g_s_mid + (t - 1)*s_g_s_mid
+    left[2].columns = d_q
+    left[2].rows = b_g_s_slow + (t - 1)*s_g_s_slow
+    left[3].columns = d_k
+    left[3].rows = b_g_y_bar + (t - 1)*s_g_y_bar
+    right[0].columns = d_n
+    right[0].rows = b_q_fast + (t - 1 - 1)*s_q_fast
+    right[1].columns = d_p
+    right[1].rows = b_q_mid + (t - 1 - 1)*s_q_mid
+    right[2].columns = d_q
+    right[2].rows = b_q_slow + (t - 1 - 1)*s_q_slow
+    right[3].columns = d_m
+    right[3].rows = b_q_x + (t - 1)*s_q_x
+    right[4].columns = d_p
+    right[4].rows = b_q_mid + (t - 1 - 2)*s_q_mid
+    right[5].columns = d_q
+    right[5].rows = b_q_slow + (t - 1 - 2)*s_q_slow
+    right[6].columns = d_q
+    right[6].rows = b_q_slow + (t - 1 - 4)*s_q_slow
+    right[7].columns = d_n
+    right[7].rows = b_q_fast + (t - 1)*s_q_fast
+    right[8].columns = d_p
+    right[8].rows = b_q_mid + (t - 1)*s_q_mid
+    right[9].columns = d_q
+    right[9].rows = b_q_slow + (t - 1)*s_q_slow
+    pairs[0].left = 0
+    pairs[0].right = 0
+    pairs[0].y = b_g_W11_bar
+    pairs[1].left = 0
+    pairs[1].right = 1
+    pairs[1].y = b_g_W12_bar
+    pairs[2].left = 0
+    pairs[2].right = 2
+    pairs[2].y = b_g_W13_bar
+    pairs[3].left = 0
+    pairs[3].right = 3
+    pairs[3].y = b_g_U1_bar
+    pairs[4].left = 1
+    pairs[4].right = 4
+    pairs[4].y = b_g_W22_bar
+    pairs[5].left = 1
+    pairs[5].right = 5
+    pairs[5].y = b_g_W23_bar
+    pairs[6].left = 1
+    pairs[6].right = 3
+    pairs[6].y = b_g_U2_bar
+    pairs[7].left = 2
+    pairs[7].right = 6
+    pairs[7].y = b_g_W33_bar
+    pairs[8].left = 2
+    pairs[8].right = 3
+    pairs[8].y = b_g_U3_bar
+    pairs[9].left = 3
+    pairs[9].right = 7
+    pairs[9].y = b_g_V1_bar
+    pairs[10].left = 3
+    pairs[10].right = 8
+    pairs[10].y = b_g_V2_bar
+    pairs[11].left = 3
+    pairs[11].right = 9
+    pairs[11].y = b_g_V3_bar
+    outer_sums(batch*(t1 - t0 + 1), left, 4, right, 10, pairs, 12, call, id)
     rows = r1
     row_57_0(b_g_b1_bar, d_k, d_m, d_n, d_p, d_q, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_57_1(b_g_s_fast + (t - 1)*s_g_s_fast + r*d_n, b_g_b1_bar, d_k, d_m, d_n, d_p, d_q, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    t = t0
-    outer_sum(d_p, d_p, batch*(t1 - t0 + 1), b_g_s_mid + (t - 1)*s_g_s_mid, b_q_mid + (t - 1 - 2)*s_q_mid, b_g_W22_bar, call, id)
-    t = t0
-    outer_sum(d_p, d_q, batch*(t1 - t0 + 1), b_g_s_mid + (t - 1)*s_g_s_mid, b_q_slow + (t - 1 - 2)*s_q_slow, b_g_W23_bar, call, id)
-    t = t0
-    outer_sum(d_p, d_m, batch*(t1 - t0 + 1), b_g_s_mid + (t - 1)*s_g_s_mid, b_q_x + (t - 1)*s_q_x, b_g_U2_bar, call, id)
     rows = r1
     row_57_2(b_g_b2_bar, d_k, d_m, d_n, d_p, d_q, share(d_p, id, threads), share(d_p, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_57_3(b_g_s_mid + (t - 1)*s_g_s_mid + r*d_p, b_g_b2_bar, d_k, d_m, d_n, d_p, d_q, share(d_p, id, threads), share(d_p, id + 1, threads), lengths[r])
-    t = t0
-    outer_sum(d_q, d_q, batch*(t1 - t0 + 1), b_g_s_slow + (t - 1)*s_g_s_slow, b_q_slow + (t - 1 - 4)*s_q_slow, b_g_W33_bar, call, id)
-    t = t0
-    outer_sum(d_q, d_m, batch*(t1 - t0 + 1), b_g_s_slow + (t - 1)*s_g_s_slow, b_q_x + (t - 1)*s_q_x, b_g_U3_bar, call, id)
     rows = r1
     row_57_4(b_g_b3_bar, d_k, d_m, d_n, d_p, d_q, share(d_q, id, threads), share(d_q, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_57_5(b_g_s_slow + (t - 1)*s_g_s_slow + r*d_q, b_g_b3_bar, d_k, d_m, d_n, d_p, d_q, share(d_q, id, threads), share(d_q, id + 1, threads), lengths[r])
-    t = t0
-    outer_sum(d_k, d_n, batch*(t1 - t0 + 1), b_g_y_bar + (t - 1)*s_g_y_bar, b_q_fast + (t - 1)*s_q_fast, b_g_V1_bar, call, id)
-    t = t0
-    outer_sum(d_k, d_p, batch*(t1 - t0 + 1), b_g_y_bar + (t - 1)*s_g_y_bar, b_q_mid + (t - 1)*s_q_mid, b_g_V2_bar, call, id)
-    t = t0
-    outer_sum(d_k, d_q, batch*(t1 - t0 + 1), b_g_y_bar + (t - 1)*s_g_y_bar, b_q_slow + (t - 1)*s_q_slow, b_g_V3_bar, call, id)
     rows = r1
     row_57_6(b_g_c_bar, d_k, d_m, d_n, d_p, d_q, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
@@ -1622,32 +1758,32 @@ cdef void segment_73(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_n = call.d[5]
     cdef long long d_p = call.d[6]
     cdef long long d_q = call.d[7]
-    cdef array b_g_slow_back = <array> call.p[51]
-    cdef long long s_g_slow_back = call.s[51]
-    cdef array b_g_slow_back2 = <array> call.p[52]
-    cdef long long s_g_slow_back2 = call.s[52]
-    cdef array b_g_slow_back4 = <array> call.p[53]
-    cdef long long s_g_slow_back4 = call.s[53]
-    cdef array b_g_mid_back = <array> call.p[56]
-    cdef long long s_g_mid_back = call.s[56]
-    cdef array b_g_mid_back2 = <array> call.p[57]
-    cdef long long s_g_mid_back2 = call.s[57]
-    cdef array b_g_fast_back = <array> call.p[60]
-    cdef long long s_g_fast_back = call.s[60]
-    cdef array b_g_fast_init_bar = <array> call.p[79]
-    cdef array b_g_mid_init_bar = <array> call.p[80]
-    cdef array b_g_mid_init2_bar = <array> call.p[81]
-    cdef array b_g_slow_init_bar = <array> call.p[82]
-    cdef array b_g_slow_init2_bar = <array> call.p[83]
-    cdef array b_g_slow_init3_bar = <array> call.p[84]
-    cdef array b_g_slow_init4_bar = <array> call.p[85]
-    cdef array b_t89 = <array> call.p[91]
-    cdef array b_t90 = <array> call.p[92]
-    cdef array b_t91 = <array> call.p[93]
-    cdef array b_t92 = <array> call.p[94]
-    cdef array b_t93 = <array> call.p[95]
-    cdef array b_t94 = <array> call.p[96]
-    cdef array b_t95 = <array> call.p[97]
+    cdef array b_g_slow_back = <array> call.p[49]
+    cdef long long s_g_slow_back = call.s[49]
+    cdef array b_g_slow_back2 = <array> call.p[50]
+    cdef long long s_g_slow_back2 = call.s[50]
+    cdef array b_g_slow_back4 = <array> call.p[51]
+    cdef long long s_g_slow_back4 = call.s[51]
+    cdef array b_g_mid_back = <array> call.p[54]
+    cdef long long s_g_mid_back = call.s[54]
+    cdef array b_g_mid_back2 = <array> call.p[55]
+    cdef long long s_g_mid_back2 = call.s[55]
+    cdef array b_g_fast_back = <array> call.p[58]
+    cdef long long s_g_fast_back = call.s[58]
+    cdef array b_g_fast_init_bar = <array> call.p[77]
+    cdef array b_g_mid_init_bar = <array> call.p[78]
+    cdef array b_g_mid_init2_bar = <array> call.p[79]
+    cdef array b_g_slow_init_bar = <array> call.p[80]
+    cdef array b_g_slow_init2_bar = <array> call.p[81]
+    cdef array b_g_slow_init3_bar = <array> call.p[82]
+    cdef array b_g_slow_init4_bar = <array> call.p[83]
+    cdef array b_t89 = <array> call.p[89]
+    cdef array b_t90 = <array> call.p[90]
+    cdef array b_t91 = <array> call.p[91]
+    cdef array b_t92 = <array> call.p[92]
+    cdef array b_t93 = <array> call.p[93]
+    cdef array b_t94 = <array> call.p[94]
+    cdef array b_t95 = <array> call.p[95]
     t = t0
     rows = r1
     for r in range(r0, r1):
@@ -1694,16 +1830,13 @@ cdef void segment_73(Call* call, long long t0, long long t1, long long r0, long 
             b_g_slow_init4_bar[r*d_q + c] = b_g_slow_back4[(1 - 1)*s_g_slow_back4 + r*d_q + c]
 
 cdef void row_87_0(
-array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
 ) noexcept nogil:
-    cdef real v0, v1, v2, v3, v4
+    cdef real v0, v1
     cdef long long i0
     for i0 in range(first, last):
         v0 = p0[i0]
-        v1 = p1[i0]
-        v2 = p2[i0]
-        v3 = v0 + v1 + v2
-        p3[i0] = v3
+        p1[i0] = v0
 
 
 cdef void row_87_1(
@@ -1736,54 +1869,41 @@ cdef void segment_87(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_q_U1 = <array> call.p[14]
     cdef array b_q_U2 = <array> call.p[18]
     cdef array b_q_U3 = <array> call.p[21]
-    cdef array b_g_s_slow = <array> call.p[55]
-    cdef long long s_g_s_slow = call.s[55]
-    cdef array b_g_s_mid = <array> call.p[59]
-    cdef long long s_g_s_mid = call.s[59]
-    cdef array b_g_s_fast = <array> call.p[62]
-    cdef long long s_g_s_fast = call.s[62]
-    cdef array b_g_x_bar = <array> call.p[86]
-    cdef long long s_g_x_bar = call.s[86]
-    cdef array b_g_d_bar = <array> call.p[87]
-    cdef long long s_g_d_bar = call.s[87]
-    cdef array b_t96 = <array> call.p[98]
-    cdef long long s_t96 = call.s[98]
-    cdef array b_t97 = <array> call.p[99]
-    cdef long long s_t97 = call.s[99]
-    cdef array b_t98 = <array> call.p[100]
-    cdef long long s_t98 = call.s[100]
+    cdef array b_g_s_slow = <array> call.p[53]
+    cdef long long s_g_s_slow = call.s[53]
+    cdef array b_g_s_mid = <array> call.p[57]
+    cdef long long s_g_s_mid = call.s[57]
+    cdef array b_g_s_fast = <array> call.p[60]
+    cdef long long s_g_s_fast = call.s[60]
+    cdef array b_g_x_bar = <array> call.p[84]
+    cdef long long s_g_x_bar = call.s[84]
+    cdef array b_g_d_bar = <array> call.p[85]
+    cdef long long s_g_d_bar = call.s[85]
+    cdef array b_t98 = <array> call.p[96]
+    cdef long long s_t98 = call.s[96]
     cdef const real* wt_q_U1 = call.packed[9]
     cdef const real* wt_q_U2 = call.packed[10]
     cdef const real* wt_q_U3 = call.packed[11]
+    cdef Term terms[3]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_m, d_n, b_g_s_fast + (t - 1)*s_g_s_fast + r0*d_n, wt_q_U1, b_t96 + (t - 1)*s_t96 + r0*d_m)
+            terms[0] = term(d_n, b_g_s_fast + (t - 1)*s_g_s_fast + r0*d_n, wt_q_U1)
+            terms[1] = term(d_p, b_g_s_mid + (t - 1)*s_g_s_mid + r0*d_p, wt_q_U2)
+            terms[2] = term(d_q, b_g_s_slow + (t - 1)*s_g_s_slow + r0*d_q, wt_q_U3)
+            product(rows - r0, d_m, terms, 3, b_t98 + (t - 1)*s_t98 + r0*d_m)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_m, d_n, b_g_s_fast + (t - 1)*s_g_s_fast + r0*d_n, wt_q_U1, b_t96 + (t - 1)*s_t96 + r0*d_m)
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_m, d_p, b_g_s_mid + (t - 1)*s_g_s_mid + r0*d_p, wt_q_U2, b_t97 + (t - 1)*s_t97 + r0*d_m)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_m, d_p, b_g_s_mid + (t - 1)*s_g_s_mid + r0*d_p, wt_q_U2, b_t97 + (t - 1)*s_t97 + r0*d_m)
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_m, d_q, b_g_s_slow + (t - 1)*s_g_s_slow + r0*d_q, wt_q_U3, b_t98 + (t - 1)*s_t98 + r0*d_m)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_m, d_q, b_g_s_slow + (t - 1)*s_g_s_slow + r0*d_q, wt_q_U3, b_t98 + (t - 1)*s_t98 + r0*d_m)
+        terms[0] = term(d_n, b_g_s_fast + (t - 1)*s_g_s_fast + r0*d_n, wt_q_U1)
+        terms[1] = term(d_p, b_g_s_mid + (t - 1)*s_g_s_mid + r0*d_p, wt_q_U2)
+        terms[2] = term(d_q, b_g_s_slow + (t - 1)*s_g_s_slow + r0*d_q, wt_q_U3)
+        product(rows - r0, d_m, terms, 3, b_t98 + (t - 1)*s_t98 + r0*d_m)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_87_0(b_t96 + (t - 1)*s_t96 + r0*d_m, b_t97 + (t - 1)*s_t97 + r0*d_m, b_t98 + (t - 1)*s_t98 + r0*d_m, b_g_x_bar + (t - 1)*s_g_x_bar + r0*d_m, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_m, lengths[r])
+            row_87_0(b_t98 + (t - 1)*s_t98 + r0*d_m, b_g_x_bar + (t - 1)*s_g_x_bar + r0*d_m, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_m, lengths[r])
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
@@ -1810,13 +1930,14 @@ cdef void segment_92(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_p = call.d[6]
     cdef long long d_q = call.d[7]
     cdef array b_q_V1 = <array> call.p[23]
-    cdef array b_p_y_seed = <array> call.p[104]
-    cdef long long s_p_y_seed = call.s[104]
-    cdef array b_p_y_bar = <array> call.p[105]
-    cdef long long s_p_y_bar = call.s[105]
-    cdef array b_t143 = <array> call.p[145]
-    cdef long long s_t143 = call.s[145]
+    cdef array b_p_y_seed = <array> call.p[100]
+    cdef long long s_p_y_seed = call.s[100]
+    cdef array b_p_y_bar = <array> call.p[101]
+    cdef long long s_p_y_bar = call.s[101]
+    cdef array b_t143 = <array> call.p[141]
+    cdef long long s_t143 = call.s[141]
     cdef const real* wt_q_V1 = call.packed[0]
+    cdef Term terms[1]
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
@@ -1825,11 +1946,13 @@ cdef void segment_92(Call* call, long long t0, long long t1, long long r0, long 
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_n, d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V1, b_t143 + (t - 1)*s_t143 + r0*d_n)
+            terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V1)
+            product(rows - r0, d_n, terms, 1, b_t143 + (t - 1)*s_t143 + r0*d_n)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_n, d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V1, b_t143 + (t - 1)*s_t143 + r0*d_n)
+        terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V1)
+        product(rows - r0, d_n, terms, 1, b_t143 + (t - 1)*s_t143 + r0*d_n)
 
 cdef void row_94_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -1848,8 +1971,8 @@ cdef void segment_94(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_n = call.d[5]
     cdef long long d_p = call.d[6]
     cdef long long d_q = call.d[7]
-    cdef array b_p_fast_back = <array> call.p[115]
-    cdef long long s_p_fast_back = call.s[115]
+    cdef array b_p_fast_back = <array> call.p[111]
+    cdef long long s_p_fast_back = call.s[111]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -1886,17 +2009,18 @@ cdef void segment_95(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_q_fast = <array> call.p[5]
     cdef long long s_q_fast = call.s[5]
     cdef array b_q_W11 = <array> call.p[11]
-    cdef array b_p_fast_seed = <array> call.p[101]
-    cdef long long s_p_fast_seed = call.s[101]
-    cdef array b_p_fast_back = <array> call.p[115]
-    cdef long long s_p_fast_back = call.s[115]
-    cdef array b_p_fast_bar = <array> call.p[116]
-    cdef long long s_p_fast_bar = call.s[116]
-    cdef array b_p_s_fast = <array> call.p[117]
-    cdef long long s_p_s_fast = call.s[117]
-    cdef array b_t143 = <array> call.p[145]
-    cdef long long s_t143 = call.s[145]
+    cdef array b_p_fast_seed = <array> call.p[97]
+    cdef long long s_p_fast_seed = call.s[97]
+    cdef array b_p_fast_back = <array> call.p[111]
+    cdef long long s_p_fast_back = call.s[111]
+    cdef array b_p_fast_bar = <array> call.p[112]
+    cdef long long s_p_fast_bar = call.s[112]
+    cdef array b_p_s_fast = <array> call.p[113]
+    cdef long long s_p_s_fast = call.s[113]
+    cdef array b_t143 = <array> call.p[141]
+    cdef long long s_t143 = call.s[141]
     cdef const real* wt_q_W11 = call.packed[1]
+    cdef Term terms[1]
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
@@ -1904,7 +2028,8 @@ cdef void segment_95(Call* call, long long t0, long long t1, long long r0, long 
         if rows > r0:
             r = r0
             row_95_0(b_t143 + (t - 1)*s_t143 + r0*d_n, b_p_fast_seed + (t - 1)*s_p_fast_seed + r0*d_n, b_p_fast_back + (t - 1 + 1)*s_p_fast_back + r0*d_n, b_q_fast + (t - 1)*s_q_fast + r0*d_n, b_p_s_fast + (t - 1)*s_p_s_fast + r0*d_n, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_n, lengths[r])
-        product(rows - r0, d_n, d_n, b_p_s_fast + (t - 1)*s_p_s_fast + r0*d_n, wt_q_W11, b_p_fast_back + (t - 1)*s_p_fast_back + r0*d_n)
+        terms[0] = term(d_n, b_p_s_fast + (t - 1)*s_p_s_fast + r0*d_n, wt_q_W11)
+        product(rows - r0, d_n, terms, 1, b_p_fast_back + (t - 1)*s_p_fast_back + r0*d_n)
 
 cdef void segment_98(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
@@ -1916,19 +2041,22 @@ cdef void segment_98(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_p = call.d[6]
     cdef long long d_q = call.d[7]
     cdef array b_q_W13 = <array> call.p[13]
-    cdef array b_p_slow_back = <array> call.p[106]
-    cdef long long s_p_slow_back = call.s[106]
-    cdef array b_p_s_fast = <array> call.p[117]
-    cdef long long s_p_s_fast = call.s[117]
+    cdef array b_p_slow_back = <array> call.p[102]
+    cdef long long s_p_slow_back = call.s[102]
+    cdef array b_p_s_fast = <array> call.p[113]
+    cdef long long s_p_s_fast = call.s[113]
     cdef const real* wt_q_W13 = call.packed[2]
+    cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_q, d_n, b_p_s_fast + (t - 1)*s_p_s_fast + r0*d_n, wt_q_W13, b_p_slow_back + (t - 1)*s_p_slow_back + r0*d_q)
+            terms[0] = term(d_n, b_p_s_fast + (t - 1)*s_p_s_fast + r0*d_n, wt_q_W13)
+            product(rows - r0, d_q, terms, 1, b_p_slow_back + (t - 1)*s_p_slow_back + r0*d_q)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_q, d_n, b_p_s_fast + (t - 1)*s_p_s_fast + r0*d_n, wt_q_W13, b_p_slow_back + (t - 1)*s_p_slow_back + r0*d_q)
+        terms[0] = term(d_n, b_p_s_fast + (t - 1)*s_p_s_fast + r0*d_n, wt_q_W13)
+        product(rows - r0, d_q, terms, 1, b_p_slow_back + (t - 1)*s_p_slow_back + r0*d_q)
 
 cdef void row_99_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -1947,8 +2075,8 @@ cdef void segment_99(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_n = call.d[5]
     cdef long long d_p = call.d[6]
     cdef long long d_q = call.d[7]
-    cdef array b_p_slow_back = <array> call.p[106]
-    cdef long long s_p_slow_back = call.s[106]
+    cdef array b_p_slow_back = <array> call.p[102]
+    cdef long long s_p_slow_back = call.s[102]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -1966,32 +2094,37 @@ cdef void segment_100(Call* call, long long t0, long long t1, long long r0, long
     cdef long long d_q = call.d[7]
     cdef array b_q_W12 = <array> call.p[12]
     cdef array b_q_V2 = <array> call.p[24]
-    cdef array b_p_y_bar = <array> call.p[105]
-    cdef long long s_p_y_bar = call.s[105]
-    cdef array b_p_mid_back = <array> call.p[111]
-    cdef long long s_p_mid_back = call.s[111]
-    cdef array b_p_s_fast = <array> call.p[117]
-    cdef long long s_p_s_fast = call.s[117]
-    cdef array b_t142 = <array> call.p[144]
-    cdef long long s_t142 = call.s[144]
+    cdef array b_p_y_bar = <array> call.p[101]
+    cdef long long s_p_y_bar = call.s[101]
+    cdef array b_p_mid_back = <array> call.p[107]
+    cdef long long s_p_mid_back = call.s[107]
+    cdef array b_p_s_fast = <array> call.p[113]
+    cdef long long s_p_s_fast = call.s[113]
+    cdef array b_t142 = <array> call.p[140]
+    cdef long long s_t142 = call.s[140]
     cdef const real* wt_q_V2 = call.packed[3]
     cdef const real* wt_q_W12 = call.packed[4]
+    cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_p, d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V2, b_t142 + (t - 1)*s_t142 + r0*d_p)
+            terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V2)
+            product(rows - r0, d_p, terms, 1, b_t142 + (t - 1)*s_t142 + r0*d_p)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_p, d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V2, b_t142 + (t - 1)*s_t142 + r0*d_p)
+        terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V2)
+        product(rows - r0, d_p, terms, 1, b_t142 + (t - 1)*s_t142 + r0*d_p)
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_p, d_n, b_p_s_fast + (t - 1)*s_p_s_fast + r0*d_n, wt_q_W12, b_p_mid_back + (t - 1)*s_p_mid_back + r0*d_p)
+            terms[0] = term(d_n, b_p_s_fast + (t - 1)*s_p_s_fast + r0*d_n, wt_q_W12)
+            product(rows - r0, d_p, terms, 1, b_p_mid_back + (t - 1)*s_p_mid_back + r0*d_p)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_p, d_n, b_p_s_fast + (t - 1)*s_p_s_fast + r0*d_n, wt_q_W12, b_p_mid_back + (t - 1)*s_p_mid_back + r0*d_p)
+        terms[0] = term(d_n, b_p_s_fast + (t - 1)*s_p_s_fast + r0*d_n, wt_q_W12)
+        product(rows - r0, d_p, terms, 1, b_p_mid_back + (t - 1)*s_p_mid_back + r0*d_p)
 
 cdef void row_102_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -2026,10 +2159,10 @@ cdef void segment_102(Call* call, long long t0, long long t1, long long r0, long
     cdef long long d_n = call.d[5]
     cdef long long d_p = call.d[6]
     cdef long long d_q = call.d[7]
-    cdef array b_p_mid_back = <array> call.p[111]
-    cdef long long s_p_mid_back = call.s[111]
-    cdef array b_p_mid_back2 = <array> call.p[112]
-    cdef long long s_p_mid_back2 = call.s[112]
+    cdef array b_p_mid_back = <array> call.p[107]
+    cdef long long s_p_mid_back = call.s[107]
+    cdef array b_p_mid_back2 = <array> call.p[108]
+    cdef long long s_p_mid_back2 = call.s[108]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -2073,19 +2206,20 @@ cdef void segment_105(Call* call, long long t0, long long t1, long long r0, long
     cdef array b_q_mid = <array> call.p[7]
     cdef long long s_q_mid = call.s[7]
     cdef array b_q_W22 = <array> call.p[16]
-    cdef array b_p_mid_seed = <array> call.p[102]
-    cdef long long s_p_mid_seed = call.s[102]
-    cdef array b_p_mid_back = <array> call.p[111]
-    cdef long long s_p_mid_back = call.s[111]
-    cdef array b_p_mid_back2 = <array> call.p[112]
-    cdef long long s_p_mid_back2 = call.s[112]
-    cdef array b_p_mid_bar = <array> call.p[113]
-    cdef long long s_p_mid_bar = call.s[113]
-    cdef array b_p_s_mid = <array> call.p[114]
-    cdef long long s_p_s_mid = call.s[114]
-    cdef array b_t142 = <array> call.p[144]
-    cdef long long s_t142 = call.s[144]
+    cdef array b_p_mid_seed = <array> call.p[98]
+    cdef long long s_p_mid_seed = call.s[98]
+    cdef array b_p_mid_back = <array> call.p[107]
+    cdef long long s_p_mid_back = call.s[107]
+    cdef array b_p_mid_back2 = <array> call.p[108]
+    cdef long long s_p_mid_back2 = call.s[108]
+    cdef array b_p_mid_bar = <array> call.p[109]
+    cdef long long s_p_mid_bar = call.s[109]
+    cdef array b_p_s_mid = <array> call.p[110]
+    cdef long long s_p_s_mid = call.s[110]
+    cdef array b_t142 = <array> call.p[140]
+    cdef long long s_t142 = call.s[140]
     cdef const real* wt_q_W22 = call.packed[5]
+    cdef Term terms[1]
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
@@ -2093,7 +2227,8 @@ cdef void segment_105(Call* call, long long t0, long long t1, long long r0, long
         if rows > r0:
             r = r0
             row_105_0(b_t142 + (t - 1)*s_t142 + r0*d_p, b_p_mid_seed + (t - 1)*s_p_mid_seed + r0*d_p, b_p_mid_back + (t - 1 + 1)*s_p_mid_back + r0*d_p, b_p_mid_back2 + (t - 1 + 2)*s_p_mid_back2 + r0*d_p, b_q_mid + (t - 1)*s_q_mid + r0*d_p, b_p_s_mid + (t - 1)*s_p_s_mid + r0*d_p, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_p, lengths[r])
-        product(rows - r0, d_p, d_p, b_p_s_mid + (t - 1)*s_p_s_mid + r0*d_p, wt_q_W22, b_p_mid_back2 + (t - 1)*s_p_mid_back2 + r0*d_p)
+        terms[0] = term(d_p, b_p_s_mid + (t - 1)*s_p_s_mid + r0*d_p, wt_q_W22)
+        product(rows - r0, d_p, terms, 1, b_p_mid_back2 + (t - 1)*s_p_mid_back2 + r0*d_p)
 
 cdef void segment_108(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
@@ -2105,19 +2240,22 @@ cdef void segment_108(Call* call, long long t0, long long t1, long long r0, long
     cdef long long d_p = call.d[6]
     cdef long long d_q = call.d[7]
     cdef array b_q_W23 = <array> call.p[17]
-    cdef array b_p_slow_back2 = <array> call.p[107]
-    cdef long long s_p_slow_back2 = call.s[107]
-    cdef array b_p_s_mid = <array> call.p[114]
-    cdef long long s_p_s_mid = call.s[114]
+    cdef array b_p_slow_back2 = <array> call.p[103]
+    cdef long long s_p_slow_back2 = call.s[103]
+    cdef array b_p_s_mid = <array> call.p[110]
+    cdef long long s_p_s_mid = call.s[110]
     cdef const real* wt_q_W23 = call.packed[6]
+    cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_q, d_p, b_p_s_mid + (t - 1)*s_p_s_mid + r0*d_p, wt_q_W23, b_p_slow_back2 + (t - 1)*s_p_slow_back2 + r0*d_q)
+            terms[0] = term(d_p, b_p_s_mid + (t - 1)*s_p_s_mid + r0*d_p, wt_q_W23)
+            product(rows - r0, d_q, terms, 1, b_p_slow_back2 + (t - 1)*s_p_slow_back2 + r0*d_q)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_q, d_p, b_p_s_mid + (t - 1)*s_p_s_mid + r0*d_p, wt_q_W23, b_p_slow_back2 + (t - 1)*s_p_slow_back2 + r0*d_q)
+        terms[0] = term(d_p, b_p_s_mid + (t - 1)*s_p_s_mid + r0*d_p, wt_q_W23)
+        product(rows - r0, d_q, terms, 1, b_p_slow_back2 + (t - 1)*s_p_slow_back2 + r0*d_q)
 
 cdef void row_109_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -2144,8 +2282,8 @@ cdef void segment_109(Call* call, long long t0, long long t1, long long r0, long
     cdef long long d_n = call.d[5]
     cdef long long d_p = call.d[6]
     cdef long long d_q = call.d[7]
-    cdef array b_p_slow_back2 = <array> call.p[107]
-    cdef long long s_p_slow_back2 = call.s[107]
+    cdef array b_p_slow_back2 = <array> call.p[103]
+    cdef long long s_p_slow_back2 = call.s[103]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -2165,19 +2303,22 @@ cdef void segment_111(Call* call, long long t0, long long t1, long long r0, long
     cdef long long d_p = call.d[6]
     cdef long long d_q = call.d[7]
     cdef array b_q_V3 = <array> call.p[25]
-    cdef array b_p_y_bar = <array> call.p[105]
-    cdef long long s_p_y_bar = call.s[105]
-    cdef array b_t141 = <array> call.p[143]
-    cdef long long s_t141 = call.s[143]
+    cdef array b_p_y_bar = <array> call.p[101]
+    cdef long long s_p_y_bar = call.s[101]
+    cdef array b_t141 = <array> call.p[139]
+    cdef long long s_t141 = call.s[139]
     cdef const real* wt_q_V3 = call.packed[7]
+    cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_q, d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V3, b_t141 + (t - 1)*s_t141 + r0*d_q)
+            terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V3)
+            product(rows - r0, d_q, terms, 1, b_t141 + (t - 1)*s_t141 + r0*d_q)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_q, d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V3, b_t141 + (t - 1)*s_t141 + r0*d_q)
+        terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V3)
+        product(rows - r0, d_q, terms, 1, b_t141 + (t - 1)*s_t141 + r0*d_q)
 
 cdef void row_112_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -2220,8 +2361,8 @@ cdef void segment_112(Call* call, long long t0, long long t1, long long r0, long
     cdef long long d_n = call.d[5]
     cdef long long d_p = call.d[6]
     cdef long long d_q = call.d[7]
-    cdef array b_p_slow_back4 = <array> call.p[108]
-    cdef long long s_p_slow_back4 = call.s[108]
+    cdef array b_p_slow_back4 = <array> call.p[104]
+    cdef long long s_p_slow_back4 = call.s[104]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -2269,21 +2410,22 @@ cdef void segment_116(Call* call, long long t0, long long t1, long long r0, long
     cdef array b_q_slow = <array> call.p[9]
     cdef long long s_q_slow = call.s[9]
     cdef array b_q_W33 = <array> call.p[20]
-    cdef array b_p_slow_seed = <array> call.p[103]
-    cdef long long s_p_slow_seed = call.s[103]
-    cdef array b_p_slow_back = <array> call.p[106]
-    cdef long long s_p_slow_back = call.s[106]
-    cdef array b_p_slow_back2 = <array> call.p[107]
-    cdef long long s_p_slow_back2 = call.s[107]
-    cdef array b_p_slow_back4 = <array> call.p[108]
-    cdef long long s_p_slow_back4 = call.s[108]
-    cdef array b_p_slow_bar = <array> call.p[109]
-    cdef long long s_p_slow_bar = call.s[109]
-    cdef array b_p_s_slow = <array> call.p[110]
-    cdef long long s_p_s_slow = call.s[110]
-    cdef array b_t141 = <array> call.p[143]
-    cdef long long s_t141 = call.s[143]
+    cdef array b_p_slow_seed = <array> call.p[99]
+    cdef long long s_p_slow_seed = call.s[99]
+    cdef array b_p_slow_back = <array> call.p[102]
+    cdef long long s_p_slow_back = call.s[102]
+    cdef array b_p_slow_back2 = <array> call.p[103]
+    cdef long long s_p_slow_back2 = call.s[103]
+    cdef array b_p_slow_back4 = <array> call.p[104]
+    cdef long long s_p_slow_back4 = call.s[104]
+    cdef array b_p_slow_bar = <array> call.p[105]
+    cdef long long s_p_slow_bar = call.s[105]
+    cdef array b_p_s_slow = <array> call.p[106]
+    cdef long long s_p_s_slow = call.s[106]
+    cdef array b_t141 = <array> call.p[139]
+    cdef long long s_t141 = call.s[139]
     cdef const real* wt_q_W33 = call.packed[8]
+    cdef Term terms[1]
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
@@ -2291,7 +2433,8 @@ cdef void segment_116(Call* call, long long t0, long long t1, long long r0, long
         if rows > r0:
             r = r0
             row_116_0(b_t141 + (t - 1)*s_t141 + r0*d_q, b_p_slow_seed + (t - 1)*s_p_slow_seed + r0*d_q, b_p_slow_back + (t - 1 + 1)*s_p_slow_back + r0*d_q, b_p_slow_back2 + (t - 1 + 2)*s_p_slow_back2 + r0*d_q, b_p_slow_back4 + (t - 1 + 4)*s_p_slow_back4 + r0*d_q, b_q_slow + (t - 1)*s_q_slow + r0*d_q, b_p_s_slow + (t - 1)*s_p_s_slow + r0*d_q, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_q, lengths[r])
-        product(rows - r0, d_q, d_q, b_p_s_slow + (t - 1)*s_p_s_slow + r0*d_q, wt_q_W33, b_p_slow_back4 + (t - 1)*s_p_slow_back4 + r0*d_q)
+        terms[0] = term(d_q, b_p_s_slow + (t - 1)*s_p_s_slow + r0*d_q, wt_q_W33)
+        product(rows - r0, d_q, terms, 1, b_p_slow_back4 + (t - 1)*s_p_slow_back4 + r0*d_q)
 
 cdef void row_119_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -2382,74 +2525,119 @@ cdef void segment_119(Call* call, long long t0, long long t1, long long r0, long
     cdef long long s_q_mid = call.s[7]
     cdef array b_q_slow = <array> call.p[9]
     cdef long long s_q_slow = call.s[9]
-    cdef array b_p_y_bar = <array> call.p[105]
-    cdef long long s_p_y_bar = call.s[105]
-    cdef array b_p_s_slow = <array> call.p[110]
-    cdef long long s_p_s_slow = call.s[110]
-    cdef array b_p_s_mid = <array> call.p[114]
-    cdef long long s_p_s_mid = call.s[114]
-    cdef array b_p_s_fast = <array> call.p[117]
-    cdef long long s_p_s_fast = call.s[117]
-    cdef array b_p_W11_bar = <array> call.p[118]
-    cdef array b_p_W12_bar = <array> call.p[119]
-    cdef array b_p_W13_bar = <array> call.p[120]
-    cdef array b_p_U1_bar = <array> call.p[121]
-    cdef array b_p_b1_bar = <array> call.p[122]
-    cdef array b_p_W22_bar = <array> call.p[123]
-    cdef array b_p_W23_bar = <array> call.p[124]
-    cdef array b_p_U2_bar = <array> call.p[125]
-    cdef array b_p_b2_bar = <array> call.p[126]
-    cdef array b_p_W33_bar = <array> call.p[127]
-    cdef array b_p_U3_bar = <array> call.p[128]
-    cdef array b_p_b3_bar = <array> call.p[129]
-    cdef array b_p_V1_bar = <array> call.p[130]
-    cdef array b_p_V2_bar = <array> call.p[131]
-    cdef array b_p_V3_bar = <array> call.p[132]
-    cdef array b_p_c_bar = <array> call.p[133]
+    cdef array b_p_y_bar = <array> call.p[101]
+    cdef long long s_p_y_bar = call.s[101]
+    cdef array b_p_s_slow = <array> call.p[106]
+    cdef long long s_p_s_slow = call.s[106]
+    cdef array b_p_s_mid = <array> call.p[110]
+    cdef long long s_p_s_mid = call.s[110]
+    cdef array b_p_s_fast = <array> call.p[113]
+    cdef long long s_p_s_fast = call.s[113]
+    cdef array b_p_W11_bar = <array> call.p[114]
+    cdef array b_p_W12_bar = <array> call.p[115]
+    cdef array b_p_W13_bar = <array> call.p[116]
+    cdef array b_p_U1_bar = <array> call.p[117]
+    cdef array b_p_b1_bar = <array> call.p[118]
+    cdef array b_p_W22_bar = <array> call.p[119]
+    cdef array b_p_W23_bar = <array> call.p[120]
+    cdef array b_p_U2_bar = <array> call.p[121]
+    cdef array b_p_b2_bar = <array> call.p[122]
+    cdef array b_p_W33_bar = <array> call.p[123]
+    cdef array b_p_U3_bar = <array> call.p[124]
+    cdef array b_p_b3_bar = <array> call.p[125]
+    cdef array b_p_V1_bar = <array> call.p[126]
+    cdef array b_p_V2_bar = <array> call.p[127]
+    cdef array b_p_V3_bar = <array> call.p[128]
+    cdef array b_p_c_bar = <array> call.p[129]
+    cdef Factor left[4]
+    cdef Factor right[10]
+    cdef Pair pairs[12]
     t = t0
     rows = r1
     t = t0
-    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_fast + (t - 1)*s_p_s_fast, b_q_fast + (t - 1 - 1)*s_q_fast, b_p_W11_bar, call, id)
-    t = t0
-    outer_sum(d_n, d_p, batch*(t1 - t0 + 1), b_p_s_fast + (t - 1)*s_p_s_fast, b_q_mid + (t - 1 - 1)*s_q_mid, b_p_W12_bar, call, id)
-    t = t0
-    outer_sum(d_n, d_q, batch*(t1 - t0 + 1), b_p_s_fast + (t - 1)*s_p_s_fast, b_q_slow + (t - 1 - 1)*s_q_slow, b_p_W13_bar, call, id)
-    t = t0
-    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_p_s_fast + (t - 1)*s_p_s_fast, b_q_x + (t - 1)*s_q_x, b_p_U1_bar, call, id)
+    left[0].columns = d_n
+    left[0].rows = b_p_s_fast + (t - 1)*s_p_s_fast
+    left[1].columns = d_p
+    left[1].rows = b_p_s_mid + (t - 1)*s_p_s_mid
+    left[2].columns = d_q
+    left[2].rows = b_p_s_slow + (t - 1)*s_p_s_slow
+    left[3].columns = d_k
+    left[3].rows = b_p_y_bar + (t - 1)*s_p_y_bar
+    right[0].columns = d_n
+    right[0].rows = b_q_fast + (t - 1 - 1)*s_q_fast
+    right[1].columns = d_p
+    right[1].rows = b_q_mid + (t - 1 - 1)*s_q_mid
+    right[2].columns = d_q
+    right[2].rows = b_q_slow + (t - 1 - 1)*s_q_slow
+    right[3].columns = d_m
+    right[3].rows = b_q_x + (t - 1)*s_q_x
+    right[4].columns = d_p
+    right[4].rows = b_q_mid + (t - 1 - 2)*s_q_mid
+    right[5].columns = d_q
+    right[5].rows = b_q_slow + (t - 1 - 2)*s_q_slow
+    right[6].columns = d_q
+    right[6].rows = b_q_slow + (t - 1 - 4)*s_q_slow
+    right[7].columns = d_n
+    right[7].rows = b_q_fast + (t - 1)*s_q_fast
+    right[8].columns = d_p
+    right[8].rows = b_q_mid + (t - 1)*s_q_mid
+    right[9].columns = d_q
+    right[9].rows = b_q_slow + (t - 1)*s_q_slow
+    pairs[0].left = 0
+    pairs[0].right = 0
+    pairs[0].y = b_p_W11_bar
+    pairs[1].left = 0
+    pairs[1].right = 1
+    pairs[1].y = b_p_W12_bar
+    pairs[2].left = 0
+    pairs[2].right = 2
+    pairs[2].y = b_p_W13_bar
+    pairs[3].left = 0
+    pairs[3].right = 3
+    pairs[3].y = b_p_U1_bar
+    pairs[4].left = 1
+    pairs[4].right = 4
+    pairs[4].y = b_p_W22_bar
+    pairs[5].left = 1
+    pairs[5].right = 5
+    pairs[5].y = b_p_W23_bar
+    pairs[6].left = 1
+    pairs[6].right = 3
+    pairs[6].y = b_p_U2_bar
+    pairs[7].left = 2
+    pairs[7].right = 6
+    pairs[7].y = b_p_W33_bar
+    pairs[8].left = 2
+    pairs[8].right = 3
+    pairs[8].y = b_p_U3_bar
+    pairs[9].left = 3
+    pairs[9].right = 7
+    pairs[9].y = b_p_V1_bar
+    pairs[10].left = 3
+    pairs[10].right = 8
+    pairs[10].y = b_p_V2_bar
+    pairs[11].left = 3
+    pairs[11].right = 9
+    pairs[11].y = b_p_V3_bar
+    outer_sums(batch*(t1 - t0 + 1), left, 4, right, 10, pairs, 12, call, id)
     rows = r1
     row_119_0(b_p_b1_bar, d_k, d_m, d_n, d_p, d_q, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_119_1(b_p_s_fast + (t - 1)*s_p_s_fast + r*d_n, b_p_b1_bar, d_k, d_m, d_n, d_p, d_q, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    t = t0
-    outer_sum(d_p, d_p, batch*(t1 - t0 + 1), b_p_s_mid + (t - 1)*s_p_s_mid, b_q_mid + (t - 1 - 2)*s_q_mid, b_p_W22_bar, call, id)
-    t = t0
-    outer_sum(d_p, d_q, batch*(t1 - t0 + 1), b_p_s_mid + (t - 1)*s_p_s_mid, b_q_slow + (t - 1 - 2)*s_q_slow, b_p_W23_bar, call, id)
-    t = t0
-    outer_sum(d_p, d_m, batch*(t1 - t0 + 1), b_p_s_mid + (t - 1)*s_p_s_mid, b_q_x + (t - 1)*s_q_x, b_p_U2_bar, call, id)
     rows = r1
     row_119_2(b_p_b2_bar, d_k, d_m, d_n, d_p, d_q, share(d_p, id, threads), share(d_p, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_119_3(b_p_s_mid + (t - 1)*s_p_s_mid + r*d_p, b_p_b2_bar, d_k, d_m, d_n, d_p, d_q, share(d_p, id, threads), share(d_p, id + 1, threads), lengths[r])
-    t = t0
-    outer_sum(d_q, d_q, batch*(t1 - t0 + 1), b_p_s_slow + (t - 1)*s_p_s_slow, b_q_slow + (t - 1 - 4)*s_q_slow, b_p_W33_bar, call, id)
-    t = t0
-    outer_sum(d_q, d_m, batch*(t1 - t0 + 1), b_p_s_slow + (t - 1)*s_p_s_slow, b_q_x + (t - 1)*s_q_x, b_p_U3_bar, call, id)
     rows = r1
     row_119_4(b_p_b3_bar, d_k, d_m, d_n, d_p, d_q, share(d_q, id, threads), share(d_q, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_119_5(b_p_s_slow + (t - 1)*s_p_s_slow + r*d_q, b_p_b3_bar, d_k, d_m, d_n, d_p, d_q, share(d_q, id, threads), share(d_q, id + 1, threads), lengths[r])
-    t = t0
-    outer_sum(d_k, d_n, batch*(t1 - t0 + 1), b_p_y_bar + (t - 1)*s_p_y_bar, b_q_fast + (t - 1)*s_q_fast, b_p_V1_bar, call, id)
-    t = t0
-    outer_sum(d_k, d_p, batch*(t1 - t0 + 1), b_p_y_bar + (t - 1)*s_p_y_bar, b_q_mid + (t - 1)*s_q_mid, b_p_V2_bar, call, id)
-    t = t0
-    outer_sum(d_k, d_q, batch*(t1 - t0 + 1), b_p_y_bar + (t - 1)*s_p_y_bar, b_q_slow + (t - 1)*s_q_slow, b_p_V3_bar, call, id)
     rows = r1
     row_119_6(b_p_c_bar, d_k, d_m, d_n, d_p, d_q, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
@@ -2503,32 +2691,32 @@ cdef void segment_135(Call* call, long long t0, long long t1, long long r0, long
     cdef long long d_n = call.d[5]
     cdef long long d_p = call.d[6]
     cdef long long d_q = call.d[7]
-    cdef array b_p_slow_back = <array> call.p[106]
-    cdef long long s_p_slow_back = call.s[106]
-    cdef array b_p_slow_back2 = <array> call.p[107]
-    cdef long long s_p_slow_back2 = call.s[107]
-    cdef array b_p_slow_back4 = <array> call.p[108]
-    cdef long long s_p_slow_back4 = call.s[108]
-    cdef array b_p_mid_back = <array> call.p[111]
-    cdef long long s_p_mid_back = call.s[111]
-    cdef array b_p_mid_back2 = <array> call.p[112]
-    cdef long long s_p_mid_back2 = call.s[112]
-    cdef array b_p_fast_back = <array> call.p[115]
-    cdef long long s_p_fast_back = call.s[115]
-    cdef array b_p_fast_init_bar = <array> call.p[134]
-    cdef array b_p_mid_init_bar = <array> call.p[135]
-    cdef array b_p_mid_init2_bar = <array> call.p[136]
-    cdef array b_p_slow_init_bar = <array> call.p[137]
-    cdef array b_p_slow_init2_bar = <array> call.p[138]
-    cdef array b_p_slow_init3_bar = <array> call.p[139]
-    cdef array b_p_slow_init4_bar = <array> call.p[140]
-    cdef array b_t144 = <array> call.p[146]
-    cdef array b_t145 = <array> call.p[147]
-    cdef array b_t146 = <array> call.p[148]
-    cdef array b_t147 = <array> call.p[149]
-    cdef array b_t148 = <array> call.p[150]
-    cdef array b_t149 = <array> call.p[151]
-    cdef array b_t150 = <array> call.p[152]
+    cdef array b_p_slow_back = <array> call.p[102]
+    cdef long long s_p_slow_back = call.s[102]
+    cdef array b_p_slow_back2 = <array> call.p[103]
+    cdef long long s_p_slow_back2 = call.s[103]
+    cdef array b_p_slow_back4 = <array> call.p[104]
+    cdef long long s_p_slow_back4 = call.s[104]
+    cdef array b_p_mid_back = <array> call.p[107]
+    cdef long long s_p_mid_back = call.s[107]
+    cdef array b_p_mid_back2 = <array> call.p[108]
+    cdef long long s_p_mid_back2 = call.s[108]
+    cdef array b_p_fast_back = <array> call.p[111]
+    cdef long long s_p_fast_back = call.s[111]
+    cdef array b_p_fast_init_bar = <array> call.p[130]
+    cdef array b_p_mid_init_bar = <array> call.p[131]
+    cdef array b_p_mid_init2_bar = <array> call.p[132]
+    cdef array b_p_slow_init_bar = <array> call.p[133]
+    cdef array b_p_slow_init2_bar = <array> call.p[134]
+    cdef array b_p_slow_init3_bar = <array> call.p[135]
+    cdef array b_p_slow_init4_bar = <array> call.p[136]
+    cdef array b_t144 = <array> call.p[142]
+    cdef array b_t145 = <array> call.p[143]
+    cdef array b_t146 = <array> call.p[144]
+    cdef array b_t147 = <array> call.p[145]
+    cdef array b_t148 = <array> call.p[146]
+    cdef array b_t149 = <array> call.p[147]
+    cdef array b_t150 = <array> call.p[148]
     t = t0
     rows = r1
     for r in range(r0, r1):
@@ -2575,16 +2763,13 @@ cdef void segment_135(Call* call, long long t0, long long t1, long long r0, long
             b_p_slow_init4_bar[r*d_q + c] = b_p_slow_back4[(1 - 1)*s_p_slow_back4 + r*d_q + c]
 
 cdef void row_149_0(
-array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
 ) noexcept nogil:
-    cdef real v0, v1, v2, v3, v4
+    cdef real v0, v1
     cdef long long i0
     for i0 in range(first, last):
         v0 = p0[i0]
-        v1 = p1[i0]
-        v2 = p2[i0]
-        v3 = v0 + v1 + v2
-        p3[i0] = v3
+        p1[i0] = v0
 
 
 cdef void row_149_1(
@@ -2608,54 +2793,41 @@ cdef void segment_149(Call* call, long long t0, long long t1, long long r0, long
     cdef array b_q_U1 = <array> call.p[14]
     cdef array b_q_U2 = <array> call.p[18]
     cdef array b_q_U3 = <array> call.p[21]
-    cdef array b_p_s_slow = <array> call.p[110]
-    cdef long long s_p_s_slow = call.s[110]
-    cdef array b_p_s_mid = <array> call.p[114]
-    cdef long long s_p_s_mid = call.s[114]
-    cdef array b_p_s_fast = <array> call.p[117]
-    cdef long long s_p_s_fast = call.s[117]
-    cdef array b_p_x_bar = <array> call.p[141]
-    cdef long long s_p_x_bar = call.s[141]
-    cdef array b_p_d_bar = <array> call.p[142]
-    cdef long long s_p_d_bar = call.s[142]
-    cdef array b_t151 = <array> call.p[153]
-    cdef long long s_t151 = call.s[153]
-    cdef array b_t152 = <array> call.p[154]
-    cdef long long s_t152 = call.s[154]
-    cdef array b_t153 = <array> call.p[155]
-    cdef long long s_t153 = call.s[155]
+    cdef array b_p_s_slow = <array> call.p[106]
+    cdef long long s_p_s_slow = call.s[106]
+    cdef array b_p_s_mid = <array> call.p[110]
+    cdef long long s_p_s_mid = call.s[110]
+    cdef array b_p_s_fast = <array> call.p[113]
+    cdef long long s_p_s_fast = call.s[113]
+    cdef array b_p_x_bar = <array> call.p[137]
+    cdef long long s_p_x_bar = call.s[137]
+    cdef array b_p_d_bar = <array> call.p[138]
+    cdef long long s_p_d_bar = call.s[138]
+    cdef array b_t153 = <array> call.p[149]
+    cdef long long s_t153 = call.s[149]
     cdef const real* wt_q_U1 = call.packed[9]
     cdef const real* wt_q_U2 = call.packed[10]
     cdef const real* wt_q_U3 = call.packed[11]
+    cdef Term terms[3]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_m, d_n, b_p_s_fast + (t - 1)*s_p_s_fast + r0*d_n, wt_q_U1, b_t151 + (t - 1)*s_t151 + r0*d_m)
+            terms[0] = term(d_n, b_p_s_fast + (t - 1)*s_p_s_fast + r0*d_n, wt_q_U1)
+            terms[1] = term(d_p, b_p_s_mid + (t - 1)*s_p_s_mid + r0*d_p, wt_q_U2)
+            terms[2] = term(d_q, b_p_s_slow + (t - 1)*s_p_s_slow + r0*d_q, wt_q_U3)
+            product(rows - r0, d_m, terms, 3, b_t153 + (t - 1)*s_t153 + r0*d_m)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_m, d_n, b_p_s_fast + (t - 1)*s_p_s_fast + r0*d_n, wt_q_U1, b_t151 + (t - 1)*s_t151 + r0*d_m)
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_m, d_p, b_p_s_mid + (t - 1)*s_p_s_mid + r0*d_p, wt_q_U2, b_t152 + (t - 1)*s_t152 + r0*d_m)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_m, d_p, b_p_s_mid + (t - 1)*s_p_s_mid + r0*d_p, wt_q_U2, b_t152 + (t - 1)*s_t152 + r0*d_m)
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_m, d_q, b_p_s_slow + (t - 1)*s_p_s_slow + r0*d_q, wt_q_U3, b_t153 + (t - 1)*s_t153 + r0*d_m)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_m, d_q, b_p_s_slow + (t - 1)*s_p_s_slow + r0*d_q, wt_q_U3, b_t153 + (t - 1)*s_t153 + r0*d_m)
+        terms[0] = term(d_n, b_p_s_fast + (t - 1)*s_p_s_fast + r0*d_n, wt_q_U1)
+        terms[1] = term(d_p, b_p_s_mid + (t - 1)*s_p_s_mid + r0*d_p, wt_q_U2)
+        terms[2] = term(d_q, b_p_s_slow + (t - 1)*s_p_s_slow + r0*d_q, wt_q_U3)
+        product(rows - r0, d_m, terms, 3, b_t153 + (t - 1)*s_t153 + r0*d_m)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_149_0(b_t151 + (t - 1)*s_t151 + r0*d_m, b_t152 + (t - 1)*s_t152 + r0*d_m, b_t153 + (t - 1)*s_t153 + r0*d_m, b_p_x_bar + (t - 1)*s_p_x_bar + r0*d_m, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_m, lengths[r])
+            row_149_0(b_t153 + (t - 1)*s_t153 + r0*d_m, b_p_x_bar + (t - 1)*s_p_x_bar + r0*d_m, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_m, lengths[r])
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
@@ -2891,14 +3063,14 @@ def run(int number, tuple bases, size_t places, size_t strides, size_t sizes, sp
     """Run the wanted segments of a unit over the steps t0..t1. Buffers lie at `places`, in memory that `bases` hold; the i-th thread has
     the rows split[i]..split[i + 1]."""
     cdef Call call
-    cdef char* base[156 + 2]
-    cdef char* p[156]
+    cdef char* base[150 + 2]
+    cdef char* p[150]
     cdef const long long* at = <const long long*> places
     cdef Py_ssize_t place, count = 0
     cdef int failed = 0
     for place in range(len(bases)):
         base[place] = memory(bases[place], &count)
-    for place in range(156):
+    for place in range(150):
         p[place] = base[at[2*place]] + at[2*place + 1] if at[2*place] >= 0 else NULL
     call.p, call.s, call.d = p, <const long long*> strides, <const long long*> sizes
     call.split = <const long long*> memory(split, &count)

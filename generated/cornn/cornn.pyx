@@ -205,15 +205,24 @@ cdef extern from *:
     /* y[r, :] (+)= sum over k of a[r*ar + k*ak] panel[k, :] for R rows and one panel of two vectors, k in order */
     typedef void (*Tile)(size, const scalar *, size, size, const scalar *, scalar *, size, int);
     #define EACH(R) _Pragma("GCC unroll 8") for (int r = 0; r < R; r++)
+    #define STRIDE(pointer, by) (pointer += by, ({ __asm__("" : "+r"(pointer)); }))  /* one register, not an address for every row */
     #define TILE(R) static void tile_##R(size K, const scalar *a, size ar, size ak, const scalar *b, scalar *y, size ldy, int add) { \
         lanes left[R], right[R]; \
+        scalar *row = y; \
+        const size next = R*ldy; \
         EACH(R) { left[r] = right[r] = (lanes){0}; } \
-        if (add) EACH(R) { left[r] = *(lanes *)(y + r*ldy); right[r] = *(lanes *)(y + r*ldy + LANES); } \
+        if (add) EACH(R) { \
+            left[r] = *(lanes *)row; \
+            right[r] = *(lanes *)(row + LANES); \
+            __builtin_prefetch(row + next); \
+            __builtin_prefetch(row + next + LANES); \
+            STRIDE(row, ldy); \
+        } \
         for (size k = 0; k < K; k++, a += ak, b += PANEL) { \
             lanes first = *(const lanes *)b, second = *(const lanes *)(b + LANES); \
             EACH(R) { left[r] += first*a[r*ar]; right[r] += second*a[r*ar]; } \
         } \
-        EACH(R) { *(lanes *)(y + r*ldy) = left[r]; *(lanes *)(y + r*ldy + LANES) = right[r]; } \
+        EACH(R) { *(lanes *)y = left[r]; *(lanes *)(y + LANES) = right[r]; STRIDE(y, ldy); } \
     }
     TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6) TILE(7) TILE(8)
     static const Tile tiles[] = {0, tile_1, tile_2, tile_3, tile_4, tile_5, tile_6, tile_7, tile_8};
@@ -246,16 +255,21 @@ cdef extern from *:
 
     /* out[q][k][lane] = b[k*bk + (q*width + lane)*bj], zero beyond J; width is a constant wherever this is called */
     static inline void pack(scalar *out, const size width, size J, size K, const scalar *b, size bk, size bj) {
+        const size part = width < 8 ? width : 8;
         for (size j = 0; j < J; j += width, out += K*width) {
             const scalar *from = b + j*bj;
-            if (bj == 1 && J - j >= width) for (size k = 0; k < K; k++) memcpy(out + k*width, from + k*bk, (size_t)width*sizeof(scalar));
+            if (bj == 1 && J - j >= width) for (size k = 0; k < K; k++)
+                for (size l = 0; l < width; l += part) memcpy(out + k*width + l, from + k*bk + l, (size_t)part*sizeof(scalar));
             else for (size l = 0; l < width; l++) for (size k = 0; k < K; k++) out[k*width + l] = j + l < J ? from[k*bk + l*bj] : 0;
         }
     }
 
+    /* memory for so many numbers, at the beginning of a cache line */
+    static scalar *aligned_room(size count) { return aligned_alloc(64, ((size_t)count*sizeof(scalar) + 63)/64*64); }
+
     /* room for a matrix of J columns and inner dimension K, laid out; NULL, and noted, where there is no memory */
     static scalar *room(Call *call, size J, size K) {
-        scalar *out = malloc((size_t)((J + PANEL)*(K + 1))*sizeof(scalar));
+        scalar *out = aligned_room((J + PANEL)*(K + 1));
         if (!out) call->failed = 1;
         return out;
     }
@@ -275,36 +289,75 @@ cdef extern from *:
         for (size r = 0; r < rows; r++) memcpy(y + r*ldy, room + r*PANEL, (size_t)columns*sizeof(scalar));
     }
 
-    /* y (P, J) = x b for packed b (K, J): every row in the same way, whichever rows stand beside it */
-    static void product(size P, size J, size K, const scalar *x, const scalar *b, scalar *y) {
-        for (size j = 0; j < J; j += PANEL, b += K*PANEL) for (size p = 0, rows; p < P; p += rows) {
+    /* x (P, K) times a matrix that is laid out */
+    typedef struct { size K; const scalar *x, *packed; } Term;
+    static Term term(size K, const scalar *x, const scalar *packed) { return (Term){K, x, packed}; }
+
+    /* y (P, J) = the sum of so many products: every row in the same way, whichever rows stand beside it */
+    static void product(size P, size J, const Term *terms, int count, scalar *y) {
+        for (const Term *s = terms; s < terms + count; s++) for (size j = 0; j < J; j += PANEL) for (size p = 0, rows; p < P; p += rows) {
+            const scalar *x = s->x + p*s->K, *b = s->packed + j*s->K;
             rows = P - p > ROWS && P - p < 2*ROWS ? (P - p + 1)/2 : P - p < ROWS ? P - p : ROWS;
-            if (J - j >= PANEL) tiles[rows](K, x + p*K, K, 1, b, y + p*J + j, J, 0);
-            else edge(rows, K, x + p*K, K, 1, b, y + p*J + j, J, J - j, 0);
+            if (J - j >= PANEL) tiles[rows](s->K, x, s->K, 1, b, y + p*J + j, J, s > terms);
+            else edge(rows, s->K, x, s->K, 1, b, y + p*J + j, J, J - j, s > terms);
         }
     }
 
-    /* y (P, J) = sum over k of a[k, :] b[k, :]', in blocks of k that fit the cache; this thread's share of the rows of y */
-    static void outer_sum(size P, size J, size K, const scalar *a, const scalar *b, scalar *y, Call *call, size id) {
-        size tiles_all = (P + ROWS - 1)/ROWS, p0 = share(tiles_all, id, call->threads)*ROWS, p1 = share(tiles_all, id + 1, call->threads)*ROWS;
-        if (p1 > P) p1 = P;
-        if (p0 >= p1) return;
-        scalar *left = malloc((size_t)((p1 - p0 + ROWS)*DEPTH)*sizeof(scalar)), *right = malloc((size_t)((J + PANEL)*DEPTH)*sizeof(scalar));
-        memset(y + p0*J, 0, (size_t)((p1 - p0)*J)*sizeof(scalar));
-        if (!left || !right) __atomic_store_n(&call->failed, 1, __ATOMIC_RELAXED);
-        else for (size k = 0, depth; k < K; k += depth) {
-            depth = K - k < DEPTH ? K - k : DEPTH;
-            pack(left, ROWS, p1 - p0, depth, a + k*P + p0, P, 1);
-            pack(right, PANEL, J, depth, b + k*J, J, 1);
-            for (size j = 0; j < J; j += PANEL) for (size p = p0; p < p1; p += ROWS) {
-                const scalar *l = left + (p - p0)*depth, *r = right + j*depth;
-                size rows = p1 - p < ROWS ? p1 - p : ROWS;
-                if (J - j >= PANEL) tiles[rows](depth, l, 1, ROWS, r, y + p*J + j, J, 1);
-                else edge(rows, depth, l, 1, ROWS, r, y + p*J + j, J, J - j, 1);
-            }
+    /* A factor of sums over rows: K rows of so many columns. A thread lays out the columns first..last, in panels, a block of rows at a time. */
+    typedef struct { size columns; const scalar *rows; scalar *out; size first, last; } Factor;
+    typedef struct { int left, right; scalar *y; } Pair;
+
+    /* one panel of the right factor times all panels of the left one, added to y */
+    static void panel_of_outer(size depth, const Factor *left, const Factor *right, size j, scalar *y) {
+        const size J = right->columns, columns = J - j < PANEL ? J - j : PANEL, all = left->last - left->first;
+        const scalar *b = right->out + j*depth;
+        y += left->first*J + j;
+        for (size p = 0, rows; p < all; p += rows) {
+            const scalar *a = left->out + p*depth;
+            rows = all - p < ROWS ? all - p : ROWS;
+            if (columns == PANEL) tiles[rows](depth, a, 1, ROWS, b, y + p*J, J, 1);
+            else edge(rows, depth, a, 1, ROWS, b, y + p*J, J, columns, 1);
         }
-        free(left);
-        free(right);
+    }
+
+    static void lay_out_factor(Factor *f, size width, size depth, size k) {
+        const size count = f->last - f->first;
+        if (width == ROWS) pack(f->out, ROWS, count, depth, f->rows + k*f->columns + f->first, -f->columns, 1);
+        else pack(f->out, PANEL, count, depth, f->rows + k*f->columns + f->first, -f->columns, 1);
+    }
+
+    /* y (P, J) = sum over k of left[k, :] right[k, :]' for every pair of factors, this thread's share of the rows of y; from the last k to the
+       first, in blocks that fit the cache and leave no trace in the sums */
+    static void outer_sums(size K, Factor *left, int lefts, Factor *right, int rights, const Pair *pairs, int count, Call *call, size id) {
+        size room = 0, done = 0;
+        for (int i = 0; i < lefts + rights; i++) {
+            Factor *f = i < lefts ? left + i : right + i - lefts;
+            const size all = (f->columns + ROWS - 1)/ROWS;
+            f->first = i < lefts ? share(all, id, call->threads)*ROWS : 0;
+            f->last = i < lefts ? share(all, id + 1, call->threads)*ROWS : f->columns;
+            if (f->last > f->columns) f->last = f->columns;
+            room += ((f->last - f->first)/PANEL + 1)*PANEL*DEPTH;
+        }
+        for (int i = 0; i < count; i++) {
+            const Factor *l = left + pairs[i].left, *r = right + pairs[i].right;
+            memset(pairs[i].y + l->first*r->columns, 0, (size_t)((l->last - l->first)*r->columns)*sizeof(scalar));
+        }
+        scalar *all = aligned_room(room);
+        if (!all) { __atomic_store_n(&call->failed, 1, __ATOMIC_RELAXED); return; }
+        for (int i = 0; i < lefts + rights; i++) {
+            Factor *f = i < lefts ? left + i : right + i - lefts;
+            f->out = all + done;
+            done += ((f->last - f->first)/PANEL + 1)*PANEL*DEPTH;
+        }
+        for (size k = K, depth; k > 0; k -= depth) {
+            depth = k < DEPTH ? k : DEPTH;
+            for (int i = 0; i < lefts; i++) lay_out_factor(left + i, ROWS, depth, k - 1);
+            for (int i = 0; i < rights; i++) lay_out_factor(right + i, PANEL, depth, k - 1);
+            for (int i = 0; i < rights; i++) for (size j = 0; j < right[i].columns; j += PANEL)
+                for (int each = 0; each < count; each++)
+                    if (pairs[each].right == i) panel_of_outer(depth, left + pairs[each].left, right + i, j, pairs[each].y);
+        }
+        free(all);
     }
 
     typedef struct { Call *call; size id; int *go; } Worker;
@@ -352,6 +405,12 @@ cdef extern from *:
         real** packed
         int failed
         const char* wanted
+    ctypedef struct Factor:
+        long long columns
+        const real* rows
+    ctypedef struct Pair:
+        int left, right
+        real* y
     int together(Call*, void (*)(Call*, long long) noexcept nogil, long long) nogil
     int settled(int) except -1
     bint stopped(Call*, long long) nogil
@@ -359,12 +418,15 @@ cdef extern from *:
     long long share(long long, long long, long long) nogil
     real* room(Call*, long long, long long) nogil
     void pack_share(Call*, long long, long long, long long, const real*, long long, long long, real*) nogil
-    void product(long long, long long, long long, const real*, const real*, real*) nogil
+    ctypedef struct Term:
+        pass
+    Term term(long long, const real*, const real*) nogil
+    void product(long long, long long, const Term*, int, real*) nogil
     const long long BLOCK
     real total(const real*, long long) nogil
     real largest(real, const real*, long long) nogil
     bint all_finite(const real*, long long) nogil
-    void outer_sum(long long, long long, long long, const real*, const real*, real*, Call*, long long) nogil
+    void outer_sums(long long, Factor*, int, Factor*, int, const Pair*, int, Call*, long long) nogil
 
 cdef void row_0_0(
 array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -418,47 +480,49 @@ cdef void segment_2(Call* call, long long t0, long long t1, long long r0, long l
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_U = <array> call.p[13]
-    cdef array b_t21 = <array> call.p[23]
-    cdef long long s_t21 = call.s[23]
+    cdef array b_t21 = <array> call.p[22]
+    cdef long long s_t21 = call.s[22]
     cdef const real* w_q_U = call.packed[0]
+    cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_n, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_U, b_t21 + (t - 1)*s_t21 + r0*d_n)
+            terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_U)
+            product(rows - r0, d_n, terms, 1, b_t21 + (t - 1)*s_t21 + r0*d_n)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_n, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_U, b_t21 + (t - 1)*s_t21 + r0*d_n)
+        terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_U)
+        product(rows - r0, d_n, terms, 1, b_t21 + (t - 1)*s_t21 + r0*d_n)
 
 cdef void row_3_0(
-array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, array p8, array p9, array p10, array p11, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, array p8, array p9, array p10, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
 ) noexcept nogil:
-    cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9, v10, v11, v12, v13, v14, v15, v16, v17, v18, v19, v20, v21, v22
+    cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9, v10, v11, v12, v13, v14, v15, v16, v17, v18, v19, v20, v21
     cdef long long i0
     for i0 in range(d_n):
         v0 = p0[(i0)]
         v1 = p1[(i0)]
         v2 = p2[(i0)]
-        v3 = p3[(i0)]
-        v4 = v0 + v1 + v2 + v3
-        p4[(i0)] = v4
-        v6 = p5[(i0)]
-        v7 = p6[0]
-        v8 = f_tanh(v4)
-        v9 = p7[0]
-        v10 = p8[(i0)]
-        v11 = v9*v10
-        v12 = -v11
-        v13 = p9[0]
-        v14 = v13*v6
-        v15 = -v14
-        v16 = v8 + v12 + v15
-        v17 = v7*v16
-        v18 = v6 + v17
-        p10[(i0)] = v18
-        v20 = v7*v18
-        v21 = v10 + v20
-        p11[(i0)] = v21
+        v3 = v0 + v1 + v2
+        p3[(i0)] = v3
+        v5 = p4[(i0)]
+        v6 = p5[0]
+        v7 = f_tanh(v3)
+        v8 = p6[0]
+        v9 = p7[(i0)]
+        v10 = v8*v9
+        v11 = -v10
+        v12 = p8[0]
+        v13 = v12*v5
+        v14 = -v13
+        v15 = v7 + v11 + v14
+        v16 = v6*v15
+        v17 = v5 + v16
+        p9[(i0)] = v17
+        v19 = v6*v17
+        v20 = v9 + v19
+        p10[(i0)] = v20
 
 
 cdef void segment_3(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
@@ -480,22 +544,22 @@ cdef void segment_3(Call* call, long long t0, long long t1, long long r0, long l
     cdef array b_q_W = <array> call.p[11]
     cdef array b_q_R = <array> call.p[12]
     cdef array b_q_b = <array> call.p[14]
-    cdef array b_t19 = <array> call.p[21]
-    cdef long long s_t19 = call.s[21]
-    cdef array b_t20 = <array> call.p[22]
-    cdef long long s_t20 = call.s[22]
-    cdef array b_t21 = <array> call.p[23]
-    cdef long long s_t21 = call.s[23]
+    cdef array b_t20 = <array> call.p[21]
+    cdef long long s_t20 = call.s[21]
+    cdef array b_t21 = <array> call.p[22]
+    cdef long long s_t21 = call.s[22]
     cdef const real* w_q_W = call.packed[1]
     cdef const real* w_q_R = call.packed[2]
+    cdef Term terms[2]
     for t in range(t0, t1 + 1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
-        product(rows - r0, d_n, d_n, b_q_q + (t - 1 - 1)*s_q_q + r0*d_n, w_q_W, b_t19 + (t - 1)*s_t19 + r0*d_n)
-        product(rows - r0, d_n, d_n, b_q_v + (t - 1 - 1)*s_q_v + r0*d_n, w_q_R, b_t20 + (t - 1)*s_t20 + r0*d_n)
+        terms[0] = term(d_n, b_q_q + (t - 1 - 1)*s_q_q + r0*d_n, w_q_W)
+        terms[1] = term(d_n, b_q_v + (t - 1 - 1)*s_q_v + r0*d_n, w_q_R)
+        product(rows - r0, d_n, terms, 2, b_t20 + (t - 1)*s_t20 + r0*d_n)
         for r in range(r0, rows):
-            row_3_0(b_t19 + (t - 1)*s_t19 + r*d_n, b_t20 + (t - 1)*s_t20 + r*d_n, b_t21 + (t - 1)*s_t21 + r*d_n, b_q_b, b_q_z + (t - 1)*s_q_z + r*d_n, b_q_v + (t - 1 - 1)*s_q_v + r*d_n, b_q_dt, b_q_gamma, b_q_q + (t - 1 - 1)*s_q_q + r*d_n, b_q_epsilon, b_q_v + (t - 1)*s_q_v + r*d_n, b_q_q + (t - 1)*s_q_q + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_3_0(b_t20 + (t - 1)*s_t20 + r*d_n, b_t21 + (t - 1)*s_t21 + r*d_n, b_q_b, b_q_z + (t - 1)*s_q_z + r*d_n, b_q_v + (t - 1 - 1)*s_q_v + r*d_n, b_q_dt, b_q_gamma, b_q_q + (t - 1 - 1)*s_q_q + r*d_n, b_q_epsilon, b_q_v + (t - 1)*s_q_v + r*d_n, b_q_q + (t - 1)*s_q_q + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
 
 cdef void row_8_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -577,20 +641,23 @@ cdef void segment_8(Call* call, long long t0, long long t1, long long r0, long l
     cdef array b_q_c = <array> call.p[16]
     cdef array b_q_e = <array> call.p[17]
     cdef long long s_q_e = call.s[17]
-    cdef array b_t22 = <array> call.p[24]
-    cdef long long s_t22 = call.s[24]
-    cdef array b_t23 = <array> call.p[25]
-    cdef long long s_t23 = call.s[25]
-    cdef array b_t24 = <array> call.p[26]
+    cdef array b_t22 = <array> call.p[23]
+    cdef long long s_t22 = call.s[23]
+    cdef array b_t23 = <array> call.p[24]
+    cdef long long s_t23 = call.s[24]
+    cdef array b_t24 = <array> call.p[25]
     cdef const real* w_q_V = call.packed[3]
+    cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_k, d_n, b_q_q + (t - 1)*s_q_q + r0*d_n, w_q_V, b_t22 + (t - 1)*s_t22 + r0*d_k)
+            terms[0] = term(d_n, b_q_q + (t - 1)*s_q_q + r0*d_n, w_q_V)
+            product(rows - r0, d_k, terms, 1, b_t22 + (t - 1)*s_t22 + r0*d_k)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_k, d_n, b_q_q + (t - 1)*s_q_q + r0*d_n, w_q_V, b_t22 + (t - 1)*s_t22 + r0*d_k)
+        terms[0] = term(d_n, b_q_q + (t - 1)*s_q_q + r0*d_n, w_q_V)
+        product(rows - r0, d_k, terms, 1, b_t22 + (t - 1)*s_t22 + r0*d_k)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
@@ -636,7 +703,7 @@ cdef void segment_13(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_m = call.d[4]
     cdef long long d_n = call.d[5]
     cdef array b_q_E = <array> call.p[18]
-    cdef array b_t24 = <array> call.p[26]
+    cdef array b_t24 = <array> call.p[25]
     t = t0
     rows = r1
     if id == 0:
@@ -670,11 +737,12 @@ cdef void segment_14(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_q_y = <array> call.p[10]
     cdef long long s_q_y = call.s[10]
     cdef array b_q_V = <array> call.p[15]
-    cdef array b_g_y_bar = <array> call.p[27]
-    cdef long long s_g_y_bar = call.s[27]
-    cdef array b_t42 = <array> call.p[44]
-    cdef long long s_t42 = call.s[44]
+    cdef array b_g_y_bar = <array> call.p[26]
+    cdef long long s_g_y_bar = call.s[26]
+    cdef array b_t42 = <array> call.p[43]
+    cdef long long s_t42 = call.s[43]
     cdef const real* wt_q_V = call.packed[0]
+    cdef Term terms[1]
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
@@ -683,11 +751,13 @@ cdef void segment_14(Call* call, long long t0, long long t1, long long r0, long 
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_n, d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V, b_t42 + (t - 1)*s_t42 + r0*d_n)
+            terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V)
+            product(rows - r0, d_n, terms, 1, b_t42 + (t - 1)*s_t42 + r0*d_n)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_n, d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V, b_t42 + (t - 1)*s_t42 + r0*d_n)
+        terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V)
+        product(rows - r0, d_n, terms, 1, b_t42 + (t - 1)*s_t42 + r0*d_n)
 
 cdef void row_16_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -712,10 +782,10 @@ cdef void segment_16(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_k = call.d[3]
     cdef long long d_m = call.d[4]
     cdef long long d_n = call.d[5]
-    cdef array b_g_q_back = <array> call.p[28]
-    cdef long long s_g_q_back = call.s[28]
-    cdef array b_g_v_back = <array> call.p[30]
-    cdef long long s_g_v_back = call.s[30]
+    cdef array b_g_q_back = <array> call.p[27]
+    cdef long long s_g_q_back = call.s[27]
+    cdef array b_g_v_back = <array> call.p[29]
+    cdef long long s_g_v_back = call.s[29]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -786,32 +856,35 @@ cdef void segment_18(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_q_z = call.s[7]
     cdef array b_q_W = <array> call.p[11]
     cdef array b_q_R = <array> call.p[12]
-    cdef array b_g_q_back = <array> call.p[28]
-    cdef long long s_g_q_back = call.s[28]
-    cdef array b_g_q_bar = <array> call.p[29]
-    cdef long long s_g_q_bar = call.s[29]
-    cdef array b_g_v_back = <array> call.p[30]
-    cdef long long s_g_v_back = call.s[30]
-    cdef array b_g_v_bar = <array> call.p[31]
-    cdef long long s_g_v_bar = call.s[31]
-    cdef array b_g_s = <array> call.p[32]
-    cdef long long s_g_s = call.s[32]
-    cdef array b_t41 = <array> call.p[43]
-    cdef long long s_t41 = call.s[43]
-    cdef array b_t42 = <array> call.p[44]
-    cdef long long s_t42 = call.s[44]
-    cdef array b_t43 = <array> call.p[45]
-    cdef long long s_t43 = call.s[45]
+    cdef array b_g_q_back = <array> call.p[27]
+    cdef long long s_g_q_back = call.s[27]
+    cdef array b_g_q_bar = <array> call.p[28]
+    cdef long long s_g_q_bar = call.s[28]
+    cdef array b_g_v_back = <array> call.p[29]
+    cdef long long s_g_v_back = call.s[29]
+    cdef array b_g_v_bar = <array> call.p[30]
+    cdef long long s_g_v_bar = call.s[30]
+    cdef array b_g_s = <array> call.p[31]
+    cdef long long s_g_s = call.s[31]
+    cdef array b_t41 = <array> call.p[42]
+    cdef long long s_t41 = call.s[42]
+    cdef array b_t42 = <array> call.p[43]
+    cdef long long s_t42 = call.s[43]
+    cdef array b_t43 = <array> call.p[44]
+    cdef long long s_t43 = call.s[44]
     cdef const real* wt_q_W = call.packed[1]
     cdef const real* wt_q_R = call.packed[2]
+    cdef Term terms[1]
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_18_0(b_t42 + (t - 1)*s_t42 + r*d_n, b_g_q_back + (t - 1 + 1)*s_g_q_back + r*d_n, b_g_q_bar + (t - 1)*s_g_q_bar + r*d_n, b_q_dt, b_g_v_back + (t - 1 + 1)*s_g_v_back + r*d_n, b_g_v_bar + (t - 1)*s_g_v_bar + r*d_n, b_q_z + (t - 1)*s_q_z + r*d_n, b_g_s + (t - 1)*s_g_s + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
-        product(rows - r0, d_n, d_n, b_g_s + (t - 1)*s_g_s + r0*d_n, wt_q_W, b_t41 + (t - 1)*s_t41 + r0*d_n)
-        product(rows - r0, d_n, d_n, b_g_s + (t - 1)*s_g_s + r0*d_n, wt_q_R, b_t43 + (t - 1)*s_t43 + r0*d_n)
+        terms[0] = term(d_n, b_g_s + (t - 1)*s_g_s + r0*d_n, wt_q_W)
+        product(rows - r0, d_n, terms, 1, b_t41 + (t - 1)*s_t41 + r0*d_n)
+        terms[0] = term(d_n, b_g_s + (t - 1)*s_g_s + r0*d_n, wt_q_R)
+        product(rows - r0, d_n, terms, 1, b_t43 + (t - 1)*s_t43 + r0*d_n)
         for r in range(r0, rows):
             row_18_1(b_t41 + (t - 1)*s_t41 + r*d_n, b_q_gamma, b_q_dt, b_g_v_bar + (t - 1)*s_g_v_bar + r*d_n, b_g_q_bar + (t - 1)*s_g_q_bar + r*d_n, b_g_q_back + (t - 1)*s_g_q_back + r*d_n, b_t43 + (t - 1)*s_t43 + r*d_n, b_q_epsilon, b_g_v_back + (t - 1)*s_g_v_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
 
@@ -864,32 +937,53 @@ cdef void segment_25(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_q_v = call.s[8]
     cdef array b_q_q = <array> call.p[9]
     cdef long long s_q_q = call.s[9]
-    cdef array b_g_y_bar = <array> call.p[27]
-    cdef long long s_g_y_bar = call.s[27]
-    cdef array b_g_s = <array> call.p[32]
-    cdef long long s_g_s = call.s[32]
-    cdef array b_g_W_bar = <array> call.p[33]
-    cdef array b_g_R_bar = <array> call.p[34]
-    cdef array b_g_U_bar = <array> call.p[35]
-    cdef array b_g_b_bar = <array> call.p[36]
-    cdef array b_g_V_bar = <array> call.p[37]
-    cdef array b_g_c_bar = <array> call.p[38]
+    cdef array b_g_y_bar = <array> call.p[26]
+    cdef long long s_g_y_bar = call.s[26]
+    cdef array b_g_s = <array> call.p[31]
+    cdef long long s_g_s = call.s[31]
+    cdef array b_g_W_bar = <array> call.p[32]
+    cdef array b_g_R_bar = <array> call.p[33]
+    cdef array b_g_U_bar = <array> call.p[34]
+    cdef array b_g_b_bar = <array> call.p[35]
+    cdef array b_g_V_bar = <array> call.p[36]
+    cdef array b_g_c_bar = <array> call.p[37]
+    cdef Factor left[2]
+    cdef Factor right[4]
+    cdef Pair pairs[4]
     t = t0
     rows = r1
     t = t0
-    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_g_s + (t - 1)*s_g_s, b_q_q + (t - 1 - 1)*s_q_q, b_g_W_bar, call, id)
-    t = t0
-    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_g_s + (t - 1)*s_g_s, b_q_v + (t - 1 - 1)*s_q_v, b_g_R_bar, call, id)
-    t = t0
-    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_g_s + (t - 1)*s_g_s, b_q_x + (t - 1)*s_q_x, b_g_U_bar, call, id)
+    left[0].columns = d_n
+    left[0].rows = b_g_s + (t - 1)*s_g_s
+    left[1].columns = d_k
+    left[1].rows = b_g_y_bar + (t - 1)*s_g_y_bar
+    right[0].columns = d_n
+    right[0].rows = b_q_q + (t - 1 - 1)*s_q_q
+    right[1].columns = d_n
+    right[1].rows = b_q_v + (t - 1 - 1)*s_q_v
+    right[2].columns = d_m
+    right[2].rows = b_q_x + (t - 1)*s_q_x
+    right[3].columns = d_n
+    right[3].rows = b_q_q + (t - 1)*s_q_q
+    pairs[0].left = 0
+    pairs[0].right = 0
+    pairs[0].y = b_g_W_bar
+    pairs[1].left = 0
+    pairs[1].right = 1
+    pairs[1].y = b_g_R_bar
+    pairs[2].left = 0
+    pairs[2].right = 2
+    pairs[2].y = b_g_U_bar
+    pairs[3].left = 1
+    pairs[3].right = 3
+    pairs[3].y = b_g_V_bar
+    outer_sums(batch*(t1 - t0 + 1), left, 2, right, 4, pairs, 4, call, id)
     rows = r1
     row_25_0(b_g_b_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_25_1(b_g_s + (t - 1)*s_g_s + r*d_n, b_g_b_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    t = t0
-    outer_sum(d_k, d_n, batch*(t1 - t0 + 1), b_g_y_bar + (t - 1)*s_g_y_bar, b_q_q + (t - 1)*s_q_q, b_g_V_bar, call, id)
     rows = r1
     row_25_2(b_g_c_bar, d_k, d_m, d_n, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
@@ -904,12 +998,12 @@ cdef void segment_31(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_k = call.d[3]
     cdef long long d_m = call.d[4]
     cdef long long d_n = call.d[5]
-    cdef array b_g_q_back = <array> call.p[28]
-    cdef long long s_g_q_back = call.s[28]
-    cdef array b_g_v_back = <array> call.p[30]
-    cdef long long s_g_v_back = call.s[30]
-    cdef array b_g_v_init_bar = <array> call.p[39]
-    cdef array b_g_q_init_bar = <array> call.p[40]
+    cdef array b_g_q_back = <array> call.p[27]
+    cdef long long s_g_q_back = call.s[27]
+    cdef array b_g_v_back = <array> call.p[29]
+    cdef long long s_g_v_back = call.s[29]
+    cdef array b_g_v_init_bar = <array> call.p[38]
+    cdef array b_g_q_init_bar = <array> call.p[39]
     t = t0
     rows = r1
     for r in range(r0, r1):
@@ -945,21 +1039,24 @@ cdef void segment_33(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_q_y = <array> call.p[10]
     cdef long long s_q_y = call.s[10]
     cdef array b_q_U = <array> call.p[13]
-    cdef array b_g_s = <array> call.p[32]
-    cdef long long s_g_s = call.s[32]
-    cdef array b_g_x_bar = <array> call.p[41]
-    cdef long long s_g_x_bar = call.s[41]
-    cdef array b_g_d_bar = <array> call.p[42]
-    cdef long long s_g_d_bar = call.s[42]
+    cdef array b_g_s = <array> call.p[31]
+    cdef long long s_g_s = call.s[31]
+    cdef array b_g_x_bar = <array> call.p[40]
+    cdef long long s_g_x_bar = call.s[40]
+    cdef array b_g_d_bar = <array> call.p[41]
+    cdef long long s_g_d_bar = call.s[41]
     cdef const real* wt_q_U = call.packed[3]
+    cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_m, d_n, b_g_s + (t - 1)*s_g_s + r0*d_n, wt_q_U, b_g_x_bar + (t - 1)*s_g_x_bar + r0*d_m)
+            terms[0] = term(d_n, b_g_s + (t - 1)*s_g_s + r0*d_n, wt_q_U)
+            product(rows - r0, d_m, terms, 1, b_g_x_bar + (t - 1)*s_g_x_bar + r0*d_m)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_m, d_n, b_g_s + (t - 1)*s_g_s + r0*d_n, wt_q_U, b_g_x_bar + (t - 1)*s_g_x_bar + r0*d_m)
+        terms[0] = term(d_n, b_g_s + (t - 1)*s_g_s + r0*d_n, wt_q_U)
+        product(rows - r0, d_m, terms, 1, b_g_x_bar + (t - 1)*s_g_x_bar + r0*d_m)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
@@ -984,13 +1081,14 @@ cdef void segment_35(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_m = call.d[4]
     cdef long long d_n = call.d[5]
     cdef array b_q_V = <array> call.p[15]
-    cdef array b_p_y_seed = <array> call.p[48]
-    cdef long long s_p_y_seed = call.s[48]
-    cdef array b_p_y_bar = <array> call.p[49]
-    cdef long long s_p_y_bar = call.s[49]
-    cdef array b_t64 = <array> call.p[66]
-    cdef long long s_t64 = call.s[66]
+    cdef array b_p_y_seed = <array> call.p[47]
+    cdef long long s_p_y_seed = call.s[47]
+    cdef array b_p_y_bar = <array> call.p[48]
+    cdef long long s_p_y_bar = call.s[48]
+    cdef array b_t64 = <array> call.p[65]
+    cdef long long s_t64 = call.s[65]
     cdef const real* wt_q_V = call.packed[0]
+    cdef Term terms[1]
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
@@ -999,11 +1097,13 @@ cdef void segment_35(Call* call, long long t0, long long t1, long long r0, long 
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_n, d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V, b_t64 + (t - 1)*s_t64 + r0*d_n)
+            terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V)
+            product(rows - r0, d_n, terms, 1, b_t64 + (t - 1)*s_t64 + r0*d_n)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_n, d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V, b_t64 + (t - 1)*s_t64 + r0*d_n)
+        terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V)
+        product(rows - r0, d_n, terms, 1, b_t64 + (t - 1)*s_t64 + r0*d_n)
 
 cdef void row_37_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1028,10 +1128,10 @@ cdef void segment_37(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_k = call.d[3]
     cdef long long d_m = call.d[4]
     cdef long long d_n = call.d[5]
-    cdef array b_p_q_back = <array> call.p[50]
-    cdef long long s_p_q_back = call.s[50]
-    cdef array b_p_v_back = <array> call.p[52]
-    cdef long long s_p_v_back = call.s[52]
+    cdef array b_p_q_back = <array> call.p[49]
+    cdef long long s_p_q_back = call.s[49]
+    cdef array b_p_v_back = <array> call.p[51]
+    cdef long long s_p_v_back = call.s[51]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -1104,36 +1204,39 @@ cdef void segment_39(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_q_z = call.s[7]
     cdef array b_q_W = <array> call.p[11]
     cdef array b_q_R = <array> call.p[12]
-    cdef array b_p_v_seed = <array> call.p[46]
-    cdef long long s_p_v_seed = call.s[46]
-    cdef array b_p_q_seed = <array> call.p[47]
-    cdef long long s_p_q_seed = call.s[47]
-    cdef array b_p_q_back = <array> call.p[50]
-    cdef long long s_p_q_back = call.s[50]
-    cdef array b_p_q_bar = <array> call.p[51]
-    cdef long long s_p_q_bar = call.s[51]
-    cdef array b_p_v_back = <array> call.p[52]
-    cdef long long s_p_v_back = call.s[52]
-    cdef array b_p_v_bar = <array> call.p[53]
-    cdef long long s_p_v_bar = call.s[53]
-    cdef array b_p_s = <array> call.p[54]
-    cdef long long s_p_s = call.s[54]
-    cdef array b_t63 = <array> call.p[65]
-    cdef long long s_t63 = call.s[65]
-    cdef array b_t64 = <array> call.p[66]
-    cdef long long s_t64 = call.s[66]
-    cdef array b_t65 = <array> call.p[67]
-    cdef long long s_t65 = call.s[67]
+    cdef array b_p_v_seed = <array> call.p[45]
+    cdef long long s_p_v_seed = call.s[45]
+    cdef array b_p_q_seed = <array> call.p[46]
+    cdef long long s_p_q_seed = call.s[46]
+    cdef array b_p_q_back = <array> call.p[49]
+    cdef long long s_p_q_back = call.s[49]
+    cdef array b_p_q_bar = <array> call.p[50]
+    cdef long long s_p_q_bar = call.s[50]
+    cdef array b_p_v_back = <array> call.p[51]
+    cdef long long s_p_v_back = call.s[51]
+    cdef array b_p_v_bar = <array> call.p[52]
+    cdef long long s_p_v_bar = call.s[52]
+    cdef array b_p_s = <array> call.p[53]
+    cdef long long s_p_s = call.s[53]
+    cdef array b_t63 = <array> call.p[64]
+    cdef long long s_t63 = call.s[64]
+    cdef array b_t64 = <array> call.p[65]
+    cdef long long s_t64 = call.s[65]
+    cdef array b_t65 = <array> call.p[66]
+    cdef long long s_t65 = call.s[66]
     cdef const real* wt_q_W = call.packed[1]
     cdef const real* wt_q_R = call.packed[2]
+    cdef Term terms[1]
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_39_0(b_t64 + (t - 1)*s_t64 + r*d_n, b_p_q_seed + (t - 1)*s_p_q_seed + r*d_n, b_p_q_back + (t - 1 + 1)*s_p_q_back + r*d_n, b_p_q_bar + (t - 1)*s_p_q_bar + r*d_n, b_p_v_seed + (t - 1)*s_p_v_seed + r*d_n, b_q_dt, b_p_v_back + (t - 1 + 1)*s_p_v_back + r*d_n, b_p_v_bar + (t - 1)*s_p_v_bar + r*d_n, b_q_z + (t - 1)*s_q_z + r*d_n, b_p_s + (t - 1)*s_p_s + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
-        product(rows - r0, d_n, d_n, b_p_s + (t - 1)*s_p_s + r0*d_n, wt_q_W, b_t63 + (t - 1)*s_t63 + r0*d_n)
-        product(rows - r0, d_n, d_n, b_p_s + (t - 1)*s_p_s + r0*d_n, wt_q_R, b_t65 + (t - 1)*s_t65 + r0*d_n)
+        terms[0] = term(d_n, b_p_s + (t - 1)*s_p_s + r0*d_n, wt_q_W)
+        product(rows - r0, d_n, terms, 1, b_t63 + (t - 1)*s_t63 + r0*d_n)
+        terms[0] = term(d_n, b_p_s + (t - 1)*s_p_s + r0*d_n, wt_q_R)
+        product(rows - r0, d_n, terms, 1, b_t65 + (t - 1)*s_t65 + r0*d_n)
         for r in range(r0, rows):
             row_39_1(b_t63 + (t - 1)*s_t63 + r*d_n, b_q_gamma, b_q_dt, b_p_v_bar + (t - 1)*s_p_v_bar + r*d_n, b_p_q_bar + (t - 1)*s_p_q_bar + r*d_n, b_p_q_back + (t - 1)*s_p_q_back + r*d_n, b_t65 + (t - 1)*s_t65 + r*d_n, b_q_epsilon, b_p_v_back + (t - 1)*s_p_v_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
 
@@ -1186,32 +1289,53 @@ cdef void segment_46(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_q_v = call.s[8]
     cdef array b_q_q = <array> call.p[9]
     cdef long long s_q_q = call.s[9]
-    cdef array b_p_y_bar = <array> call.p[49]
-    cdef long long s_p_y_bar = call.s[49]
-    cdef array b_p_s = <array> call.p[54]
-    cdef long long s_p_s = call.s[54]
-    cdef array b_p_W_bar = <array> call.p[55]
-    cdef array b_p_R_bar = <array> call.p[56]
-    cdef array b_p_U_bar = <array> call.p[57]
-    cdef array b_p_b_bar = <array> call.p[58]
-    cdef array b_p_V_bar = <array> call.p[59]
-    cdef array b_p_c_bar = <array> call.p[60]
+    cdef array b_p_y_bar = <array> call.p[48]
+    cdef long long s_p_y_bar = call.s[48]
+    cdef array b_p_s = <array> call.p[53]
+    cdef long long s_p_s = call.s[53]
+    cdef array b_p_W_bar = <array> call.p[54]
+    cdef array b_p_R_bar = <array> call.p[55]
+    cdef array b_p_U_bar = <array> call.p[56]
+    cdef array b_p_b_bar = <array> call.p[57]
+    cdef array b_p_V_bar = <array> call.p[58]
+    cdef array b_p_c_bar = <array> call.p[59]
+    cdef Factor left[2]
+    cdef Factor right[4]
+    cdef Pair pairs[4]
     t = t0
     rows = r1
     t = t0
-    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_p_s + (t - 1)*s_p_s, b_q_q + (t - 1 - 1)*s_q_q, b_p_W_bar, call, id)
-    t = t0
-    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_p_s + (t - 1)*s_p_s, b_q_v + (t - 1 - 1)*s_q_v, b_p_R_bar, call, id)
-    t = t0
-    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_p_s + (t - 1)*s_p_s, b_q_x + (t - 1)*s_q_x, b_p_U_bar, call, id)
+    left[0].columns = d_n
+    left[0].rows = b_p_s + (t - 1)*s_p_s
+    left[1].columns = d_k
+    left[1].rows = b_p_y_bar + (t - 1)*s_p_y_bar
+    right[0].columns = d_n
+    right[0].rows = b_q_q + (t - 1 - 1)*s_q_q
+    right[1].columns = d_n
+    right[1].rows = b_q_v + (t - 1 - 1)*s_q_v
+    right[2].columns = d_m
+    right[2].rows = b_q_x + (t - 1)*s_q_x
+    right[3].columns = d_n
+    right[3].rows = b_q_q + (t - 1)*s_q_q
+    pairs[0].left = 0
+    pairs[0].right = 0
+    pairs[0].y = b_p_W_bar
+    pairs[1].left = 0
+    pairs[1].right = 1
+    pairs[1].y = b_p_R_bar
+    pairs[2].left = 0
+    pairs[2].right = 2
+    pairs[2].y = b_p_U_bar
+    pairs[3].left = 1
+    pairs[3].right = 3
+    pairs[3].y = b_p_V_bar
+    outer_sums(batch*(t1 - t0 + 1), left, 2, right, 4, pairs, 4, call, id)
     rows = r1
     row_46_0(b_p_b_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_46_1(b_p_s + (t - 1)*s_p_s + r*d_n, b_p_b_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    t = t0
-    outer_sum(d_k, d_n, batch*(t1 - t0 + 1), b_p_y_bar + (t - 1)*s_p_y_bar, b_q_q + (t - 1)*s_q_q, b_p_V_bar, call, id)
     rows = r1
     row_46_2(b_p_c_bar, d_k, d_m, d_n, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
@@ -1226,12 +1350,12 @@ cdef void segment_52(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_k = call.d[3]
     cdef long long d_m = call.d[4]
     cdef long long d_n = call.d[5]
-    cdef array b_p_q_back = <array> call.p[50]
-    cdef long long s_p_q_back = call.s[50]
-    cdef array b_p_v_back = <array> call.p[52]
-    cdef long long s_p_v_back = call.s[52]
-    cdef array b_p_v_init_bar = <array> call.p[61]
-    cdef array b_p_q_init_bar = <array> call.p[62]
+    cdef array b_p_q_back = <array> call.p[49]
+    cdef long long s_p_q_back = call.s[49]
+    cdef array b_p_v_back = <array> call.p[51]
+    cdef long long s_p_v_back = call.s[51]
+    cdef array b_p_v_init_bar = <array> call.p[60]
+    cdef array b_p_q_init_bar = <array> call.p[61]
     t = t0
     rows = r1
     for r in range(r0, r1):
@@ -1258,21 +1382,24 @@ cdef void segment_54(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_m = call.d[4]
     cdef long long d_n = call.d[5]
     cdef array b_q_U = <array> call.p[13]
-    cdef array b_p_s = <array> call.p[54]
-    cdef long long s_p_s = call.s[54]
-    cdef array b_p_x_bar = <array> call.p[63]
-    cdef long long s_p_x_bar = call.s[63]
-    cdef array b_p_d_bar = <array> call.p[64]
-    cdef long long s_p_d_bar = call.s[64]
+    cdef array b_p_s = <array> call.p[53]
+    cdef long long s_p_s = call.s[53]
+    cdef array b_p_x_bar = <array> call.p[62]
+    cdef long long s_p_x_bar = call.s[62]
+    cdef array b_p_d_bar = <array> call.p[63]
+    cdef long long s_p_d_bar = call.s[63]
     cdef const real* wt_q_U = call.packed[3]
+    cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_m, d_n, b_p_s + (t - 1)*s_p_s + r0*d_n, wt_q_U, b_p_x_bar + (t - 1)*s_p_x_bar + r0*d_m)
+            terms[0] = term(d_n, b_p_s + (t - 1)*s_p_s + r0*d_n, wt_q_U)
+            product(rows - r0, d_m, terms, 1, b_p_x_bar + (t - 1)*s_p_x_bar + r0*d_m)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_m, d_n, b_p_s + (t - 1)*s_p_s + r0*d_n, wt_q_U, b_p_x_bar + (t - 1)*s_p_x_bar + r0*d_m)
+        terms[0] = term(d_n, b_p_s + (t - 1)*s_p_s + r0*d_n, wt_q_U)
+        product(rows - r0, d_m, terms, 1, b_p_x_bar + (t - 1)*s_p_x_bar + r0*d_m)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
@@ -1406,14 +1533,14 @@ def run(int number, tuple bases, size_t places, size_t strides, size_t sizes, sp
     """Run the wanted segments of a unit over the steps t0..t1. Buffers lie at `places`, in memory that `bases` hold; the i-th thread has
     the rows split[i]..split[i + 1]."""
     cdef Call call
-    cdef char* base[68 + 2]
-    cdef char* p[68]
+    cdef char* base[67 + 2]
+    cdef char* p[67]
     cdef const long long* at = <const long long*> places
     cdef Py_ssize_t place, count = 0
     cdef int failed = 0
     for place in range(len(bases)):
         base[place] = memory(bases[place], &count)
-    for place in range(68):
+    for place in range(67):
         p[place] = base[at[2*place]] + at[2*place + 1] if at[2*place] >= 0 else NULL
     call.p, call.s, call.d = p, <const long long*> strides, <const long long*> sizes
     call.split = <const long long*> memory(split, &count)

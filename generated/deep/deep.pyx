@@ -205,15 +205,24 @@ cdef extern from *:
     /* y[r, :] (+)= sum over k of a[r*ar + k*ak] panel[k, :] for R rows and one panel of two vectors, k in order */
     typedef void (*Tile)(size, const scalar *, size, size, const scalar *, scalar *, size, int);
     #define EACH(R) _Pragma("GCC unroll 8") for (int r = 0; r < R; r++)
+    #define STRIDE(pointer, by) (pointer += by, ({ __asm__("" : "+r"(pointer)); }))  /* one register, not an address for every row */
     #define TILE(R) static void tile_##R(size K, const scalar *a, size ar, size ak, const scalar *b, scalar *y, size ldy, int add) { \
         lanes left[R], right[R]; \
+        scalar *row = y; \
+        const size next = R*ldy; \
         EACH(R) { left[r] = right[r] = (lanes){0}; } \
-        if (add) EACH(R) { left[r] = *(lanes *)(y + r*ldy); right[r] = *(lanes *)(y + r*ldy + LANES); } \
+        if (add) EACH(R) { \
+            left[r] = *(lanes *)row; \
+            right[r] = *(lanes *)(row + LANES); \
+            __builtin_prefetch(row + next); \
+            __builtin_prefetch(row + next + LANES); \
+            STRIDE(row, ldy); \
+        } \
         for (size k = 0; k < K; k++, a += ak, b += PANEL) { \
             lanes first = *(const lanes *)b, second = *(const lanes *)(b + LANES); \
             EACH(R) { left[r] += first*a[r*ar]; right[r] += second*a[r*ar]; } \
         } \
-        EACH(R) { *(lanes *)(y + r*ldy) = left[r]; *(lanes *)(y + r*ldy + LANES) = right[r]; } \
+        EACH(R) { *(lanes *)y = left[r]; *(lanes *)(y + LANES) = right[r]; STRIDE(y, ldy); } \
     }
     TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6) TILE(7) TILE(8)
     static const Tile tiles[] = {0, tile_1, tile_2, tile_3, tile_4, tile_5, tile_6, tile_7, tile_8};
@@ -246,16 +255,21 @@ cdef extern from *:
 
     /* out[q][k][lane] = b[k*bk + (q*width + lane)*bj], zero beyond J; width is a constant wherever this is called */
     static inline void pack(scalar *out, const size width, size J, size K, const scalar *b, size bk, size bj) {
+        const size part = width < 8 ? width : 8;
         for (size j = 0; j < J; j += width, out += K*width) {
             const scalar *from = b + j*bj;
-            if (bj == 1 && J - j >= width) for (size k = 0; k < K; k++) memcpy(out + k*width, from + k*bk, (size_t)width*sizeof(scalar));
+            if (bj == 1 && J - j >= width) for (size k = 0; k < K; k++)
+                for (size l = 0; l < width; l += part) memcpy(out + k*width + l, from + k*bk + l, (size_t)part*sizeof(scalar));
             else for (size l = 0; l < width; l++) for (size k = 0; k < K; k++) out[k*width + l] = j + l < J ? from[k*bk + l*bj] : 0;
         }
     }
 
+    /* memory for so many numbers, at the beginning of a cache line */
+    static scalar *aligned_room(size count) { return aligned_alloc(64, ((size_t)count*sizeof(scalar) + 63)/64*64); }
+
     /* room for a matrix of J columns and inner dimension K, laid out; NULL, and noted, where there is no memory */
     static scalar *room(Call *call, size J, size K) {
-        scalar *out = malloc((size_t)((J + PANEL)*(K + 1))*sizeof(scalar));
+        scalar *out = aligned_room((J + PANEL)*(K + 1));
         if (!out) call->failed = 1;
         return out;
     }
@@ -275,36 +289,75 @@ cdef extern from *:
         for (size r = 0; r < rows; r++) memcpy(y + r*ldy, room + r*PANEL, (size_t)columns*sizeof(scalar));
     }
 
-    /* y (P, J) = x b for packed b (K, J): every row in the same way, whichever rows stand beside it */
-    static void product(size P, size J, size K, const scalar *x, const scalar *b, scalar *y) {
-        for (size j = 0; j < J; j += PANEL, b += K*PANEL) for (size p = 0, rows; p < P; p += rows) {
+    /* x (P, K) times a matrix that is laid out */
+    typedef struct { size K; const scalar *x, *packed; } Term;
+    static Term term(size K, const scalar *x, const scalar *packed) { return (Term){K, x, packed}; }
+
+    /* y (P, J) = the sum of so many products: every row in the same way, whichever rows stand beside it */
+    static void product(size P, size J, const Term *terms, int count, scalar *y) {
+        for (const Term *s = terms; s < terms + count; s++) for (size j = 0; j < J; j += PANEL) for (size p = 0, rows; p < P; p += rows) {
+            const scalar *x = s->x + p*s->K, *b = s->packed + j*s->K;
             rows = P - p > ROWS && P - p < 2*ROWS ? (P - p + 1)/2 : P - p < ROWS ? P - p : ROWS;
-            if (J - j >= PANEL) tiles[rows](K, x + p*K, K, 1, b, y + p*J + j, J, 0);
-            else edge(rows, K, x + p*K, K, 1, b, y + p*J + j, J, J - j, 0);
+            if (J - j >= PANEL) tiles[rows](s->K, x, s->K, 1, b, y + p*J + j, J, s > terms);
+            else edge(rows, s->K, x, s->K, 1, b, y + p*J + j, J, J - j, s > terms);
         }
     }
 
-    /* y (P, J) = sum over k of a[k, :] b[k, :]', in blocks of k that fit the cache; this thread's share of the rows of y */
-    static void outer_sum(size P, size J, size K, const scalar *a, const scalar *b, scalar *y, Call *call, size id) {
-        size tiles_all = (P + ROWS - 1)/ROWS, p0 = share(tiles_all, id, call->threads)*ROWS, p1 = share(tiles_all, id + 1, call->threads)*ROWS;
-        if (p1 > P) p1 = P;
-        if (p0 >= p1) return;
-        scalar *left = malloc((size_t)((p1 - p0 + ROWS)*DEPTH)*sizeof(scalar)), *right = malloc((size_t)((J + PANEL)*DEPTH)*sizeof(scalar));
-        memset(y + p0*J, 0, (size_t)((p1 - p0)*J)*sizeof(scalar));
-        if (!left || !right) __atomic_store_n(&call->failed, 1, __ATOMIC_RELAXED);
-        else for (size k = 0, depth; k < K; k += depth) {
-            depth = K - k < DEPTH ? K - k : DEPTH;
-            pack(left, ROWS, p1 - p0, depth, a + k*P + p0, P, 1);
-            pack(right, PANEL, J, depth, b + k*J, J, 1);
-            for (size j = 0; j < J; j += PANEL) for (size p = p0; p < p1; p += ROWS) {
-                const scalar *l = left + (p - p0)*depth, *r = right + j*depth;
-                size rows = p1 - p < ROWS ? p1 - p : ROWS;
-                if (J - j >= PANEL) tiles[rows](depth, l, 1, ROWS, r, y + p*J + j, J, 1);
-                else edge(rows, depth, l, 1, ROWS, r, y + p*J + j, J, J - j, 1);
-            }
+    /* A factor of sums over rows: K rows of so many columns. A thread lays out the columns first..last, in panels, a block of rows at a time. */
+    typedef struct { size columns; const scalar *rows; scalar *out; size first, last; } Factor;
+    typedef struct { int left, right; scalar *y; } Pair;
+
+    /* one panel of the right factor times all panels of the left one, added to y */
+    static void panel_of_outer(size depth, const Factor *left, const Factor *right, size j, scalar *y) {
+        const size J = right->columns, columns = J - j < PANEL ? J - j : PANEL, all = left->last - left->first;
+        const scalar *b = right->out + j*depth;
+        y += left->first*J + j;
+        for (size p = 0, rows; p < all; p += rows) {
+            const scalar *a = left->out + p*depth;
+            rows = all - p < ROWS ? all - p : ROWS;
+            if (columns == PANEL) tiles[rows](depth, a, 1, ROWS, b, y + p*J, J, 1);
+            else edge(rows, depth, a, 1, ROWS, b, y + p*J, J, columns, 1);
         }
-        free(left);
-        free(right);
+    }
+
+    static void lay_out_factor(Factor *f, size width, size depth, size k) {
+        const size count = f->last - f->first;
+        if (width == ROWS) pack(f->out, ROWS, count, depth, f->rows + k*f->columns + f->first, -f->columns, 1);
+        else pack(f->out, PANEL, count, depth, f->rows + k*f->columns + f->first, -f->columns, 1);
+    }
+
+    /* y (P, J) = sum over k of left[k, :] right[k, :]' for every pair of factors, this thread's share of the rows of y; from the last k to the
+       first, in blocks that fit the cache and leave no trace in the sums */
+    static void outer_sums(size K, Factor *left, int lefts, Factor *right, int rights, const Pair *pairs, int count, Call *call, size id) {
+        size room = 0, done = 0;
+        for (int i = 0; i < lefts + rights; i++) {
+            Factor *f = i < lefts ? left + i : right + i - lefts;
+            const size all = (f->columns + ROWS - 1)/ROWS;
+            f->first = i < lefts ? share(all, id, call->threads)*ROWS : 0;
+            f->last = i < lefts ? share(all, id + 1, call->threads)*ROWS : f->columns;
+            if (f->last > f->columns) f->last = f->columns;
+            room += ((f->last - f->first)/PANEL + 1)*PANEL*DEPTH;
+        }
+        for (int i = 0; i < count; i++) {
+            const Factor *l = left + pairs[i].left, *r = right + pairs[i].right;
+            memset(pairs[i].y + l->first*r->columns, 0, (size_t)((l->last - l->first)*r->columns)*sizeof(scalar));
+        }
+        scalar *all = aligned_room(room);
+        if (!all) { __atomic_store_n(&call->failed, 1, __ATOMIC_RELAXED); return; }
+        for (int i = 0; i < lefts + rights; i++) {
+            Factor *f = i < lefts ? left + i : right + i - lefts;
+            f->out = all + done;
+            done += ((f->last - f->first)/PANEL + 1)*PANEL*DEPTH;
+        }
+        for (size k = K, depth; k > 0; k -= depth) {
+            depth = k < DEPTH ? k : DEPTH;
+            for (int i = 0; i < lefts; i++) lay_out_factor(left + i, ROWS, depth, k - 1);
+            for (int i = 0; i < rights; i++) lay_out_factor(right + i, PANEL, depth, k - 1);
+            for (int i = 0; i < rights; i++) for (size j = 0; j < right[i].columns; j += PANEL)
+                for (int each = 0; each < count; each++)
+                    if (pairs[each].right == i) panel_of_outer(depth, left + pairs[each].left, right + i, j, pairs[each].y);
+        }
+        free(all);
     }
 
     typedef struct { Call *call; size id; int *go; } Worker;
@@ -352,6 +405,12 @@ cdef extern from *:
         real** packed
         int failed
         const char* wanted
+    ctypedef struct Factor:
+        long long columns
+        const real* rows
+    ctypedef struct Pair:
+        int left, right
+        real* y
     int together(Call*, void (*)(Call*, long long) noexcept nogil, long long) nogil
     int settled(int) except -1
     bint stopped(Call*, long long) nogil
@@ -359,12 +418,15 @@ cdef extern from *:
     long long share(long long, long long, long long) nogil
     real* room(Call*, long long, long long) nogil
     void pack_share(Call*, long long, long long, long long, const real*, long long, long long, real*) nogil
-    void product(long long, long long, long long, const real*, const real*, real*) nogil
+    ctypedef struct Term:
+        pass
+    Term term(long long, const real*, const real*) nogil
+    void product(long long, long long, const Term*, int, real*) nogil
     const long long BLOCK
     real total(const real*, long long) nogil
     real largest(real, const real*, long long) nogil
     bint all_finite(const real*, long long) nogil
-    void outer_sum(long long, long long, long long, const real*, const real*, real*, Call*, long long) nogil
+    void outer_sums(long long, Factor*, int, Factor*, int, const Pair*, int, Call*, long long) nogil
 
 cdef void row_0_0(
 array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -441,14 +503,17 @@ cdef void segment_3(Call* call, long long t0, long long t1, long long r0, long l
     cdef array b_t26 = <array> call.p[28]
     cdef long long s_t26 = call.s[28]
     cdef const real* w_q_Wc1 = call.packed[0]
+    cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_n, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Wc1, b_t26 + (t - 1)*s_t26 + r0*d_n)
+            terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Wc1)
+            product(rows - r0, d_n, terms, 1, b_t26 + (t - 1)*s_t26 + r0*d_n)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_n, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Wc1, b_t26 + (t - 1)*s_t26 + r0*d_n)
+        terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Wc1)
+        product(rows - r0, d_n, terms, 1, b_t26 + (t - 1)*s_t26 + r0*d_n)
 
 cdef void row_4_0(
 array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -484,11 +549,13 @@ cdef void segment_4(Call* call, long long t0, long long t1, long long r0, long l
     cdef array b_t27 = <array> call.p[29]
     cdef long long s_t27 = call.s[29]
     cdef const real* w_q_Wr1 = call.packed[1]
+    cdef Term terms[1]
     for t in range(t0, t1 + 1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
-        product(rows - r0, d_n, d_n, b_q_h1 + (t - 1 - 1)*s_q_h1 + r0*d_n, w_q_Wr1, b_t27 + (t - 1)*s_t27 + r0*d_n)
+        terms[0] = term(d_n, b_q_h1 + (t - 1 - 1)*s_q_h1 + r0*d_n, w_q_Wr1)
+        product(rows - r0, d_n, terms, 1, b_t27 + (t - 1)*s_t27 + r0*d_n)
         for r in range(r0, rows):
             row_4_0(b_t26 + (t - 1)*s_t26 + r*d_n, b_t27 + (t - 1)*s_t27 + r*d_n, b_q_b1, b_q_h1 + (t - 1)*s_q_h1 + r*d_n, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
 
@@ -507,14 +574,17 @@ cdef void segment_7(Call* call, long long t0, long long t1, long long r0, long l
     cdef array b_t28 = <array> call.p[30]
     cdef long long s_t28 = call.s[30]
     cdef const real* w_q_Wc2 = call.packed[2]
+    cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_p, d_n, b_q_h1 + (t - 1)*s_q_h1 + r0*d_n, w_q_Wc2, b_t28 + (t - 1)*s_t28 + r0*d_p)
+            terms[0] = term(d_n, b_q_h1 + (t - 1)*s_q_h1 + r0*d_n, w_q_Wc2)
+            product(rows - r0, d_p, terms, 1, b_t28 + (t - 1)*s_t28 + r0*d_p)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_p, d_n, b_q_h1 + (t - 1)*s_q_h1 + r0*d_n, w_q_Wc2, b_t28 + (t - 1)*s_t28 + r0*d_p)
+        terms[0] = term(d_n, b_q_h1 + (t - 1)*s_q_h1 + r0*d_n, w_q_Wc2)
+        product(rows - r0, d_p, terms, 1, b_t28 + (t - 1)*s_t28 + r0*d_p)
 
 cdef void row_8_0(
 array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -550,11 +620,13 @@ cdef void segment_8(Call* call, long long t0, long long t1, long long r0, long l
     cdef array b_t29 = <array> call.p[31]
     cdef long long s_t29 = call.s[31]
     cdef const real* w_q_Wr2 = call.packed[3]
+    cdef Term terms[1]
     for t in range(t0, t1 + 1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
-        product(rows - r0, d_p, d_p, b_q_h2 + (t - 1 - 1)*s_q_h2 + r0*d_p, w_q_Wr2, b_t29 + (t - 1)*s_t29 + r0*d_p)
+        terms[0] = term(d_p, b_q_h2 + (t - 1 - 1)*s_q_h2 + r0*d_p, w_q_Wr2)
+        product(rows - r0, d_p, terms, 1, b_t29 + (t - 1)*s_t29 + r0*d_p)
         for r in range(r0, rows):
             row_8_0(b_t28 + (t - 1)*s_t28 + r*d_p, b_t29 + (t - 1)*s_t29 + r*d_p, b_q_b2, b_q_h2 + (t - 1)*s_q_h2 + r*d_p, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
 
@@ -573,14 +645,17 @@ cdef void segment_11(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_t30 = <array> call.p[32]
     cdef long long s_t30 = call.s[32]
     cdef const real* w_q_Wc3 = call.packed[4]
+    cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_q, d_p, b_q_h2 + (t - 1)*s_q_h2 + r0*d_p, w_q_Wc3, b_t30 + (t - 1)*s_t30 + r0*d_q)
+            terms[0] = term(d_p, b_q_h2 + (t - 1)*s_q_h2 + r0*d_p, w_q_Wc3)
+            product(rows - r0, d_q, terms, 1, b_t30 + (t - 1)*s_t30 + r0*d_q)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_q, d_p, b_q_h2 + (t - 1)*s_q_h2 + r0*d_p, w_q_Wc3, b_t30 + (t - 1)*s_t30 + r0*d_q)
+        terms[0] = term(d_p, b_q_h2 + (t - 1)*s_q_h2 + r0*d_p, w_q_Wc3)
+        product(rows - r0, d_q, terms, 1, b_t30 + (t - 1)*s_t30 + r0*d_q)
 
 cdef void row_12_0(
 array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -616,11 +691,13 @@ cdef void segment_12(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_t31 = <array> call.p[33]
     cdef long long s_t31 = call.s[33]
     cdef const real* w_q_Wr3 = call.packed[5]
+    cdef Term terms[1]
     for t in range(t0, t1 + 1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
-        product(rows - r0, d_q, d_q, b_q_h3 + (t - 1 - 1)*s_q_h3 + r0*d_q, w_q_Wr3, b_t31 + (t - 1)*s_t31 + r0*d_q)
+        terms[0] = term(d_q, b_q_h3 + (t - 1 - 1)*s_q_h3 + r0*d_q, w_q_Wr3)
+        product(rows - r0, d_q, terms, 1, b_t31 + (t - 1)*s_t31 + r0*d_q)
         for r in range(r0, rows):
             row_12_0(b_t30 + (t - 1)*s_t30 + r*d_q, b_t31 + (t - 1)*s_t31 + r*d_q, b_q_b3, b_q_h3 + (t - 1)*s_q_h3 + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
 
@@ -771,14 +848,17 @@ cdef void segment_15(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_t34 = call.s[36]
     cdef array b_t35 = <array> call.p[37]
     cdef const real* w_q_Wo = call.packed[6]
+    cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_k, d_q, b_q_h3 + (t - 1)*s_q_h3 + r0*d_q, w_q_Wo, b_t32 + (t - 1)*s_t32 + r0*d_k)
+            terms[0] = term(d_q, b_q_h3 + (t - 1)*s_q_h3 + r0*d_q, w_q_Wo)
+            product(rows - r0, d_k, terms, 1, b_t32 + (t - 1)*s_t32 + r0*d_k)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_k, d_q, b_q_h3 + (t - 1)*s_q_h3 + r0*d_q, w_q_Wo, b_t32 + (t - 1)*s_t32 + r0*d_k)
+        terms[0] = term(d_q, b_q_h3 + (t - 1)*s_q_h3 + r0*d_q, w_q_Wo)
+        product(rows - r0, d_k, terms, 1, b_t32 + (t - 1)*s_t32 + r0*d_k)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
@@ -898,6 +978,7 @@ cdef void segment_23(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_t63 = <array> call.p[65]
     cdef long long s_t63 = call.s[65]
     cdef const real* wt_q_Wo = call.packed[0]
+    cdef Term terms[1]
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
@@ -909,11 +990,13 @@ cdef void segment_23(Call* call, long long t0, long long t1, long long r0, long 
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_q, d_k, b_g_s_y + (t - 1)*s_g_s_y + r0*d_k, wt_q_Wo, b_t63 + (t - 1)*s_t63 + r0*d_q)
+            terms[0] = term(d_k, b_g_s_y + (t - 1)*s_g_s_y + r0*d_k, wt_q_Wo)
+            product(rows - r0, d_q, terms, 1, b_t63 + (t - 1)*s_t63 + r0*d_q)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_q, d_k, b_g_s_y + (t - 1)*s_g_s_y + r0*d_k, wt_q_Wo, b_t63 + (t - 1)*s_t63 + r0*d_q)
+        terms[0] = term(d_k, b_g_s_y + (t - 1)*s_g_s_y + r0*d_k, wt_q_Wo)
+        product(rows - r0, d_q, terms, 1, b_t63 + (t - 1)*s_t63 + r0*d_q)
 
 cdef void row_26_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -978,6 +1061,7 @@ cdef void segment_27(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_t63 = <array> call.p[65]
     cdef long long s_t63 = call.s[65]
     cdef const real* wt_q_Wr3 = call.packed[1]
+    cdef Term terms[1]
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
@@ -985,7 +1069,8 @@ cdef void segment_27(Call* call, long long t0, long long t1, long long r0, long 
         if rows > r0:
             r = r0
             row_27_0(b_t63 + (t - 1)*s_t63 + r0*d_q, b_g_h3_back + (t - 1 + 1)*s_g_h3_back + r0*d_q, b_q_h3 + (t - 1)*s_q_h3 + r0*d_q, b_g_s_h3 + (t - 1)*s_g_s_h3 + r0*d_q, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_q, lengths[r])
-        product(rows - r0, d_q, d_q, b_g_s_h3 + (t - 1)*s_g_s_h3 + r0*d_q, wt_q_Wr3, b_g_h3_back + (t - 1)*s_g_h3_back + r0*d_q)
+        terms[0] = term(d_q, b_g_s_h3 + (t - 1)*s_g_s_h3 + r0*d_q, wt_q_Wr3)
+        product(rows - r0, d_q, terms, 1, b_g_h3_back + (t - 1)*s_g_h3_back + r0*d_q)
 
 cdef void segment_30(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
@@ -1002,14 +1087,17 @@ cdef void segment_30(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_t64 = <array> call.p[66]
     cdef long long s_t64 = call.s[66]
     cdef const real* wt_q_Wc3 = call.packed[2]
+    cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_p, d_q, b_g_s_h3 + (t - 1)*s_g_s_h3 + r0*d_q, wt_q_Wc3, b_t64 + (t - 1)*s_t64 + r0*d_p)
+            terms[0] = term(d_q, b_g_s_h3 + (t - 1)*s_g_s_h3 + r0*d_q, wt_q_Wc3)
+            product(rows - r0, d_p, terms, 1, b_t64 + (t - 1)*s_t64 + r0*d_p)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_p, d_q, b_g_s_h3 + (t - 1)*s_g_s_h3 + r0*d_q, wt_q_Wc3, b_t64 + (t - 1)*s_t64 + r0*d_p)
+        terms[0] = term(d_q, b_g_s_h3 + (t - 1)*s_g_s_h3 + r0*d_q, wt_q_Wc3)
+        product(rows - r0, d_p, terms, 1, b_t64 + (t - 1)*s_t64 + r0*d_p)
 
 cdef void row_31_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -1074,6 +1162,7 @@ cdef void segment_32(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_t64 = <array> call.p[66]
     cdef long long s_t64 = call.s[66]
     cdef const real* wt_q_Wr2 = call.packed[3]
+    cdef Term terms[1]
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
@@ -1081,7 +1170,8 @@ cdef void segment_32(Call* call, long long t0, long long t1, long long r0, long 
         if rows > r0:
             r = r0
             row_32_0(b_t64 + (t - 1)*s_t64 + r0*d_p, b_g_h2_back + (t - 1 + 1)*s_g_h2_back + r0*d_p, b_q_h2 + (t - 1)*s_q_h2 + r0*d_p, b_g_s_h2 + (t - 1)*s_g_s_h2 + r0*d_p, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_p, lengths[r])
-        product(rows - r0, d_p, d_p, b_g_s_h2 + (t - 1)*s_g_s_h2 + r0*d_p, wt_q_Wr2, b_g_h2_back + (t - 1)*s_g_h2_back + r0*d_p)
+        terms[0] = term(d_p, b_g_s_h2 + (t - 1)*s_g_s_h2 + r0*d_p, wt_q_Wr2)
+        product(rows - r0, d_p, terms, 1, b_g_h2_back + (t - 1)*s_g_h2_back + r0*d_p)
 
 cdef void segment_35(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
@@ -1098,14 +1188,17 @@ cdef void segment_35(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_t65 = <array> call.p[67]
     cdef long long s_t65 = call.s[67]
     cdef const real* wt_q_Wc2 = call.packed[4]
+    cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_n, d_p, b_g_s_h2 + (t - 1)*s_g_s_h2 + r0*d_p, wt_q_Wc2, b_t65 + (t - 1)*s_t65 + r0*d_n)
+            terms[0] = term(d_p, b_g_s_h2 + (t - 1)*s_g_s_h2 + r0*d_p, wt_q_Wc2)
+            product(rows - r0, d_n, terms, 1, b_t65 + (t - 1)*s_t65 + r0*d_n)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_n, d_p, b_g_s_h2 + (t - 1)*s_g_s_h2 + r0*d_p, wt_q_Wc2, b_t65 + (t - 1)*s_t65 + r0*d_n)
+        terms[0] = term(d_p, b_g_s_h2 + (t - 1)*s_g_s_h2 + r0*d_p, wt_q_Wc2)
+        product(rows - r0, d_n, terms, 1, b_t65 + (t - 1)*s_t65 + r0*d_n)
 
 cdef void row_36_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -1170,6 +1263,7 @@ cdef void segment_37(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_t65 = <array> call.p[67]
     cdef long long s_t65 = call.s[67]
     cdef const real* wt_q_Wr1 = call.packed[5]
+    cdef Term terms[1]
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
@@ -1177,7 +1271,8 @@ cdef void segment_37(Call* call, long long t0, long long t1, long long r0, long 
         if rows > r0:
             r = r0
             row_37_0(b_t65 + (t - 1)*s_t65 + r0*d_n, b_g_h1_back + (t - 1 + 1)*s_g_h1_back + r0*d_n, b_q_h1 + (t - 1)*s_q_h1 + r0*d_n, b_g_s_h1 + (t - 1)*s_g_s_h1 + r0*d_n, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_n, lengths[r])
-        product(rows - r0, d_n, d_n, b_g_s_h1 + (t - 1)*s_g_s_h1 + r0*d_n, wt_q_Wr1, b_g_h1_back + (t - 1)*s_g_h1_back + r0*d_n)
+        terms[0] = term(d_n, b_g_s_h1 + (t - 1)*s_g_s_h1 + r0*d_n, wt_q_Wr1)
+        product(rows - r0, d_n, terms, 1, b_g_h1_back + (t - 1)*s_g_h1_back + r0*d_n)
 
 cdef void row_40_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -1287,40 +1382,74 @@ cdef void segment_40(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_g_b3_bar = <array> call.p[56]
     cdef array b_g_Wo_bar = <array> call.p[57]
     cdef array b_g_bo_bar = <array> call.p[58]
+    cdef Factor left[4]
+    cdef Factor right[7]
+    cdef Pair pairs[7]
     t = t0
     rows = r1
     t = t0
-    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_g_s_h1 + (t - 1)*s_g_s_h1, b_q_x + (t - 1)*s_q_x, b_g_Wc1_bar, call, id)
-    t = t0
-    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_h1 + (t - 1)*s_g_s_h1, b_q_h1 + (t - 1 - 1)*s_q_h1, b_g_Wr1_bar, call, id)
+    left[0].columns = d_n
+    left[0].rows = b_g_s_h1 + (t - 1)*s_g_s_h1
+    left[1].columns = d_p
+    left[1].rows = b_g_s_h2 + (t - 1)*s_g_s_h2
+    left[2].columns = d_q
+    left[2].rows = b_g_s_h3 + (t - 1)*s_g_s_h3
+    left[3].columns = d_k
+    left[3].rows = b_g_s_y + (t - 1)*s_g_s_y
+    right[0].columns = d_m
+    right[0].rows = b_q_x + (t - 1)*s_q_x
+    right[1].columns = d_n
+    right[1].rows = b_q_h1 + (t - 1 - 1)*s_q_h1
+    right[2].columns = d_n
+    right[2].rows = b_q_h1 + (t - 1)*s_q_h1
+    right[3].columns = d_p
+    right[3].rows = b_q_h2 + (t - 1 - 1)*s_q_h2
+    right[4].columns = d_p
+    right[4].rows = b_q_h2 + (t - 1)*s_q_h2
+    right[5].columns = d_q
+    right[5].rows = b_q_h3 + (t - 1 - 1)*s_q_h3
+    right[6].columns = d_q
+    right[6].rows = b_q_h3 + (t - 1)*s_q_h3
+    pairs[0].left = 0
+    pairs[0].right = 0
+    pairs[0].y = b_g_Wc1_bar
+    pairs[1].left = 0
+    pairs[1].right = 1
+    pairs[1].y = b_g_Wr1_bar
+    pairs[2].left = 1
+    pairs[2].right = 2
+    pairs[2].y = b_g_Wc2_bar
+    pairs[3].left = 1
+    pairs[3].right = 3
+    pairs[3].y = b_g_Wr2_bar
+    pairs[4].left = 2
+    pairs[4].right = 4
+    pairs[4].y = b_g_Wc3_bar
+    pairs[5].left = 2
+    pairs[5].right = 5
+    pairs[5].y = b_g_Wr3_bar
+    pairs[6].left = 3
+    pairs[6].right = 6
+    pairs[6].y = b_g_Wo_bar
+    outer_sums(batch*(t1 - t0 + 1), left, 4, right, 7, pairs, 7, call, id)
     rows = r1
     row_40_0(b_g_b1_bar, d_k, d_m, d_n, d_p, d_q, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_40_1(b_g_s_h1 + (t - 1)*s_g_s_h1 + r*d_n, b_g_b1_bar, d_k, d_m, d_n, d_p, d_q, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    t = t0
-    outer_sum(d_p, d_n, batch*(t1 - t0 + 1), b_g_s_h2 + (t - 1)*s_g_s_h2, b_q_h1 + (t - 1)*s_q_h1, b_g_Wc2_bar, call, id)
-    t = t0
-    outer_sum(d_p, d_p, batch*(t1 - t0 + 1), b_g_s_h2 + (t - 1)*s_g_s_h2, b_q_h2 + (t - 1 - 1)*s_q_h2, b_g_Wr2_bar, call, id)
     rows = r1
     row_40_2(b_g_b2_bar, d_k, d_m, d_n, d_p, d_q, share(d_p, id, threads), share(d_p, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_40_3(b_g_s_h2 + (t - 1)*s_g_s_h2 + r*d_p, b_g_b2_bar, d_k, d_m, d_n, d_p, d_q, share(d_p, id, threads), share(d_p, id + 1, threads), lengths[r])
-    t = t0
-    outer_sum(d_q, d_p, batch*(t1 - t0 + 1), b_g_s_h3 + (t - 1)*s_g_s_h3, b_q_h2 + (t - 1)*s_q_h2, b_g_Wc3_bar, call, id)
-    t = t0
-    outer_sum(d_q, d_q, batch*(t1 - t0 + 1), b_g_s_h3 + (t - 1)*s_g_s_h3, b_q_h3 + (t - 1 - 1)*s_q_h3, b_g_Wr3_bar, call, id)
     rows = r1
     row_40_4(b_g_b3_bar, d_k, d_m, d_n, d_p, d_q, share(d_q, id, threads), share(d_q, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_40_5(b_g_s_h3 + (t - 1)*s_g_s_h3 + r*d_q, b_g_b3_bar, d_k, d_m, d_n, d_p, d_q, share(d_q, id, threads), share(d_q, id + 1, threads), lengths[r])
-    t = t0
-    outer_sum(d_k, d_q, batch*(t1 - t0 + 1), b_g_s_y + (t - 1)*s_g_s_y, b_q_h3 + (t - 1)*s_q_h3, b_g_Wo_bar, call, id)
     rows = r1
     row_40_6(b_g_bo_bar, d_k, d_m, d_n, d_p, d_q, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
@@ -1399,14 +1528,17 @@ cdef void segment_54(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_g_d_bar = <array> call.p[63]
     cdef long long s_g_d_bar = call.s[63]
     cdef const real* wt_q_Wc1 = call.packed[6]
+    cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_m, d_n, b_g_s_h1 + (t - 1)*s_g_s_h1 + r0*d_n, wt_q_Wc1, b_g_x_bar + (t - 1)*s_g_x_bar + r0*d_m)
+            terms[0] = term(d_n, b_g_s_h1 + (t - 1)*s_g_s_h1 + r0*d_n, wt_q_Wc1)
+            product(rows - r0, d_m, terms, 1, b_g_x_bar + (t - 1)*s_g_x_bar + r0*d_m)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_m, d_n, b_g_s_h1 + (t - 1)*s_g_s_h1 + r0*d_n, wt_q_Wc1, b_g_x_bar + (t - 1)*s_g_x_bar + r0*d_m)
+        terms[0] = term(d_n, b_g_s_h1 + (t - 1)*s_g_s_h1 + r0*d_n, wt_q_Wc1)
+        product(rows - r0, d_m, terms, 1, b_g_x_bar + (t - 1)*s_g_x_bar + r0*d_m)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
@@ -1482,6 +1614,7 @@ cdef void segment_56(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_t98 = <array> call.p[100]
     cdef long long s_t98 = call.s[100]
     cdef const real* wt_q_Wo = call.packed[0]
+    cdef Term terms[1]
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
@@ -1498,11 +1631,13 @@ cdef void segment_56(Call* call, long long t0, long long t1, long long r0, long 
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_q, d_k, b_p_s_y + (t - 1)*s_p_s_y + r0*d_k, wt_q_Wo, b_t98 + (t - 1)*s_t98 + r0*d_q)
+            terms[0] = term(d_k, b_p_s_y + (t - 1)*s_p_s_y + r0*d_k, wt_q_Wo)
+            product(rows - r0, d_q, terms, 1, b_t98 + (t - 1)*s_t98 + r0*d_q)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_q, d_k, b_p_s_y + (t - 1)*s_p_s_y + r0*d_k, wt_q_Wo, b_t98 + (t - 1)*s_t98 + r0*d_q)
+        terms[0] = term(d_k, b_p_s_y + (t - 1)*s_p_s_y + r0*d_k, wt_q_Wo)
+        product(rows - r0, d_q, terms, 1, b_t98 + (t - 1)*s_t98 + r0*d_q)
 
 cdef void row_60_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -1570,6 +1705,7 @@ cdef void segment_61(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_t98 = <array> call.p[100]
     cdef long long s_t98 = call.s[100]
     cdef const real* wt_q_Wr3 = call.packed[1]
+    cdef Term terms[1]
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
@@ -1577,7 +1713,8 @@ cdef void segment_61(Call* call, long long t0, long long t1, long long r0, long 
         if rows > r0:
             r = r0
             row_61_0(b_t98 + (t - 1)*s_t98 + r0*d_q, b_p_h3_seed + (t - 1)*s_p_h3_seed + r0*d_q, b_p_h3_back + (t - 1 + 1)*s_p_h3_back + r0*d_q, b_q_h3 + (t - 1)*s_q_h3 + r0*d_q, b_p_s_h3 + (t - 1)*s_p_s_h3 + r0*d_q, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_q, lengths[r])
-        product(rows - r0, d_q, d_q, b_p_s_h3 + (t - 1)*s_p_s_h3 + r0*d_q, wt_q_Wr3, b_p_h3_back + (t - 1)*s_p_h3_back + r0*d_q)
+        terms[0] = term(d_q, b_p_s_h3 + (t - 1)*s_p_s_h3 + r0*d_q, wt_q_Wr3)
+        product(rows - r0, d_q, terms, 1, b_p_h3_back + (t - 1)*s_p_h3_back + r0*d_q)
 
 cdef void segment_64(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
@@ -1594,14 +1731,17 @@ cdef void segment_64(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_t99 = <array> call.p[101]
     cdef long long s_t99 = call.s[101]
     cdef const real* wt_q_Wc3 = call.packed[2]
+    cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_p, d_q, b_p_s_h3 + (t - 1)*s_p_s_h3 + r0*d_q, wt_q_Wc3, b_t99 + (t - 1)*s_t99 + r0*d_p)
+            terms[0] = term(d_q, b_p_s_h3 + (t - 1)*s_p_s_h3 + r0*d_q, wt_q_Wc3)
+            product(rows - r0, d_p, terms, 1, b_t99 + (t - 1)*s_t99 + r0*d_p)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_p, d_q, b_p_s_h3 + (t - 1)*s_p_s_h3 + r0*d_q, wt_q_Wc3, b_t99 + (t - 1)*s_t99 + r0*d_p)
+        terms[0] = term(d_q, b_p_s_h3 + (t - 1)*s_p_s_h3 + r0*d_q, wt_q_Wc3)
+        product(rows - r0, d_p, terms, 1, b_t99 + (t - 1)*s_t99 + r0*d_p)
 
 cdef void row_65_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -1669,6 +1809,7 @@ cdef void segment_66(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_t99 = <array> call.p[101]
     cdef long long s_t99 = call.s[101]
     cdef const real* wt_q_Wr2 = call.packed[3]
+    cdef Term terms[1]
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
@@ -1676,7 +1817,8 @@ cdef void segment_66(Call* call, long long t0, long long t1, long long r0, long 
         if rows > r0:
             r = r0
             row_66_0(b_t99 + (t - 1)*s_t99 + r0*d_p, b_p_h2_seed + (t - 1)*s_p_h2_seed + r0*d_p, b_p_h2_back + (t - 1 + 1)*s_p_h2_back + r0*d_p, b_q_h2 + (t - 1)*s_q_h2 + r0*d_p, b_p_s_h2 + (t - 1)*s_p_s_h2 + r0*d_p, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_p, lengths[r])
-        product(rows - r0, d_p, d_p, b_p_s_h2 + (t - 1)*s_p_s_h2 + r0*d_p, wt_q_Wr2, b_p_h2_back + (t - 1)*s_p_h2_back + r0*d_p)
+        terms[0] = term(d_p, b_p_s_h2 + (t - 1)*s_p_s_h2 + r0*d_p, wt_q_Wr2)
+        product(rows - r0, d_p, terms, 1, b_p_h2_back + (t - 1)*s_p_h2_back + r0*d_p)
 
 cdef void segment_69(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
@@ -1693,14 +1835,17 @@ cdef void segment_69(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_t100 = <array> call.p[102]
     cdef long long s_t100 = call.s[102]
     cdef const real* wt_q_Wc2 = call.packed[4]
+    cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_n, d_p, b_p_s_h2 + (t - 1)*s_p_s_h2 + r0*d_p, wt_q_Wc2, b_t100 + (t - 1)*s_t100 + r0*d_n)
+            terms[0] = term(d_p, b_p_s_h2 + (t - 1)*s_p_s_h2 + r0*d_p, wt_q_Wc2)
+            product(rows - r0, d_n, terms, 1, b_t100 + (t - 1)*s_t100 + r0*d_n)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_n, d_p, b_p_s_h2 + (t - 1)*s_p_s_h2 + r0*d_p, wt_q_Wc2, b_t100 + (t - 1)*s_t100 + r0*d_n)
+        terms[0] = term(d_p, b_p_s_h2 + (t - 1)*s_p_s_h2 + r0*d_p, wt_q_Wc2)
+        product(rows - r0, d_n, terms, 1, b_t100 + (t - 1)*s_t100 + r0*d_n)
 
 cdef void row_70_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -1768,6 +1913,7 @@ cdef void segment_71(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_t100 = <array> call.p[102]
     cdef long long s_t100 = call.s[102]
     cdef const real* wt_q_Wr1 = call.packed[5]
+    cdef Term terms[1]
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
@@ -1775,7 +1921,8 @@ cdef void segment_71(Call* call, long long t0, long long t1, long long r0, long 
         if rows > r0:
             r = r0
             row_71_0(b_t100 + (t - 1)*s_t100 + r0*d_n, b_p_h1_seed + (t - 1)*s_p_h1_seed + r0*d_n, b_p_h1_back + (t - 1 + 1)*s_p_h1_back + r0*d_n, b_q_h1 + (t - 1)*s_q_h1 + r0*d_n, b_p_s_h1 + (t - 1)*s_p_s_h1 + r0*d_n, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_n, lengths[r])
-        product(rows - r0, d_n, d_n, b_p_s_h1 + (t - 1)*s_p_s_h1 + r0*d_n, wt_q_Wr1, b_p_h1_back + (t - 1)*s_p_h1_back + r0*d_n)
+        terms[0] = term(d_n, b_p_s_h1 + (t - 1)*s_p_s_h1 + r0*d_n, wt_q_Wr1)
+        product(rows - r0, d_n, terms, 1, b_p_h1_back + (t - 1)*s_p_h1_back + r0*d_n)
 
 cdef void row_74_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -1885,40 +2032,74 @@ cdef void segment_74(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_p_b3_bar = <array> call.p[91]
     cdef array b_p_Wo_bar = <array> call.p[92]
     cdef array b_p_bo_bar = <array> call.p[93]
+    cdef Factor left[4]
+    cdef Factor right[7]
+    cdef Pair pairs[7]
     t = t0
     rows = r1
     t = t0
-    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_p_s_h1 + (t - 1)*s_p_s_h1, b_q_x + (t - 1)*s_q_x, b_p_Wc1_bar, call, id)
-    t = t0
-    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_h1 + (t - 1)*s_p_s_h1, b_q_h1 + (t - 1 - 1)*s_q_h1, b_p_Wr1_bar, call, id)
+    left[0].columns = d_n
+    left[0].rows = b_p_s_h1 + (t - 1)*s_p_s_h1
+    left[1].columns = d_p
+    left[1].rows = b_p_s_h2 + (t - 1)*s_p_s_h2
+    left[2].columns = d_q
+    left[2].rows = b_p_s_h3 + (t - 1)*s_p_s_h3
+    left[3].columns = d_k
+    left[3].rows = b_p_s_y + (t - 1)*s_p_s_y
+    right[0].columns = d_m
+    right[0].rows = b_q_x + (t - 1)*s_q_x
+    right[1].columns = d_n
+    right[1].rows = b_q_h1 + (t - 1 - 1)*s_q_h1
+    right[2].columns = d_n
+    right[2].rows = b_q_h1 + (t - 1)*s_q_h1
+    right[3].columns = d_p
+    right[3].rows = b_q_h2 + (t - 1 - 1)*s_q_h2
+    right[4].columns = d_p
+    right[4].rows = b_q_h2 + (t - 1)*s_q_h2
+    right[5].columns = d_q
+    right[5].rows = b_q_h3 + (t - 1 - 1)*s_q_h3
+    right[6].columns = d_q
+    right[6].rows = b_q_h3 + (t - 1)*s_q_h3
+    pairs[0].left = 0
+    pairs[0].right = 0
+    pairs[0].y = b_p_Wc1_bar
+    pairs[1].left = 0
+    pairs[1].right = 1
+    pairs[1].y = b_p_Wr1_bar
+    pairs[2].left = 1
+    pairs[2].right = 2
+    pairs[2].y = b_p_Wc2_bar
+    pairs[3].left = 1
+    pairs[3].right = 3
+    pairs[3].y = b_p_Wr2_bar
+    pairs[4].left = 2
+    pairs[4].right = 4
+    pairs[4].y = b_p_Wc3_bar
+    pairs[5].left = 2
+    pairs[5].right = 5
+    pairs[5].y = b_p_Wr3_bar
+    pairs[6].left = 3
+    pairs[6].right = 6
+    pairs[6].y = b_p_Wo_bar
+    outer_sums(batch*(t1 - t0 + 1), left, 4, right, 7, pairs, 7, call, id)
     rows = r1
     row_74_0(b_p_b1_bar, d_k, d_m, d_n, d_p, d_q, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_74_1(b_p_s_h1 + (t - 1)*s_p_s_h1 + r*d_n, b_p_b1_bar, d_k, d_m, d_n, d_p, d_q, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    t = t0
-    outer_sum(d_p, d_n, batch*(t1 - t0 + 1), b_p_s_h2 + (t - 1)*s_p_s_h2, b_q_h1 + (t - 1)*s_q_h1, b_p_Wc2_bar, call, id)
-    t = t0
-    outer_sum(d_p, d_p, batch*(t1 - t0 + 1), b_p_s_h2 + (t - 1)*s_p_s_h2, b_q_h2 + (t - 1 - 1)*s_q_h2, b_p_Wr2_bar, call, id)
     rows = r1
     row_74_2(b_p_b2_bar, d_k, d_m, d_n, d_p, d_q, share(d_p, id, threads), share(d_p, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_74_3(b_p_s_h2 + (t - 1)*s_p_s_h2 + r*d_p, b_p_b2_bar, d_k, d_m, d_n, d_p, d_q, share(d_p, id, threads), share(d_p, id + 1, threads), lengths[r])
-    t = t0
-    outer_sum(d_q, d_p, batch*(t1 - t0 + 1), b_p_s_h3 + (t - 1)*s_p_s_h3, b_q_h2 + (t - 1)*s_q_h2, b_p_Wc3_bar, call, id)
-    t = t0
-    outer_sum(d_q, d_q, batch*(t1 - t0 + 1), b_p_s_h3 + (t - 1)*s_p_s_h3, b_q_h3 + (t - 1 - 1)*s_q_h3, b_p_Wr3_bar, call, id)
     rows = r1
     row_74_4(b_p_b3_bar, d_k, d_m, d_n, d_p, d_q, share(d_q, id, threads), share(d_q, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_74_5(b_p_s_h3 + (t - 1)*s_p_s_h3 + r*d_q, b_p_b3_bar, d_k, d_m, d_n, d_p, d_q, share(d_q, id, threads), share(d_q, id + 1, threads), lengths[r])
-    t = t0
-    outer_sum(d_k, d_q, batch*(t1 - t0 + 1), b_p_s_y + (t - 1)*s_p_s_y, b_q_h3 + (t - 1)*s_q_h3, b_p_Wo_bar, call, id)
     rows = r1
     row_74_6(b_p_bo_bar, d_k, d_m, d_n, d_p, d_q, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
@@ -1982,14 +2163,17 @@ cdef void segment_88(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_p_d_bar = <array> call.p[98]
     cdef long long s_p_d_bar = call.s[98]
     cdef const real* wt_q_Wc1 = call.packed[6]
+    cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_m, d_n, b_p_s_h1 + (t - 1)*s_p_s_h1 + r0*d_n, wt_q_Wc1, b_p_x_bar + (t - 1)*s_p_x_bar + r0*d_m)
+            terms[0] = term(d_n, b_p_s_h1 + (t - 1)*s_p_s_h1 + r0*d_n, wt_q_Wc1)
+            product(rows - r0, d_m, terms, 1, b_p_x_bar + (t - 1)*s_p_x_bar + r0*d_m)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_m, d_n, b_p_s_h1 + (t - 1)*s_p_s_h1 + r0*d_n, wt_q_Wc1, b_p_x_bar + (t - 1)*s_p_x_bar + r0*d_m)
+        terms[0] = term(d_n, b_p_s_h1 + (t - 1)*s_p_s_h1 + r0*d_n, wt_q_Wc1)
+        product(rows - r0, d_m, terms, 1, b_p_x_bar + (t - 1)*s_p_x_bar + r0*d_m)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:

@@ -205,15 +205,24 @@ cdef extern from *:
     /* y[r, :] (+)= sum over k of a[r*ar + k*ak] panel[k, :] for R rows and one panel of two vectors, k in order */
     typedef void (*Tile)(size, const scalar *, size, size, const scalar *, scalar *, size, int);
     #define EACH(R) _Pragma("GCC unroll 8") for (int r = 0; r < R; r++)
+    #define STRIDE(pointer, by) (pointer += by, ({ __asm__("" : "+r"(pointer)); }))  /* one register, not an address for every row */
     #define TILE(R) static void tile_##R(size K, const scalar *a, size ar, size ak, const scalar *b, scalar *y, size ldy, int add) { \
         lanes left[R], right[R]; \
+        scalar *row = y; \
+        const size next = R*ldy; \
         EACH(R) { left[r] = right[r] = (lanes){0}; } \
-        if (add) EACH(R) { left[r] = *(lanes *)(y + r*ldy); right[r] = *(lanes *)(y + r*ldy + LANES); } \
+        if (add) EACH(R) { \
+            left[r] = *(lanes *)row; \
+            right[r] = *(lanes *)(row + LANES); \
+            __builtin_prefetch(row + next); \
+            __builtin_prefetch(row + next + LANES); \
+            STRIDE(row, ldy); \
+        } \
         for (size k = 0; k < K; k++, a += ak, b += PANEL) { \
             lanes first = *(const lanes *)b, second = *(const lanes *)(b + LANES); \
             EACH(R) { left[r] += first*a[r*ar]; right[r] += second*a[r*ar]; } \
         } \
-        EACH(R) { *(lanes *)(y + r*ldy) = left[r]; *(lanes *)(y + r*ldy + LANES) = right[r]; } \
+        EACH(R) { *(lanes *)y = left[r]; *(lanes *)(y + LANES) = right[r]; STRIDE(y, ldy); } \
     }
     TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6) TILE(7) TILE(8)
     static const Tile tiles[] = {0, tile_1, tile_2, tile_3, tile_4, tile_5, tile_6, tile_7, tile_8};
@@ -246,16 +255,21 @@ cdef extern from *:
 
     /* out[q][k][lane] = b[k*bk + (q*width + lane)*bj], zero beyond J; width is a constant wherever this is called */
     static inline void pack(scalar *out, const size width, size J, size K, const scalar *b, size bk, size bj) {
+        const size part = width < 8 ? width : 8;
         for (size j = 0; j < J; j += width, out += K*width) {
             const scalar *from = b + j*bj;
-            if (bj == 1 && J - j >= width) for (size k = 0; k < K; k++) memcpy(out + k*width, from + k*bk, (size_t)width*sizeof(scalar));
+            if (bj == 1 && J - j >= width) for (size k = 0; k < K; k++)
+                for (size l = 0; l < width; l += part) memcpy(out + k*width + l, from + k*bk + l, (size_t)part*sizeof(scalar));
             else for (size l = 0; l < width; l++) for (size k = 0; k < K; k++) out[k*width + l] = j + l < J ? from[k*bk + l*bj] : 0;
         }
     }
 
+    /* memory for so many numbers, at the beginning of a cache line */
+    static scalar *aligned_room(size count) { return aligned_alloc(64, ((size_t)count*sizeof(scalar) + 63)/64*64); }
+
     /* room for a matrix of J columns and inner dimension K, laid out; NULL, and noted, where there is no memory */
     static scalar *room(Call *call, size J, size K) {
-        scalar *out = malloc((size_t)((J + PANEL)*(K + 1))*sizeof(scalar));
+        scalar *out = aligned_room((J + PANEL)*(K + 1));
         if (!out) call->failed = 1;
         return out;
     }
@@ -275,36 +289,75 @@ cdef extern from *:
         for (size r = 0; r < rows; r++) memcpy(y + r*ldy, room + r*PANEL, (size_t)columns*sizeof(scalar));
     }
 
-    /* y (P, J) = x b for packed b (K, J): every row in the same way, whichever rows stand beside it */
-    static void product(size P, size J, size K, const scalar *x, const scalar *b, scalar *y) {
-        for (size j = 0; j < J; j += PANEL, b += K*PANEL) for (size p = 0, rows; p < P; p += rows) {
+    /* x (P, K) times a matrix that is laid out */
+    typedef struct { size K; const scalar *x, *packed; } Term;
+    static Term term(size K, const scalar *x, const scalar *packed) { return (Term){K, x, packed}; }
+
+    /* y (P, J) = the sum of so many products: every row in the same way, whichever rows stand beside it */
+    static void product(size P, size J, const Term *terms, int count, scalar *y) {
+        for (const Term *s = terms; s < terms + count; s++) for (size j = 0; j < J; j += PANEL) for (size p = 0, rows; p < P; p += rows) {
+            const scalar *x = s->x + p*s->K, *b = s->packed + j*s->K;
             rows = P - p > ROWS && P - p < 2*ROWS ? (P - p + 1)/2 : P - p < ROWS ? P - p : ROWS;
-            if (J - j >= PANEL) tiles[rows](K, x + p*K, K, 1, b, y + p*J + j, J, 0);
-            else edge(rows, K, x + p*K, K, 1, b, y + p*J + j, J, J - j, 0);
+            if (J - j >= PANEL) tiles[rows](s->K, x, s->K, 1, b, y + p*J + j, J, s > terms);
+            else edge(rows, s->K, x, s->K, 1, b, y + p*J + j, J, J - j, s > terms);
         }
     }
 
-    /* y (P, J) = sum over k of a[k, :] b[k, :]', in blocks of k that fit the cache; this thread's share of the rows of y */
-    static void outer_sum(size P, size J, size K, const scalar *a, const scalar *b, scalar *y, Call *call, size id) {
-        size tiles_all = (P + ROWS - 1)/ROWS, p0 = share(tiles_all, id, call->threads)*ROWS, p1 = share(tiles_all, id + 1, call->threads)*ROWS;
-        if (p1 > P) p1 = P;
-        if (p0 >= p1) return;
-        scalar *left = malloc((size_t)((p1 - p0 + ROWS)*DEPTH)*sizeof(scalar)), *right = malloc((size_t)((J + PANEL)*DEPTH)*sizeof(scalar));
-        memset(y + p0*J, 0, (size_t)((p1 - p0)*J)*sizeof(scalar));
-        if (!left || !right) __atomic_store_n(&call->failed, 1, __ATOMIC_RELAXED);
-        else for (size k = 0, depth; k < K; k += depth) {
-            depth = K - k < DEPTH ? K - k : DEPTH;
-            pack(left, ROWS, p1 - p0, depth, a + k*P + p0, P, 1);
-            pack(right, PANEL, J, depth, b + k*J, J, 1);
-            for (size j = 0; j < J; j += PANEL) for (size p = p0; p < p1; p += ROWS) {
-                const scalar *l = left + (p - p0)*depth, *r = right + j*depth;
-                size rows = p1 - p < ROWS ? p1 - p : ROWS;
-                if (J - j >= PANEL) tiles[rows](depth, l, 1, ROWS, r, y + p*J + j, J, 1);
-                else edge(rows, depth, l, 1, ROWS, r, y + p*J + j, J, J - j, 1);
-            }
+    /* A factor of sums over rows: K rows of so many columns. A thread lays out the columns first..last, in panels, a block of rows at a time. */
+    typedef struct { size columns; const scalar *rows; scalar *out; size first, last; } Factor;
+    typedef struct { int left, right; scalar *y; } Pair;
+
+    /* one panel of the right factor times all panels of the left one, added to y */
+    static void panel_of_outer(size depth, const Factor *left, const Factor *right, size j, scalar *y) {
+        const size J = right->columns, columns = J - j < PANEL ? J - j : PANEL, all = left->last - left->first;
+        const scalar *b = right->out + j*depth;
+        y += left->first*J + j;
+        for (size p = 0, rows; p < all; p += rows) {
+            const scalar *a = left->out + p*depth;
+            rows = all - p < ROWS ? all - p : ROWS;
+            if (columns == PANEL) tiles[rows](depth, a, 1, ROWS, b, y + p*J, J, 1);
+            else edge(rows, depth, a, 1, ROWS, b, y + p*J, J, columns, 1);
         }
-        free(left);
-        free(right);
+    }
+
+    static void lay_out_factor(Factor *f, size width, size depth, size k) {
+        const size count = f->last - f->first;
+        if (width == ROWS) pack(f->out, ROWS, count, depth, f->rows + k*f->columns + f->first, -f->columns, 1);
+        else pack(f->out, PANEL, count, depth, f->rows + k*f->columns + f->first, -f->columns, 1);
+    }
+
+    /* y (P, J) = sum over k of left[k, :] right[k, :]' for every pair of factors, this thread's share of the rows of y; from the last k to the
+       first, in blocks that fit the cache and leave no trace in the sums */
+    static void outer_sums(size K, Factor *left, int lefts, Factor *right, int rights, const Pair *pairs, int count, Call *call, size id) {
+        size room = 0, done = 0;
+        for (int i = 0; i < lefts + rights; i++) {
+            Factor *f = i < lefts ? left + i : right + i - lefts;
+            const size all = (f->columns + ROWS - 1)/ROWS;
+            f->first = i < lefts ? share(all, id, call->threads)*ROWS : 0;
+            f->last = i < lefts ? share(all, id + 1, call->threads)*ROWS : f->columns;
+            if (f->last > f->columns) f->last = f->columns;
+            room += ((f->last - f->first)/PANEL + 1)*PANEL*DEPTH;
+        }
+        for (int i = 0; i < count; i++) {
+            const Factor *l = left + pairs[i].left, *r = right + pairs[i].right;
+            memset(pairs[i].y + l->first*r->columns, 0, (size_t)((l->last - l->first)*r->columns)*sizeof(scalar));
+        }
+        scalar *all = aligned_room(room);
+        if (!all) { __atomic_store_n(&call->failed, 1, __ATOMIC_RELAXED); return; }
+        for (int i = 0; i < lefts + rights; i++) {
+            Factor *f = i < lefts ? left + i : right + i - lefts;
+            f->out = all + done;
+            done += ((f->last - f->first)/PANEL + 1)*PANEL*DEPTH;
+        }
+        for (size k = K, depth; k > 0; k -= depth) {
+            depth = k < DEPTH ? k : DEPTH;
+            for (int i = 0; i < lefts; i++) lay_out_factor(left + i, ROWS, depth, k - 1);
+            for (int i = 0; i < rights; i++) lay_out_factor(right + i, PANEL, depth, k - 1);
+            for (int i = 0; i < rights; i++) for (size j = 0; j < right[i].columns; j += PANEL)
+                for (int each = 0; each < count; each++)
+                    if (pairs[each].right == i) panel_of_outer(depth, left + pairs[each].left, right + i, j, pairs[each].y);
+        }
+        free(all);
     }
 
     typedef struct { Call *call; size id; int *go; } Worker;
@@ -352,6 +405,12 @@ cdef extern from *:
         real** packed
         int failed
         const char* wanted
+    ctypedef struct Factor:
+        long long columns
+        const real* rows
+    ctypedef struct Pair:
+        int left, right
+        real* y
     int together(Call*, void (*)(Call*, long long) noexcept nogil, long long) nogil
     int settled(int) except -1
     bint stopped(Call*, long long) nogil
@@ -359,27 +418,28 @@ cdef extern from *:
     long long share(long long, long long, long long) nogil
     real* room(Call*, long long, long long) nogil
     void pack_share(Call*, long long, long long, long long, const real*, long long, long long, real*) nogil
-    void product(long long, long long, long long, const real*, const real*, real*) nogil
+    ctypedef struct Term:
+        pass
+    Term term(long long, const real*, const real*) nogil
+    void product(long long, long long, const Term*, int, real*) nogil
     const long long BLOCK
     real total(const real*, long long) nogil
     real largest(real, const real*, long long) nogil
     bint all_finite(const real*, long long) nogil
-    void outer_sum(long long, long long, long long, const real*, const real*, real*, Call*, long long) nogil
+    void outer_sums(long long, Factor*, int, Factor*, int, const Pair*, int, Call*, long long) nogil
 
 cdef void row_0_0(
-array p0, array p1, array p2, array p3, array p4, array p5, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
 ) noexcept nogil:
-    cdef real v0, v1, v2, v3, v4, v5, v6, v7
+    cdef real v0, v1, v2, v3, v4, v5
     cdef long long i0
     for i0 in range(d_n):
         v0 = p0[(i0)]
         v1 = p1[(i0)]
-        v2 = p2[(i0)]
-        v3 = p3[(i0)]
-        v4 = v0 + v1 + v2 + v3
-        p4[(i0)] = v4
-        v6 = f_tanh(v4)
-        p5[(i0)] = v6
+        v2 = v0 + v1
+        p2[(i0)] = v2
+        v4 = f_tanh(v2)
+        p3[(i0)] = v4
 
 
 cdef void row_0_1(
@@ -470,57 +530,46 @@ cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long l
     cdef array b_q_c = <array> call.p[12]
     cdef array b_q_e = <array> call.p[13]
     cdef long long s_q_e = call.s[13]
-    cdef array b_t13 = <array> call.p[15]
-    cdef long long s_t13 = call.s[15]
-    cdef array b_t14 = <array> call.p[16]
-    cdef long long s_t14 = call.s[16]
-    cdef array b_t15 = <array> call.p[17]
-    cdef long long s_t15 = call.s[17]
-    cdef array b_t16 = <array> call.p[18]
-    cdef long long s_t16 = call.s[18]
-    cdef array b_t17 = <array> call.p[19]
-    cdef long long s_t17 = call.s[19]
-    cdef array b_t18 = <array> call.p[20]
+    cdef array b_t15 = <array> call.p[15]
+    cdef long long s_t15 = call.s[15]
+    cdef array b_t16 = <array> call.p[16]
+    cdef long long s_t16 = call.s[16]
+    cdef array b_t17 = <array> call.p[17]
+    cdef long long s_t17 = call.s[17]
+    cdef array b_t18 = <array> call.p[18]
     cdef const real* w_q_B0 = call.packed[0]
     cdef const real* w_q_B1 = call.packed[1]
     cdef const real* w_q_B2 = call.packed[2]
     cdef const real* w_q_V = call.packed[3]
+    cdef Term terms[3]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_n, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_B0, b_t13 + (t - 1)*s_t13 + r0*d_n)
+            terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_B0)
+            terms[1] = term(d_m, b_q_x + (t - 1 - 1)*s_q_x + r0*d_m, w_q_B1)
+            terms[2] = term(d_m, b_q_x + (t - 1 - 2)*s_q_x + r0*d_m, w_q_B2)
+            product(rows - r0, d_n, terms, 3, b_t15 + (t - 1)*s_t15 + r0*d_n)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_n, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_B0, b_t13 + (t - 1)*s_t13 + r0*d_n)
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_n, d_m, b_q_x + (t - 1 - 1)*s_q_x + r0*d_m, w_q_B1, b_t14 + (t - 1)*s_t14 + r0*d_n)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_n, d_m, b_q_x + (t - 1 - 1)*s_q_x + r0*d_m, w_q_B1, b_t14 + (t - 1)*s_t14 + r0*d_n)
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_n, d_m, b_q_x + (t - 1 - 2)*s_q_x + r0*d_m, w_q_B2, b_t15 + (t - 1)*s_t15 + r0*d_n)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_n, d_m, b_q_x + (t - 1 - 2)*s_q_x + r0*d_m, w_q_B2, b_t15 + (t - 1)*s_t15 + r0*d_n)
+        terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_B0)
+        terms[1] = term(d_m, b_q_x + (t - 1 - 1)*s_q_x + r0*d_m, w_q_B1)
+        terms[2] = term(d_m, b_q_x + (t - 1 - 2)*s_q_x + r0*d_m, w_q_B2)
+        product(rows - r0, d_n, terms, 3, b_t15 + (t - 1)*s_t15 + r0*d_n)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_0_0(b_t13 + (t - 1)*s_t13 + r*d_n, b_t14 + (t - 1)*s_t14 + r*d_n, b_t15 + (t - 1)*s_t15 + r*d_n, b_q_b, b_q_z + (t - 1)*s_q_z + r*d_n, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_0_0(b_t15 + (t - 1)*s_t15 + r*d_n, b_q_b, b_q_z + (t - 1)*s_q_z + r*d_n, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_k, d_n, b_q_h + (t - 1)*s_q_h + r0*d_n, w_q_V, b_t16 + (t - 1)*s_t16 + r0*d_k)
+            terms[0] = term(d_n, b_q_h + (t - 1)*s_q_h + r0*d_n, w_q_V)
+            product(rows - r0, d_k, terms, 1, b_t16 + (t - 1)*s_t16 + r0*d_k)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_k, d_n, b_q_h + (t - 1)*s_q_h + r0*d_n, w_q_V, b_t16 + (t - 1)*s_t16 + r0*d_k)
+        terms[0] = term(d_n, b_q_h + (t - 1)*s_q_h + r0*d_n, w_q_V)
+        product(rows - r0, d_k, terms, 1, b_t16 + (t - 1)*s_t16 + r0*d_k)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
@@ -566,7 +615,7 @@ cdef void segment_10(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_m = call.d[4]
     cdef long long d_n = call.d[5]
     cdef array b_q_E = <array> call.p[14]
-    cdef array b_t18 = <array> call.p[20]
+    cdef array b_t18 = <array> call.p[18]
     t = t0
     rows = r1
     if id == 0:
@@ -617,13 +666,14 @@ cdef void segment_11(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_q_y = <array> call.p[6]
     cdef long long s_q_y = call.s[6]
     cdef array b_q_V = <array> call.p[11]
-    cdef array b_g_y_bar = <array> call.p[21]
-    cdef long long s_g_y_bar = call.s[21]
-    cdef array b_g_h_bar = <array> call.p[22]
-    cdef long long s_g_h_bar = call.s[22]
-    cdef array b_g_s = <array> call.p[23]
-    cdef long long s_g_s = call.s[23]
+    cdef array b_g_y_bar = <array> call.p[19]
+    cdef long long s_g_y_bar = call.s[19]
+    cdef array b_g_h_bar = <array> call.p[20]
+    cdef long long s_g_h_bar = call.s[20]
+    cdef array b_g_s = <array> call.p[21]
+    cdef long long s_g_s = call.s[21]
     cdef const real* wt_q_V = call.packed[0]
+    cdef Term terms[1]
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
@@ -632,11 +682,13 @@ cdef void segment_11(Call* call, long long t0, long long t1, long long r0, long 
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_n, d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V, b_g_h_bar + (t - 1)*s_g_h_bar + r0*d_n)
+            terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V)
+            product(rows - r0, d_n, terms, 1, b_g_h_bar + (t - 1)*s_g_h_bar + r0*d_n)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_n, d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V, b_g_h_bar + (t - 1)*s_g_h_bar + r0*d_n)
+        terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V)
+        product(rows - r0, d_n, terms, 1, b_g_h_bar + (t - 1)*s_g_h_bar + r0*d_n)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
@@ -690,32 +742,53 @@ cdef void segment_14(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_q_x = call.s[2]
     cdef array b_q_h = <array> call.p[5]
     cdef long long s_q_h = call.s[5]
-    cdef array b_g_y_bar = <array> call.p[21]
-    cdef long long s_g_y_bar = call.s[21]
-    cdef array b_g_s = <array> call.p[23]
-    cdef long long s_g_s = call.s[23]
-    cdef array b_g_B0_bar = <array> call.p[24]
-    cdef array b_g_B1_bar = <array> call.p[25]
-    cdef array b_g_B2_bar = <array> call.p[26]
-    cdef array b_g_b_bar = <array> call.p[27]
-    cdef array b_g_V_bar = <array> call.p[28]
-    cdef array b_g_c_bar = <array> call.p[29]
+    cdef array b_g_y_bar = <array> call.p[19]
+    cdef long long s_g_y_bar = call.s[19]
+    cdef array b_g_s = <array> call.p[21]
+    cdef long long s_g_s = call.s[21]
+    cdef array b_g_B0_bar = <array> call.p[22]
+    cdef array b_g_B1_bar = <array> call.p[23]
+    cdef array b_g_B2_bar = <array> call.p[24]
+    cdef array b_g_b_bar = <array> call.p[25]
+    cdef array b_g_V_bar = <array> call.p[26]
+    cdef array b_g_c_bar = <array> call.p[27]
+    cdef Factor left[2]
+    cdef Factor right[4]
+    cdef Pair pairs[4]
     t = t0
     rows = r1
     t = t0
-    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_g_s + (t - 1)*s_g_s, b_q_x + (t - 1)*s_q_x, b_g_B0_bar, call, id)
-    t = t0
-    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_g_s + (t - 1)*s_g_s, b_q_x + (t - 1 - 1)*s_q_x, b_g_B1_bar, call, id)
-    t = t0
-    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_g_s + (t - 1)*s_g_s, b_q_x + (t - 1 - 2)*s_q_x, b_g_B2_bar, call, id)
+    left[0].columns = d_n
+    left[0].rows = b_g_s + (t - 1)*s_g_s
+    left[1].columns = d_k
+    left[1].rows = b_g_y_bar + (t - 1)*s_g_y_bar
+    right[0].columns = d_m
+    right[0].rows = b_q_x + (t - 1)*s_q_x
+    right[1].columns = d_m
+    right[1].rows = b_q_x + (t - 1 - 1)*s_q_x
+    right[2].columns = d_m
+    right[2].rows = b_q_x + (t - 1 - 2)*s_q_x
+    right[3].columns = d_n
+    right[3].rows = b_q_h + (t - 1)*s_q_h
+    pairs[0].left = 0
+    pairs[0].right = 0
+    pairs[0].y = b_g_B0_bar
+    pairs[1].left = 0
+    pairs[1].right = 1
+    pairs[1].y = b_g_B1_bar
+    pairs[2].left = 0
+    pairs[2].right = 2
+    pairs[2].y = b_g_B2_bar
+    pairs[3].left = 1
+    pairs[3].right = 3
+    pairs[3].y = b_g_V_bar
+    outer_sums(batch*(t1 - t0 + 1), left, 2, right, 4, pairs, 4, call, id)
     rows = r1
     row_14_0(b_g_b_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_14_1(b_g_s + (t - 1)*s_g_s + r*d_n, b_g_b_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    t = t0
-    outer_sum(d_k, d_n, batch*(t1 - t0 + 1), b_g_y_bar + (t - 1)*s_g_y_bar, b_q_h + (t - 1)*s_q_h, b_g_V_bar, call, id)
     rows = r1
     row_14_2(b_g_c_bar, d_k, d_m, d_n, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
@@ -731,19 +804,22 @@ cdef void segment_20(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_m = call.d[4]
     cdef long long d_n = call.d[5]
     cdef array b_q_B1 = <array> call.p[8]
-    cdef array b_g_s = <array> call.p[23]
-    cdef long long s_g_s = call.s[23]
-    cdef array b_g_x_back = <array> call.p[30]
-    cdef long long s_g_x_back = call.s[30]
+    cdef array b_g_s = <array> call.p[21]
+    cdef long long s_g_s = call.s[21]
+    cdef array b_g_x_back = <array> call.p[28]
+    cdef long long s_g_x_back = call.s[28]
     cdef const real* wt_q_B1 = call.packed[1]
+    cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_m, d_n, b_g_s + (t - 1)*s_g_s + r0*d_n, wt_q_B1, b_g_x_back + (t - 1)*s_g_x_back + r0*d_m)
+            terms[0] = term(d_n, b_g_s + (t - 1)*s_g_s + r0*d_n, wt_q_B1)
+            product(rows - r0, d_m, terms, 1, b_g_x_back + (t - 1)*s_g_x_back + r0*d_m)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_m, d_n, b_g_s + (t - 1)*s_g_s + r0*d_n, wt_q_B1, b_g_x_back + (t - 1)*s_g_x_back + r0*d_m)
+        terms[0] = term(d_n, b_g_s + (t - 1)*s_g_s + r0*d_n, wt_q_B1)
+        product(rows - r0, d_m, terms, 1, b_g_x_back + (t - 1)*s_g_x_back + r0*d_m)
 
 cdef void row_21_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -760,8 +836,8 @@ cdef void segment_21(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_k = call.d[3]
     cdef long long d_m = call.d[4]
     cdef long long d_n = call.d[5]
-    cdef array b_g_x_back = <array> call.p[30]
-    cdef long long s_g_x_back = call.s[30]
+    cdef array b_g_x_back = <array> call.p[28]
+    cdef long long s_g_x_back = call.s[28]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -776,19 +852,22 @@ cdef void segment_22(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_m = call.d[4]
     cdef long long d_n = call.d[5]
     cdef array b_q_B2 = <array> call.p[9]
-    cdef array b_g_s = <array> call.p[23]
-    cdef long long s_g_s = call.s[23]
-    cdef array b_g_x_back2 = <array> call.p[31]
-    cdef long long s_g_x_back2 = call.s[31]
+    cdef array b_g_s = <array> call.p[21]
+    cdef long long s_g_s = call.s[21]
+    cdef array b_g_x_back2 = <array> call.p[29]
+    cdef long long s_g_x_back2 = call.s[29]
     cdef const real* wt_q_B2 = call.packed[2]
+    cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_m, d_n, b_g_s + (t - 1)*s_g_s + r0*d_n, wt_q_B2, b_g_x_back2 + (t - 1)*s_g_x_back2 + r0*d_m)
+            terms[0] = term(d_n, b_g_s + (t - 1)*s_g_s + r0*d_n, wt_q_B2)
+            product(rows - r0, d_m, terms, 1, b_g_x_back2 + (t - 1)*s_g_x_back2 + r0*d_m)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_m, d_n, b_g_s + (t - 1)*s_g_s + r0*d_n, wt_q_B2, b_g_x_back2 + (t - 1)*s_g_x_back2 + r0*d_m)
+        terms[0] = term(d_n, b_g_s + (t - 1)*s_g_s + r0*d_n, wt_q_B2)
+        product(rows - r0, d_m, terms, 1, b_g_x_back2 + (t - 1)*s_g_x_back2 + r0*d_m)
 
 cdef void row_23_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -813,8 +892,8 @@ cdef void segment_23(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_k = call.d[3]
     cdef long long d_m = call.d[4]
     cdef long long d_n = call.d[5]
-    cdef array b_g_x_back2 = <array> call.p[31]
-    cdef long long s_g_x_back2 = call.s[31]
+    cdef array b_g_x_back2 = <array> call.p[29]
+    cdef long long s_g_x_back2 = call.s[29]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -863,27 +942,30 @@ cdef void segment_25(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_q_y = <array> call.p[6]
     cdef long long s_q_y = call.s[6]
     cdef array b_q_B0 = <array> call.p[7]
-    cdef array b_g_s = <array> call.p[23]
-    cdef long long s_g_s = call.s[23]
-    cdef array b_g_x_back = <array> call.p[30]
-    cdef long long s_g_x_back = call.s[30]
-    cdef array b_g_x_back2 = <array> call.p[31]
-    cdef long long s_g_x_back2 = call.s[31]
-    cdef array b_g_x_bar = <array> call.p[32]
-    cdef long long s_g_x_bar = call.s[32]
-    cdef array b_g_d_bar = <array> call.p[33]
-    cdef long long s_g_d_bar = call.s[33]
-    cdef array b_t32 = <array> call.p[34]
-    cdef long long s_t32 = call.s[34]
+    cdef array b_g_s = <array> call.p[21]
+    cdef long long s_g_s = call.s[21]
+    cdef array b_g_x_back = <array> call.p[28]
+    cdef long long s_g_x_back = call.s[28]
+    cdef array b_g_x_back2 = <array> call.p[29]
+    cdef long long s_g_x_back2 = call.s[29]
+    cdef array b_g_x_bar = <array> call.p[30]
+    cdef long long s_g_x_bar = call.s[30]
+    cdef array b_g_d_bar = <array> call.p[31]
+    cdef long long s_g_d_bar = call.s[31]
+    cdef array b_t32 = <array> call.p[32]
+    cdef long long s_t32 = call.s[32]
     cdef const real* wt_q_B0 = call.packed[3]
+    cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_m, d_n, b_g_s + (t - 1)*s_g_s + r0*d_n, wt_q_B0, b_t32 + (t - 1)*s_t32 + r0*d_m)
+            terms[0] = term(d_n, b_g_s + (t - 1)*s_g_s + r0*d_n, wt_q_B0)
+            product(rows - r0, d_m, terms, 1, b_t32 + (t - 1)*s_t32 + r0*d_m)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_m, d_n, b_g_s + (t - 1)*s_g_s + r0*d_n, wt_q_B0, b_t32 + (t - 1)*s_t32 + r0*d_m)
+        terms[0] = term(d_n, b_g_s + (t - 1)*s_g_s + r0*d_n, wt_q_B0)
+        product(rows - r0, d_m, terms, 1, b_t32 + (t - 1)*s_t32 + r0*d_m)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
@@ -933,19 +1015,20 @@ cdef void segment_28(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_q_h = <array> call.p[5]
     cdef long long s_q_h = call.s[5]
     cdef array b_q_V = <array> call.p[11]
-    cdef array b_p_h_seed = <array> call.p[35]
-    cdef long long s_p_h_seed = call.s[35]
-    cdef array b_p_y_seed = <array> call.p[36]
-    cdef long long s_p_y_seed = call.s[36]
-    cdef array b_p_y_bar = <array> call.p[37]
-    cdef long long s_p_y_bar = call.s[37]
-    cdef array b_p_h_bar = <array> call.p[38]
-    cdef long long s_p_h_bar = call.s[38]
-    cdef array b_p_s = <array> call.p[39]
-    cdef long long s_p_s = call.s[39]
-    cdef array b_t48 = <array> call.p[50]
-    cdef long long s_t48 = call.s[50]
+    cdef array b_p_h_seed = <array> call.p[33]
+    cdef long long s_p_h_seed = call.s[33]
+    cdef array b_p_y_seed = <array> call.p[34]
+    cdef long long s_p_y_seed = call.s[34]
+    cdef array b_p_y_bar = <array> call.p[35]
+    cdef long long s_p_y_bar = call.s[35]
+    cdef array b_p_h_bar = <array> call.p[36]
+    cdef long long s_p_h_bar = call.s[36]
+    cdef array b_p_s = <array> call.p[37]
+    cdef long long s_p_s = call.s[37]
+    cdef array b_t48 = <array> call.p[48]
+    cdef long long s_t48 = call.s[48]
     cdef const real* wt_q_V = call.packed[0]
+    cdef Term terms[1]
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
@@ -954,11 +1037,13 @@ cdef void segment_28(Call* call, long long t0, long long t1, long long r0, long 
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_n, d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V, b_t48 + (t - 1)*s_t48 + r0*d_n)
+            terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V)
+            product(rows - r0, d_n, terms, 1, b_t48 + (t - 1)*s_t48 + r0*d_n)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_n, d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V, b_t48 + (t - 1)*s_t48 + r0*d_n)
+        terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V)
+        product(rows - r0, d_n, terms, 1, b_t48 + (t - 1)*s_t48 + r0*d_n)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
@@ -1012,32 +1097,53 @@ cdef void segment_32(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_q_x = call.s[2]
     cdef array b_q_h = <array> call.p[5]
     cdef long long s_q_h = call.s[5]
-    cdef array b_p_y_bar = <array> call.p[37]
-    cdef long long s_p_y_bar = call.s[37]
-    cdef array b_p_s = <array> call.p[39]
-    cdef long long s_p_s = call.s[39]
-    cdef array b_p_B0_bar = <array> call.p[40]
-    cdef array b_p_B1_bar = <array> call.p[41]
-    cdef array b_p_B2_bar = <array> call.p[42]
-    cdef array b_p_b_bar = <array> call.p[43]
-    cdef array b_p_V_bar = <array> call.p[44]
-    cdef array b_p_c_bar = <array> call.p[45]
+    cdef array b_p_y_bar = <array> call.p[35]
+    cdef long long s_p_y_bar = call.s[35]
+    cdef array b_p_s = <array> call.p[37]
+    cdef long long s_p_s = call.s[37]
+    cdef array b_p_B0_bar = <array> call.p[38]
+    cdef array b_p_B1_bar = <array> call.p[39]
+    cdef array b_p_B2_bar = <array> call.p[40]
+    cdef array b_p_b_bar = <array> call.p[41]
+    cdef array b_p_V_bar = <array> call.p[42]
+    cdef array b_p_c_bar = <array> call.p[43]
+    cdef Factor left[2]
+    cdef Factor right[4]
+    cdef Pair pairs[4]
     t = t0
     rows = r1
     t = t0
-    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_p_s + (t - 1)*s_p_s, b_q_x + (t - 1)*s_q_x, b_p_B0_bar, call, id)
-    t = t0
-    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_p_s + (t - 1)*s_p_s, b_q_x + (t - 1 - 1)*s_q_x, b_p_B1_bar, call, id)
-    t = t0
-    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_p_s + (t - 1)*s_p_s, b_q_x + (t - 1 - 2)*s_q_x, b_p_B2_bar, call, id)
+    left[0].columns = d_n
+    left[0].rows = b_p_s + (t - 1)*s_p_s
+    left[1].columns = d_k
+    left[1].rows = b_p_y_bar + (t - 1)*s_p_y_bar
+    right[0].columns = d_m
+    right[0].rows = b_q_x + (t - 1)*s_q_x
+    right[1].columns = d_m
+    right[1].rows = b_q_x + (t - 1 - 1)*s_q_x
+    right[2].columns = d_m
+    right[2].rows = b_q_x + (t - 1 - 2)*s_q_x
+    right[3].columns = d_n
+    right[3].rows = b_q_h + (t - 1)*s_q_h
+    pairs[0].left = 0
+    pairs[0].right = 0
+    pairs[0].y = b_p_B0_bar
+    pairs[1].left = 0
+    pairs[1].right = 1
+    pairs[1].y = b_p_B1_bar
+    pairs[2].left = 0
+    pairs[2].right = 2
+    pairs[2].y = b_p_B2_bar
+    pairs[3].left = 1
+    pairs[3].right = 3
+    pairs[3].y = b_p_V_bar
+    outer_sums(batch*(t1 - t0 + 1), left, 2, right, 4, pairs, 4, call, id)
     rows = r1
     row_32_0(b_p_b_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_32_1(b_p_s + (t - 1)*s_p_s + r*d_n, b_p_b_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    t = t0
-    outer_sum(d_k, d_n, batch*(t1 - t0 + 1), b_p_y_bar + (t - 1)*s_p_y_bar, b_q_h + (t - 1)*s_q_h, b_p_V_bar, call, id)
     rows = r1
     row_32_2(b_p_c_bar, d_k, d_m, d_n, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
@@ -1053,19 +1159,22 @@ cdef void segment_38(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_m = call.d[4]
     cdef long long d_n = call.d[5]
     cdef array b_q_B1 = <array> call.p[8]
-    cdef array b_p_s = <array> call.p[39]
-    cdef long long s_p_s = call.s[39]
-    cdef array b_p_x_back = <array> call.p[46]
-    cdef long long s_p_x_back = call.s[46]
+    cdef array b_p_s = <array> call.p[37]
+    cdef long long s_p_s = call.s[37]
+    cdef array b_p_x_back = <array> call.p[44]
+    cdef long long s_p_x_back = call.s[44]
     cdef const real* wt_q_B1 = call.packed[1]
+    cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_m, d_n, b_p_s + (t - 1)*s_p_s + r0*d_n, wt_q_B1, b_p_x_back + (t - 1)*s_p_x_back + r0*d_m)
+            terms[0] = term(d_n, b_p_s + (t - 1)*s_p_s + r0*d_n, wt_q_B1)
+            product(rows - r0, d_m, terms, 1, b_p_x_back + (t - 1)*s_p_x_back + r0*d_m)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_m, d_n, b_p_s + (t - 1)*s_p_s + r0*d_n, wt_q_B1, b_p_x_back + (t - 1)*s_p_x_back + r0*d_m)
+        terms[0] = term(d_n, b_p_s + (t - 1)*s_p_s + r0*d_n, wt_q_B1)
+        product(rows - r0, d_m, terms, 1, b_p_x_back + (t - 1)*s_p_x_back + r0*d_m)
 
 cdef void row_39_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1082,8 +1191,8 @@ cdef void segment_39(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_k = call.d[3]
     cdef long long d_m = call.d[4]
     cdef long long d_n = call.d[5]
-    cdef array b_p_x_back = <array> call.p[46]
-    cdef long long s_p_x_back = call.s[46]
+    cdef array b_p_x_back = <array> call.p[44]
+    cdef long long s_p_x_back = call.s[44]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -1098,19 +1207,22 @@ cdef void segment_40(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_m = call.d[4]
     cdef long long d_n = call.d[5]
     cdef array b_q_B2 = <array> call.p[9]
-    cdef array b_p_s = <array> call.p[39]
-    cdef long long s_p_s = call.s[39]
-    cdef array b_p_x_back2 = <array> call.p[47]
-    cdef long long s_p_x_back2 = call.s[47]
+    cdef array b_p_s = <array> call.p[37]
+    cdef long long s_p_s = call.s[37]
+    cdef array b_p_x_back2 = <array> call.p[45]
+    cdef long long s_p_x_back2 = call.s[45]
     cdef const real* wt_q_B2 = call.packed[2]
+    cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_m, d_n, b_p_s + (t - 1)*s_p_s + r0*d_n, wt_q_B2, b_p_x_back2 + (t - 1)*s_p_x_back2 + r0*d_m)
+            terms[0] = term(d_n, b_p_s + (t - 1)*s_p_s + r0*d_n, wt_q_B2)
+            product(rows - r0, d_m, terms, 1, b_p_x_back2 + (t - 1)*s_p_x_back2 + r0*d_m)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_m, d_n, b_p_s + (t - 1)*s_p_s + r0*d_n, wt_q_B2, b_p_x_back2 + (t - 1)*s_p_x_back2 + r0*d_m)
+        terms[0] = term(d_n, b_p_s + (t - 1)*s_p_s + r0*d_n, wt_q_B2)
+        product(rows - r0, d_m, terms, 1, b_p_x_back2 + (t - 1)*s_p_x_back2 + r0*d_m)
 
 cdef void row_41_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1135,8 +1247,8 @@ cdef void segment_41(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_k = call.d[3]
     cdef long long d_m = call.d[4]
     cdef long long d_n = call.d[5]
-    cdef array b_p_x_back2 = <array> call.p[47]
-    cdef long long s_p_x_back2 = call.s[47]
+    cdef array b_p_x_back2 = <array> call.p[45]
+    cdef long long s_p_x_back2 = call.s[45]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -1176,27 +1288,30 @@ cdef void segment_43(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_m = call.d[4]
     cdef long long d_n = call.d[5]
     cdef array b_q_B0 = <array> call.p[7]
-    cdef array b_p_s = <array> call.p[39]
-    cdef long long s_p_s = call.s[39]
-    cdef array b_p_x_back = <array> call.p[46]
-    cdef long long s_p_x_back = call.s[46]
-    cdef array b_p_x_back2 = <array> call.p[47]
-    cdef long long s_p_x_back2 = call.s[47]
-    cdef array b_p_x_bar = <array> call.p[48]
-    cdef long long s_p_x_bar = call.s[48]
-    cdef array b_p_d_bar = <array> call.p[49]
-    cdef long long s_p_d_bar = call.s[49]
-    cdef array b_t49 = <array> call.p[51]
-    cdef long long s_t49 = call.s[51]
+    cdef array b_p_s = <array> call.p[37]
+    cdef long long s_p_s = call.s[37]
+    cdef array b_p_x_back = <array> call.p[44]
+    cdef long long s_p_x_back = call.s[44]
+    cdef array b_p_x_back2 = <array> call.p[45]
+    cdef long long s_p_x_back2 = call.s[45]
+    cdef array b_p_x_bar = <array> call.p[46]
+    cdef long long s_p_x_bar = call.s[46]
+    cdef array b_p_d_bar = <array> call.p[47]
+    cdef long long s_p_d_bar = call.s[47]
+    cdef array b_t49 = <array> call.p[49]
+    cdef long long s_t49 = call.s[49]
     cdef const real* wt_q_B0 = call.packed[3]
+    cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_m, d_n, b_p_s + (t - 1)*s_p_s + r0*d_n, wt_q_B0, b_t49 + (t - 1)*s_t49 + r0*d_m)
+            terms[0] = term(d_n, b_p_s + (t - 1)*s_p_s + r0*d_n, wt_q_B0)
+            product(rows - r0, d_m, terms, 1, b_t49 + (t - 1)*s_t49 + r0*d_m)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_m, d_n, b_p_s + (t - 1)*s_p_s + r0*d_n, wt_q_B0, b_t49 + (t - 1)*s_t49 + r0*d_m)
+        terms[0] = term(d_n, b_p_s + (t - 1)*s_p_s + r0*d_n, wt_q_B0)
+        product(rows - r0, d_m, terms, 1, b_t49 + (t - 1)*s_t49 + r0*d_m)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
@@ -1333,14 +1448,14 @@ def run(int number, tuple bases, size_t places, size_t strides, size_t sizes, sp
     """Run the wanted segments of a unit over the steps t0..t1. Buffers lie at `places`, in memory that `bases` hold; the i-th thread has
     the rows split[i]..split[i + 1]."""
     cdef Call call
-    cdef char* base[52 + 2]
-    cdef char* p[52]
+    cdef char* base[50 + 2]
+    cdef char* p[50]
     cdef const long long* at = <const long long*> places
     cdef Py_ssize_t place, count = 0
     cdef int failed = 0
     for place in range(len(bases)):
         base[place] = memory(bases[place], &count)
-    for place in range(52):
+    for place in range(50):
         p[place] = base[at[2*place]] + at[2*place + 1] if at[2*place] >= 0 else NULL
     call.p, call.s, call.d = p, <const long long*> strides, <const long long*> sizes
     call.split = <const long long*> memory(split, &count)

@@ -205,15 +205,24 @@ cdef extern from *:
     /* y[r, :] (+)= sum over k of a[r*ar + k*ak] panel[k, :] for R rows and one panel of two vectors, k in order */
     typedef void (*Tile)(size, const scalar *, size, size, const scalar *, scalar *, size, int);
     #define EACH(R) _Pragma("GCC unroll 8") for (int r = 0; r < R; r++)
+    #define STRIDE(pointer, by) (pointer += by, ({ __asm__("" : "+r"(pointer)); }))  /* one register, not an address for every row */
     #define TILE(R) static void tile_##R(size K, const scalar *a, size ar, size ak, const scalar *b, scalar *y, size ldy, int add) { \
         lanes left[R], right[R]; \
+        scalar *row = y; \
+        const size next = R*ldy; \
         EACH(R) { left[r] = right[r] = (lanes){0}; } \
-        if (add) EACH(R) { left[r] = *(lanes *)(y + r*ldy); right[r] = *(lanes *)(y + r*ldy + LANES); } \
+        if (add) EACH(R) { \
+            left[r] = *(lanes *)row; \
+            right[r] = *(lanes *)(row + LANES); \
+            __builtin_prefetch(row + next); \
+            __builtin_prefetch(row + next + LANES); \
+            STRIDE(row, ldy); \
+        } \
         for (size k = 0; k < K; k++, a += ak, b += PANEL) { \
             lanes first = *(const lanes *)b, second = *(const lanes *)(b + LANES); \
             EACH(R) { left[r] += first*a[r*ar]; right[r] += second*a[r*ar]; } \
         } \
-        EACH(R) { *(lanes *)(y + r*ldy) = left[r]; *(lanes *)(y + r*ldy + LANES) = right[r]; } \
+        EACH(R) { *(lanes *)y = left[r]; *(lanes *)(y + LANES) = right[r]; STRIDE(y, ldy); } \
     }
     TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6) TILE(7) TILE(8)
     static const Tile tiles[] = {0, tile_1, tile_2, tile_3, tile_4, tile_5, tile_6, tile_7, tile_8};
@@ -246,16 +255,21 @@ cdef extern from *:
 
     /* out[q][k][lane] = b[k*bk + (q*width + lane)*bj], zero beyond J; width is a constant wherever this is called */
     static inline void pack(scalar *out, const size width, size J, size K, const scalar *b, size bk, size bj) {
+        const size part = width < 8 ? width : 8;
         for (size j = 0; j < J; j += width, out += K*width) {
             const scalar *from = b + j*bj;
-            if (bj == 1 && J - j >= width) for (size k = 0; k < K; k++) memcpy(out + k*width, from + k*bk, (size_t)width*sizeof(scalar));
+            if (bj == 1 && J - j >= width) for (size k = 0; k < K; k++)
+                for (size l = 0; l < width; l += part) memcpy(out + k*width + l, from + k*bk + l, (size_t)part*sizeof(scalar));
             else for (size l = 0; l < width; l++) for (size k = 0; k < K; k++) out[k*width + l] = j + l < J ? from[k*bk + l*bj] : 0;
         }
     }
 
+    /* memory for so many numbers, at the beginning of a cache line */
+    static scalar *aligned_room(size count) { return aligned_alloc(64, ((size_t)count*sizeof(scalar) + 63)/64*64); }
+
     /* room for a matrix of J columns and inner dimension K, laid out; NULL, and noted, where there is no memory */
     static scalar *room(Call *call, size J, size K) {
-        scalar *out = malloc((size_t)((J + PANEL)*(K + 1))*sizeof(scalar));
+        scalar *out = aligned_room((J + PANEL)*(K + 1));
         if (!out) call->failed = 1;
         return out;
     }
@@ -275,36 +289,75 @@ cdef extern from *:
         for (size r = 0; r < rows; r++) memcpy(y + r*ldy, room + r*PANEL, (size_t)columns*sizeof(scalar));
     }
 
-    /* y (P, J) = x b for packed b (K, J): every row in the same way, whichever rows stand beside it */
-    static void product(size P, size J, size K, const scalar *x, const scalar *b, scalar *y) {
-        for (size j = 0; j < J; j += PANEL, b += K*PANEL) for (size p = 0, rows; p < P; p += rows) {
+    /* x (P, K) times a matrix that is laid out */
+    typedef struct { size K; const scalar *x, *packed; } Term;
+    static Term term(size K, const scalar *x, const scalar *packed) { return (Term){K, x, packed}; }
+
+    /* y (P, J) = the sum of so many products: every row in the same way, whichever rows stand beside it */
+    static void product(size P, size J, const Term *terms, int count, scalar *y) {
+        for (const Term *s = terms; s < terms + count; s++) for (size j = 0; j < J; j += PANEL) for (size p = 0, rows; p < P; p += rows) {
+            const scalar *x = s->x + p*s->K, *b = s->packed + j*s->K;
             rows = P - p > ROWS && P - p < 2*ROWS ? (P - p + 1)/2 : P - p < ROWS ? P - p : ROWS;
-            if (J - j >= PANEL) tiles[rows](K, x + p*K, K, 1, b, y + p*J + j, J, 0);
-            else edge(rows, K, x + p*K, K, 1, b, y + p*J + j, J, J - j, 0);
+            if (J - j >= PANEL) tiles[rows](s->K, x, s->K, 1, b, y + p*J + j, J, s > terms);
+            else edge(rows, s->K, x, s->K, 1, b, y + p*J + j, J, J - j, s > terms);
         }
     }
 
-    /* y (P, J) = sum over k of a[k, :] b[k, :]', in blocks of k that fit the cache; this thread's share of the rows of y */
-    static void outer_sum(size P, size J, size K, const scalar *a, const scalar *b, scalar *y, Call *call, size id) {
-        size tiles_all = (P + ROWS - 1)/ROWS, p0 = share(tiles_all, id, call->threads)*ROWS, p1 = share(tiles_all, id + 1, call->threads)*ROWS;
-        if (p1 > P) p1 = P;
-        if (p0 >= p1) return;
-        scalar *left = malloc((size_t)((p1 - p0 + ROWS)*DEPTH)*sizeof(scalar)), *right = malloc((size_t)((J + PANEL)*DEPTH)*sizeof(scalar));
-        memset(y + p0*J, 0, (size_t)((p1 - p0)*J)*sizeof(scalar));
-        if (!left || !right) __atomic_store_n(&call->failed, 1, __ATOMIC_RELAXED);
-        else for (size k = 0, depth; k < K; k += depth) {
-            depth = K - k < DEPTH ? K - k : DEPTH;
-            pack(left, ROWS, p1 - p0, depth, a + k*P + p0, P, 1);
-            pack(right, PANEL, J, depth, b + k*J, J, 1);
-            for (size j = 0; j < J; j += PANEL) for (size p = p0; p < p1; p += ROWS) {
-                const scalar *l = left + (p - p0)*depth, *r = right + j*depth;
-                size rows = p1 - p < ROWS ? p1 - p : ROWS;
-                if (J - j >= PANEL) tiles[rows](depth, l, 1, ROWS, r, y + p*J + j, J, 1);
-                else edge(rows, depth, l, 1, ROWS, r, y + p*J + j, J, J - j, 1);
-            }
+    /* A factor of sums over rows: K rows of so many columns. A thread lays out the columns first..last, in panels, a block of rows at a time. */
+    typedef struct { size columns; const scalar *rows; scalar *out; size first, last; } Factor;
+    typedef struct { int left, right; scalar *y; } Pair;
+
+    /* one panel of the right factor times all panels of the left one, added to y */
+    static void panel_of_outer(size depth, const Factor *left, const Factor *right, size j, scalar *y) {
+        const size J = right->columns, columns = J - j < PANEL ? J - j : PANEL, all = left->last - left->first;
+        const scalar *b = right->out + j*depth;
+        y += left->first*J + j;
+        for (size p = 0, rows; p < all; p += rows) {
+            const scalar *a = left->out + p*depth;
+            rows = all - p < ROWS ? all - p : ROWS;
+            if (columns == PANEL) tiles[rows](depth, a, 1, ROWS, b, y + p*J, J, 1);
+            else edge(rows, depth, a, 1, ROWS, b, y + p*J, J, columns, 1);
         }
-        free(left);
-        free(right);
+    }
+
+    static void lay_out_factor(Factor *f, size width, size depth, size k) {
+        const size count = f->last - f->first;
+        if (width == ROWS) pack(f->out, ROWS, count, depth, f->rows + k*f->columns + f->first, -f->columns, 1);
+        else pack(f->out, PANEL, count, depth, f->rows + k*f->columns + f->first, -f->columns, 1);
+    }
+
+    /* y (P, J) = sum over k of left[k, :] right[k, :]' for every pair of factors, this thread's share of the rows of y; from the last k to the
+       first, in blocks that fit the cache and leave no trace in the sums */
+    static void outer_sums(size K, Factor *left, int lefts, Factor *right, int rights, const Pair *pairs, int count, Call *call, size id) {
+        size room = 0, done = 0;
+        for (int i = 0; i < lefts + rights; i++) {
+            Factor *f = i < lefts ? left + i : right + i - lefts;
+            const size all = (f->columns + ROWS - 1)/ROWS;
+            f->first = i < lefts ? share(all, id, call->threads)*ROWS : 0;
+            f->last = i < lefts ? share(all, id + 1, call->threads)*ROWS : f->columns;
+            if (f->last > f->columns) f->last = f->columns;
+            room += ((f->last - f->first)/PANEL + 1)*PANEL*DEPTH;
+        }
+        for (int i = 0; i < count; i++) {
+            const Factor *l = left + pairs[i].left, *r = right + pairs[i].right;
+            memset(pairs[i].y + l->first*r->columns, 0, (size_t)((l->last - l->first)*r->columns)*sizeof(scalar));
+        }
+        scalar *all = aligned_room(room);
+        if (!all) { __atomic_store_n(&call->failed, 1, __ATOMIC_RELAXED); return; }
+        for (int i = 0; i < lefts + rights; i++) {
+            Factor *f = i < lefts ? left + i : right + i - lefts;
+            f->out = all + done;
+            done += ((f->last - f->first)/PANEL + 1)*PANEL*DEPTH;
+        }
+        for (size k = K, depth; k > 0; k -= depth) {
+            depth = k < DEPTH ? k : DEPTH;
+            for (int i = 0; i < lefts; i++) lay_out_factor(left + i, ROWS, depth, k - 1);
+            for (int i = 0; i < rights; i++) lay_out_factor(right + i, PANEL, depth, k - 1);
+            for (int i = 0; i < rights; i++) for (size j = 0; j < right[i].columns; j += PANEL)
+                for (int each = 0; each < count; each++)
+                    if (pairs[each].right == i) panel_of_outer(depth, left + pairs[each].left, right + i, j, pairs[each].y);
+        }
+        free(all);
     }
 
     typedef struct { Call *call; size id; int *go; } Worker;
@@ -352,6 +405,12 @@ cdef extern from *:
         real** packed
         int failed
         const char* wanted
+    ctypedef struct Factor:
+        long long columns
+        const real* rows
+    ctypedef struct Pair:
+        int left, right
+        real* y
     int together(Call*, void (*)(Call*, long long) noexcept nogil, long long) nogil
     int settled(int) except -1
     bint stopped(Call*, long long) nogil
@@ -359,12 +418,15 @@ cdef extern from *:
     long long share(long long, long long, long long) nogil
     real* room(Call*, long long, long long) nogil
     void pack_share(Call*, long long, long long, long long, const real*, long long, long long, real*) nogil
-    void product(long long, long long, long long, const real*, const real*, real*) nogil
+    ctypedef struct Term:
+        pass
+    Term term(long long, const real*, const real*) nogil
+    void product(long long, long long, const Term*, int, real*) nogil
     const long long BLOCK
     real total(const real*, long long) nogil
     real largest(real, const real*, long long) nogil
     bint all_finite(const real*, long long) nogil
-    void outer_sum(long long, long long, long long, const real*, const real*, real*, Call*, long long) nogil
+    void outer_sums(long long, Factor*, int, Factor*, int, const Pair*, int, Call*, long long) nogil
 
 cdef void row_0_0(
 array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -413,30 +475,37 @@ cdef void segment_1(Call* call, long long t0, long long t1, long long r0, long l
     cdef const real* w_q_Uz = call.packed[0]
     cdef const real* w_q_Ur = call.packed[1]
     cdef const real* w_q_Ug = call.packed[2]
+    cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_n, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Uz, b_t28 + (t - 1)*s_t28 + r0*d_n)
+            terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Uz)
+            product(rows - r0, d_n, terms, 1, b_t28 + (t - 1)*s_t28 + r0*d_n)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_n, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Uz, b_t28 + (t - 1)*s_t28 + r0*d_n)
+        terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Uz)
+        product(rows - r0, d_n, terms, 1, b_t28 + (t - 1)*s_t28 + r0*d_n)
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_n, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Ur, b_t26 + (t - 1)*s_t26 + r0*d_n)
+            terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Ur)
+            product(rows - r0, d_n, terms, 1, b_t26 + (t - 1)*s_t26 + r0*d_n)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_n, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Ur, b_t26 + (t - 1)*s_t26 + r0*d_n)
+        terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Ur)
+        product(rows - r0, d_n, terms, 1, b_t26 + (t - 1)*s_t26 + r0*d_n)
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_n, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Ug, b_t30 + (t - 1)*s_t30 + r0*d_n)
+            terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Ug)
+            product(rows - r0, d_n, terms, 1, b_t30 + (t - 1)*s_t30 + r0*d_n)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_n, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Ug, b_t30 + (t - 1)*s_t30 + r0*d_n)
+        terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Ug)
+        product(rows - r0, d_n, terms, 1, b_t30 + (t - 1)*s_t30 + r0*d_n)
 
 cdef void row_4_0(
 array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, array p8, array p9, array p10, array p11, array p12, array p13, array p14, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -517,13 +586,17 @@ cdef void segment_4(Call* call, long long t0, long long t1, long long r0, long l
     cdef const real* w_q_Wr = call.packed[3]
     cdef const real* w_q_Wz = call.packed[4]
     cdef const real* w_q_Wg = call.packed[5]
+    cdef Term terms[1]
     for t in range(t0, t1 + 1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
-        product(rows - r0, d_n, d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, w_q_Wr, b_t25 + (t - 1)*s_t25 + r0*d_n)
-        product(rows - r0, d_n, d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, w_q_Wz, b_t27 + (t - 1)*s_t27 + r0*d_n)
-        product(rows - r0, d_n, d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, w_q_Wg, b_t29 + (t - 1)*s_t29 + r0*d_n)
+        terms[0] = term(d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, w_q_Wr)
+        product(rows - r0, d_n, terms, 1, b_t25 + (t - 1)*s_t25 + r0*d_n)
+        terms[0] = term(d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, w_q_Wz)
+        product(rows - r0, d_n, terms, 1, b_t27 + (t - 1)*s_t27 + r0*d_n)
+        terms[0] = term(d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, w_q_Wg)
+        product(rows - r0, d_n, terms, 1, b_t29 + (t - 1)*s_t29 + r0*d_n)
         for r in range(r0, rows):
             row_4_0(b_t25 + (t - 1)*s_t25 + r*d_n, b_t26 + (t - 1)*s_t26 + r*d_n, b_q_br, b_q_r + (t - 1)*s_q_r + r*d_n, b_t27 + (t - 1)*s_t27 + r*d_n, b_t28 + (t - 1)*s_t28 + r*d_n, b_q_bz, b_q_z + (t - 1)*s_q_z + r*d_n, b_t29 + (t - 1)*s_t29 + r*d_n, b_q_ag, b_t30 + (t - 1)*s_t30 + r*d_n, b_q_bg, b_q_g + (t - 1)*s_q_g + r*d_n, b_q_h + (t - 1 - 1)*s_q_h + r*d_n, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
 
@@ -613,14 +686,17 @@ cdef void segment_14(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_t32 = call.s[34]
     cdef array b_t33 = <array> call.p[35]
     cdef const real* w_q_V = call.packed[6]
+    cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_k, d_n, b_q_h + (t - 1)*s_q_h + r0*d_n, w_q_V, b_t31 + (t - 1)*s_t31 + r0*d_k)
+            terms[0] = term(d_n, b_q_h + (t - 1)*s_q_h + r0*d_n, w_q_V)
+            product(rows - r0, d_k, terms, 1, b_t31 + (t - 1)*s_t31 + r0*d_k)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_k, d_n, b_q_h + (t - 1)*s_q_h + r0*d_n, w_q_V, b_t31 + (t - 1)*s_t31 + r0*d_k)
+        terms[0] = term(d_n, b_q_h + (t - 1)*s_q_h + r0*d_n, w_q_V)
+        product(rows - r0, d_k, terms, 1, b_t31 + (t - 1)*s_t31 + r0*d_k)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
@@ -702,9 +778,10 @@ cdef void segment_20(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_q_y = call.s[23]
     cdef array b_g_y_bar = <array> call.p[36]
     cdef long long s_g_y_bar = call.s[36]
-    cdef array b_t62 = <array> call.p[64]
-    cdef long long s_t62 = call.s[64]
+    cdef array b_t62 = <array> call.p[62]
+    cdef long long s_t62 = call.s[62]
     cdef const real* wt_q_V = call.packed[0]
+    cdef Term terms[1]
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
@@ -713,11 +790,13 @@ cdef void segment_20(Call* call, long long t0, long long t1, long long r0, long 
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_n, d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V, b_t62 + (t - 1)*s_t62 + r0*d_n)
+            terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V)
+            product(rows - r0, d_n, terms, 1, b_t62 + (t - 1)*s_t62 + r0*d_n)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_n, d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V, b_t62 + (t - 1)*s_t62 + r0*d_n)
+        terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V)
+        product(rows - r0, d_n, terms, 1, b_t62 + (t - 1)*s_t62 + r0*d_n)
 
 cdef void row_22_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -783,19 +862,17 @@ array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, 
 
 
 cdef void row_23_1(
-array p0, array p1, array p2, array p3, array p4, array p5, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
 ) noexcept nogil:
-    cdef real v0, v1, v2, v3, v4, v5, v6, v7
+    cdef real v0, v1, v2, v3, v4, v5
     cdef long long i0
     for i0 in range(first, last):
         v0 = p0[i0]
         v1 = p1[i0]
         v2 = p2[i0]
-        v3 = p3[i0]
-        v4 = p4[i0]
-        v5 = v3*v4
-        v6 = v0 + v1 + v2 + v5
-        p5[i0] = v6
+        v3 = v1*v2
+        v4 = v0 + v3
+        p3[i0] = v4
 
 
 cdef void segment_23(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
@@ -835,31 +912,29 @@ cdef void segment_23(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_g_r_bar = call.s[43]
     cdef array b_g_s_r = <array> call.p[44]
     cdef long long s_g_s_r = call.s[44]
-    cdef array b_t58 = <array> call.p[60]
-    cdef long long s_t58 = call.s[60]
-    cdef array b_t59 = <array> call.p[61]
-    cdef long long s_t59 = call.s[61]
-    cdef array b_t60 = <array> call.p[62]
-    cdef long long s_t60 = call.s[62]
-    cdef array b_t61 = <array> call.p[63]
-    cdef long long s_t61 = call.s[63]
-    cdef array b_t62 = <array> call.p[64]
-    cdef long long s_t62 = call.s[64]
+    cdef array b_t60 = <array> call.p[60]
+    cdef long long s_t60 = call.s[60]
+    cdef array b_t61 = <array> call.p[61]
+    cdef long long s_t61 = call.s[61]
+    cdef array b_t62 = <array> call.p[62]
+    cdef long long s_t62 = call.s[62]
     cdef const real* wt_q_Wr = call.packed[1]
     cdef const real* wt_q_Wz = call.packed[2]
     cdef const real* wt_q_Wg = call.packed[3]
+    cdef Term terms[3]
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_23_0(b_t62 + (t - 1)*s_t62 + r*d_n, b_g_h_back + (t - 1 + 1)*s_g_h_back + r*d_n, b_g_h_bar + (t - 1)*s_g_h_bar + r*d_n, b_q_z + (t - 1)*s_q_z + r*d_n, b_q_g + (t - 1)*s_q_g + r*d_n, b_g_s_g + (t - 1)*s_g_s_g + r*d_n, b_t29 + (t - 1)*s_t29 + r*d_n, b_q_ag, b_q_r + (t - 1)*s_q_r + r*d_n, b_g_s_r + (t - 1)*s_g_s_r + r*d_n, b_q_h + (t - 1 - 1)*s_q_h + r*d_n, b_g_s_z + (t - 1)*s_g_s_z + r*d_n, b_t61 + (t - 1)*s_t61 + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
-        product(rows - r0, d_n, d_n, b_g_s_r + (t - 1)*s_g_s_r + r0*d_n, wt_q_Wr, b_t58 + (t - 1)*s_t58 + r0*d_n)
-        product(rows - r0, d_n, d_n, b_g_s_z + (t - 1)*s_g_s_z + r0*d_n, wt_q_Wz, b_t59 + (t - 1)*s_t59 + r0*d_n)
-        product(rows - r0, d_n, d_n, b_t61 + (t - 1)*s_t61 + r0*d_n, wt_q_Wg, b_t60 + (t - 1)*s_t60 + r0*d_n)
+        terms[0] = term(d_n, b_g_s_r + (t - 1)*s_g_s_r + r0*d_n, wt_q_Wr)
+        terms[1] = term(d_n, b_g_s_z + (t - 1)*s_g_s_z + r0*d_n, wt_q_Wz)
+        terms[2] = term(d_n, b_t61 + (t - 1)*s_t61 + r0*d_n, wt_q_Wg)
+        product(rows - r0, d_n, terms, 3, b_t60 + (t - 1)*s_t60 + r0*d_n)
         if rows > r0:
             r = r0
-            row_23_1(b_t58 + (t - 1)*s_t58 + r0*d_n, b_t59 + (t - 1)*s_t59 + r0*d_n, b_t60 + (t - 1)*s_t60 + r0*d_n, b_q_z + (t - 1)*s_q_z + r0*d_n, b_g_h_bar + (t - 1)*s_g_h_bar + r0*d_n, b_g_h_back + (t - 1)*s_g_h_back + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
+            row_23_1(b_t60 + (t - 1)*s_t60 + r0*d_n, b_q_z + (t - 1)*s_q_z + r0*d_n, b_g_h_bar + (t - 1)*s_g_h_bar + r0*d_n, b_g_h_back + (t - 1)*s_g_h_back + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
 
 cdef void row_35_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -986,34 +1061,64 @@ cdef void segment_35(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_g_ag_bar = <array> call.p[54]
     cdef array b_g_V_bar = <array> call.p[55]
     cdef array b_g_by_bar = <array> call.p[56]
-    cdef array b_t61 = <array> call.p[63]
-    cdef long long s_t61 = call.s[63]
+    cdef array b_t61 = <array> call.p[61]
+    cdef long long s_t61 = call.s[61]
+    cdef Factor left[5]
+    cdef Factor right[3]
+    cdef Pair pairs[7]
     t = t0
     rows = r1
     t = t0
-    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_r + (t - 1)*s_g_s_r, b_q_h + (t - 1 - 1)*s_q_h, b_g_Wr_bar, call, id)
-    t = t0
-    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_g_s_r + (t - 1)*s_g_s_r, b_q_x + (t - 1)*s_q_x, b_g_Ur_bar, call, id)
+    left[0].columns = d_n
+    left[0].rows = b_g_s_r + (t - 1)*s_g_s_r
+    left[1].columns = d_n
+    left[1].rows = b_g_s_z + (t - 1)*s_g_s_z
+    left[2].columns = d_n
+    left[2].rows = b_t61 + (t - 1)*s_t61
+    left[3].columns = d_n
+    left[3].rows = b_g_s_g + (t - 1)*s_g_s_g
+    left[4].columns = d_k
+    left[4].rows = b_g_y_bar + (t - 1)*s_g_y_bar
+    right[0].columns = d_n
+    right[0].rows = b_q_h + (t - 1 - 1)*s_q_h
+    right[1].columns = d_m
+    right[1].rows = b_q_x + (t - 1)*s_q_x
+    right[2].columns = d_n
+    right[2].rows = b_q_h + (t - 1)*s_q_h
+    pairs[0].left = 0
+    pairs[0].right = 0
+    pairs[0].y = b_g_Wr_bar
+    pairs[1].left = 0
+    pairs[1].right = 1
+    pairs[1].y = b_g_Ur_bar
+    pairs[2].left = 1
+    pairs[2].right = 0
+    pairs[2].y = b_g_Wz_bar
+    pairs[3].left = 1
+    pairs[3].right = 1
+    pairs[3].y = b_g_Uz_bar
+    pairs[4].left = 2
+    pairs[4].right = 0
+    pairs[4].y = b_g_Wg_bar
+    pairs[5].left = 3
+    pairs[5].right = 1
+    pairs[5].y = b_g_Ug_bar
+    pairs[6].left = 4
+    pairs[6].right = 2
+    pairs[6].y = b_g_V_bar
+    outer_sums(batch*(t1 - t0 + 1), left, 5, right, 3, pairs, 7, call, id)
     rows = r1
     row_35_0(b_g_br_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_35_1(b_g_s_r + (t - 1)*s_g_s_r + r*d_n, b_g_br_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    t = t0
-    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_z + (t - 1)*s_g_s_z, b_q_h + (t - 1 - 1)*s_q_h, b_g_Wz_bar, call, id)
-    t = t0
-    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_g_s_z + (t - 1)*s_g_s_z, b_q_x + (t - 1)*s_q_x, b_g_Uz_bar, call, id)
     rows = r1
     row_35_2(b_g_bz_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_35_3(b_g_s_z + (t - 1)*s_g_s_z + r*d_n, b_g_bz_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    t = t0
-    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_t61 + (t - 1)*s_t61, b_q_h + (t - 1 - 1)*s_q_h, b_g_Wg_bar, call, id)
-    t = t0
-    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_g_s_g + (t - 1)*s_g_s_g, b_q_x + (t - 1)*s_q_x, b_g_Ug_bar, call, id)
     rows = r1
     row_35_4(b_g_bg_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
@@ -1026,8 +1131,6 @@ cdef void segment_35(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_35_7(b_q_r + (t - 1)*s_q_r + r*d_n, b_g_s_g + (t - 1)*s_g_s_g + r*d_n, b_g_ag_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    t = t0
-    outer_sum(d_k, d_n, batch*(t1 - t0 + 1), b_g_y_bar + (t - 1)*s_g_y_bar, b_q_h + (t - 1)*s_q_h, b_g_V_bar, call, id)
     rows = r1
     row_35_8(b_g_by_bar, d_k, d_m, d_n, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
@@ -1052,16 +1155,13 @@ cdef void segment_47(Call* call, long long t0, long long t1, long long r0, long 
             b_g_h_init_bar[r*d_n + c] = b_g_h_back[(1 - 1)*s_g_h_back + r*d_n + c]
 
 cdef void row_48_0(
-array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
 ) noexcept nogil:
-    cdef real v0, v1, v2, v3, v4
+    cdef real v0, v1
     cdef long long i0
     for i0 in range(first, last):
         v0 = p0[i0]
-        v1 = p1[i0]
-        v2 = p2[i0]
-        v3 = v0 + v1 + v2
-        p3[i0] = v3
+        p1[i0] = v0
 
 
 cdef void row_48_1(
@@ -1102,44 +1202,31 @@ cdef void segment_48(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_g_x_bar = call.s[58]
     cdef array b_g_d_bar = <array> call.p[59]
     cdef long long s_g_d_bar = call.s[59]
-    cdef array b_t63 = <array> call.p[65]
-    cdef long long s_t63 = call.s[65]
-    cdef array b_t64 = <array> call.p[66]
-    cdef long long s_t64 = call.s[66]
-    cdef array b_t65 = <array> call.p[67]
-    cdef long long s_t65 = call.s[67]
+    cdef array b_t65 = <array> call.p[63]
+    cdef long long s_t65 = call.s[63]
     cdef const real* wt_q_Ur = call.packed[4]
     cdef const real* wt_q_Uz = call.packed[5]
     cdef const real* wt_q_Ug = call.packed[6]
+    cdef Term terms[3]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_m, d_n, b_g_s_r + (t - 1)*s_g_s_r + r0*d_n, wt_q_Ur, b_t63 + (t - 1)*s_t63 + r0*d_m)
+            terms[0] = term(d_n, b_g_s_r + (t - 1)*s_g_s_r + r0*d_n, wt_q_Ur)
+            terms[1] = term(d_n, b_g_s_z + (t - 1)*s_g_s_z + r0*d_n, wt_q_Uz)
+            terms[2] = term(d_n, b_g_s_g + (t - 1)*s_g_s_g + r0*d_n, wt_q_Ug)
+            product(rows - r0, d_m, terms, 3, b_t65 + (t - 1)*s_t65 + r0*d_m)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_m, d_n, b_g_s_r + (t - 1)*s_g_s_r + r0*d_n, wt_q_Ur, b_t63 + (t - 1)*s_t63 + r0*d_m)
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_m, d_n, b_g_s_z + (t - 1)*s_g_s_z + r0*d_n, wt_q_Uz, b_t64 + (t - 1)*s_t64 + r0*d_m)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_m, d_n, b_g_s_z + (t - 1)*s_g_s_z + r0*d_n, wt_q_Uz, b_t64 + (t - 1)*s_t64 + r0*d_m)
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_m, d_n, b_g_s_g + (t - 1)*s_g_s_g + r0*d_n, wt_q_Ug, b_t65 + (t - 1)*s_t65 + r0*d_m)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_m, d_n, b_g_s_g + (t - 1)*s_g_s_g + r0*d_n, wt_q_Ug, b_t65 + (t - 1)*s_t65 + r0*d_m)
+        terms[0] = term(d_n, b_g_s_r + (t - 1)*s_g_s_r + r0*d_n, wt_q_Ur)
+        terms[1] = term(d_n, b_g_s_z + (t - 1)*s_g_s_z + r0*d_n, wt_q_Uz)
+        terms[2] = term(d_n, b_g_s_g + (t - 1)*s_g_s_g + r0*d_n, wt_q_Ug)
+        product(rows - r0, d_m, terms, 3, b_t65 + (t - 1)*s_t65 + r0*d_m)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_48_0(b_t63 + (t - 1)*s_t63 + r0*d_m, b_t64 + (t - 1)*s_t64 + r0*d_m, b_t65 + (t - 1)*s_t65 + r0*d_m, b_g_x_bar + (t - 1)*s_g_x_bar + r0*d_m, d_k, d_m, d_n, 0, (rows - r0)*d_m, lengths[r])
+            row_48_0(b_t65 + (t - 1)*s_t65 + r0*d_m, b_g_x_bar + (t - 1)*s_g_x_bar + r0*d_m, d_k, d_m, d_n, 0, (rows - r0)*d_m, lengths[r])
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
@@ -1164,13 +1251,14 @@ cdef void segment_53(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_m = call.d[4]
     cdef long long d_n = call.d[5]
     cdef array b_q_V = <array> call.p[14]
-    cdef array b_p_y_seed = <array> call.p[72]
-    cdef long long s_p_y_seed = call.s[72]
-    cdef array b_p_y_bar = <array> call.p[73]
-    cdef long long s_p_y_bar = call.s[73]
-    cdef array b_t99 = <array> call.p[101]
-    cdef long long s_t99 = call.s[101]
+    cdef array b_p_y_seed = <array> call.p[68]
+    cdef long long s_p_y_seed = call.s[68]
+    cdef array b_p_y_bar = <array> call.p[69]
+    cdef long long s_p_y_bar = call.s[69]
+    cdef array b_t99 = <array> call.p[95]
+    cdef long long s_t99 = call.s[95]
     cdef const real* wt_q_V = call.packed[0]
+    cdef Term terms[1]
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
@@ -1179,11 +1267,13 @@ cdef void segment_53(Call* call, long long t0, long long t1, long long r0, long 
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_n, d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V, b_t99 + (t - 1)*s_t99 + r0*d_n)
+            terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V)
+            product(rows - r0, d_n, terms, 1, b_t99 + (t - 1)*s_t99 + r0*d_n)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_n, d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V, b_t99 + (t - 1)*s_t99 + r0*d_n)
+        terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V)
+        product(rows - r0, d_n, terms, 1, b_t99 + (t - 1)*s_t99 + r0*d_n)
 
 cdef void row_55_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1200,8 +1290,8 @@ cdef void segment_55(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_k = call.d[3]
     cdef long long d_m = call.d[4]
     cdef long long d_n = call.d[5]
-    cdef array b_p_h_back = <array> call.p[74]
-    cdef long long s_p_h_back = call.s[74]
+    cdef array b_p_h_back = <array> call.p[70]
+    cdef long long s_p_h_back = call.s[70]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -1255,19 +1345,17 @@ array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, 
 
 
 cdef void row_56_1(
-array p0, array p1, array p2, array p3, array p4, array p5, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
 ) noexcept nogil:
-    cdef real v0, v1, v2, v3, v4, v5, v6, v7
+    cdef real v0, v1, v2, v3, v4, v5
     cdef long long i0
     for i0 in range(first, last):
         v0 = p0[i0]
         v1 = p1[i0]
         v2 = p2[i0]
-        v3 = p3[i0]
-        v4 = p4[i0]
-        v5 = v3*v4
-        v6 = v0 + v1 + v2 + v5
-        p5[i0] = v6
+        v3 = v1*v2
+        v4 = v0 + v3
+        p3[i0] = v4
 
 
 cdef void segment_56(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
@@ -1291,55 +1379,53 @@ cdef void segment_56(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_q_h = call.s[22]
     cdef array b_t29 = <array> call.p[31]
     cdef long long s_t29 = call.s[31]
-    cdef array b_p_r_seed = <array> call.p[68]
-    cdef long long s_p_r_seed = call.s[68]
-    cdef array b_p_z_seed = <array> call.p[69]
-    cdef long long s_p_z_seed = call.s[69]
-    cdef array b_p_g_seed = <array> call.p[70]
-    cdef long long s_p_g_seed = call.s[70]
-    cdef array b_p_h_seed = <array> call.p[71]
-    cdef long long s_p_h_seed = call.s[71]
-    cdef array b_p_h_back = <array> call.p[74]
-    cdef long long s_p_h_back = call.s[74]
-    cdef array b_p_h_bar = <array> call.p[75]
-    cdef long long s_p_h_bar = call.s[75]
-    cdef array b_p_g_bar = <array> call.p[76]
-    cdef long long s_p_g_bar = call.s[76]
-    cdef array b_p_s_g = <array> call.p[77]
-    cdef long long s_p_s_g = call.s[77]
-    cdef array b_p_z_bar = <array> call.p[78]
-    cdef long long s_p_z_bar = call.s[78]
-    cdef array b_p_s_z = <array> call.p[79]
-    cdef long long s_p_s_z = call.s[79]
-    cdef array b_p_r_bar = <array> call.p[80]
-    cdef long long s_p_r_bar = call.s[80]
-    cdef array b_p_s_r = <array> call.p[81]
-    cdef long long s_p_s_r = call.s[81]
-    cdef array b_t95 = <array> call.p[97]
-    cdef long long s_t95 = call.s[97]
-    cdef array b_t96 = <array> call.p[98]
-    cdef long long s_t96 = call.s[98]
-    cdef array b_t97 = <array> call.p[99]
-    cdef long long s_t97 = call.s[99]
-    cdef array b_t98 = <array> call.p[100]
-    cdef long long s_t98 = call.s[100]
-    cdef array b_t99 = <array> call.p[101]
-    cdef long long s_t99 = call.s[101]
+    cdef array b_p_r_seed = <array> call.p[64]
+    cdef long long s_p_r_seed = call.s[64]
+    cdef array b_p_z_seed = <array> call.p[65]
+    cdef long long s_p_z_seed = call.s[65]
+    cdef array b_p_g_seed = <array> call.p[66]
+    cdef long long s_p_g_seed = call.s[66]
+    cdef array b_p_h_seed = <array> call.p[67]
+    cdef long long s_p_h_seed = call.s[67]
+    cdef array b_p_h_back = <array> call.p[70]
+    cdef long long s_p_h_back = call.s[70]
+    cdef array b_p_h_bar = <array> call.p[71]
+    cdef long long s_p_h_bar = call.s[71]
+    cdef array b_p_g_bar = <array> call.p[72]
+    cdef long long s_p_g_bar = call.s[72]
+    cdef array b_p_s_g = <array> call.p[73]
+    cdef long long s_p_s_g = call.s[73]
+    cdef array b_p_z_bar = <array> call.p[74]
+    cdef long long s_p_z_bar = call.s[74]
+    cdef array b_p_s_z = <array> call.p[75]
+    cdef long long s_p_s_z = call.s[75]
+    cdef array b_p_r_bar = <array> call.p[76]
+    cdef long long s_p_r_bar = call.s[76]
+    cdef array b_p_s_r = <array> call.p[77]
+    cdef long long s_p_s_r = call.s[77]
+    cdef array b_t97 = <array> call.p[93]
+    cdef long long s_t97 = call.s[93]
+    cdef array b_t98 = <array> call.p[94]
+    cdef long long s_t98 = call.s[94]
+    cdef array b_t99 = <array> call.p[95]
+    cdef long long s_t99 = call.s[95]
     cdef const real* wt_q_Wr = call.packed[1]
     cdef const real* wt_q_Wz = call.packed[2]
     cdef const real* wt_q_Wg = call.packed[3]
+    cdef Term terms[3]
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_56_0(b_t99 + (t - 1)*s_t99 + r*d_n, b_p_h_seed + (t - 1)*s_p_h_seed + r*d_n, b_p_h_back + (t - 1 + 1)*s_p_h_back + r*d_n, b_p_h_bar + (t - 1)*s_p_h_bar + r*d_n, b_p_g_seed + (t - 1)*s_p_g_seed + r*d_n, b_q_z + (t - 1)*s_q_z + r*d_n, b_q_g + (t - 1)*s_q_g + r*d_n, b_p_s_g + (t - 1)*s_p_s_g + r*d_n, b_p_r_seed + (t - 1)*s_p_r_seed + r*d_n, b_t29 + (t - 1)*s_t29 + r*d_n, b_q_ag, b_q_r + (t - 1)*s_q_r + r*d_n, b_p_s_r + (t - 1)*s_p_s_r + r*d_n, b_p_z_seed + (t - 1)*s_p_z_seed + r*d_n, b_q_h + (t - 1 - 1)*s_q_h + r*d_n, b_p_s_z + (t - 1)*s_p_s_z + r*d_n, b_t98 + (t - 1)*s_t98 + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
-        product(rows - r0, d_n, d_n, b_p_s_r + (t - 1)*s_p_s_r + r0*d_n, wt_q_Wr, b_t95 + (t - 1)*s_t95 + r0*d_n)
-        product(rows - r0, d_n, d_n, b_p_s_z + (t - 1)*s_p_s_z + r0*d_n, wt_q_Wz, b_t96 + (t - 1)*s_t96 + r0*d_n)
-        product(rows - r0, d_n, d_n, b_t98 + (t - 1)*s_t98 + r0*d_n, wt_q_Wg, b_t97 + (t - 1)*s_t97 + r0*d_n)
+        terms[0] = term(d_n, b_p_s_r + (t - 1)*s_p_s_r + r0*d_n, wt_q_Wr)
+        terms[1] = term(d_n, b_p_s_z + (t - 1)*s_p_s_z + r0*d_n, wt_q_Wz)
+        terms[2] = term(d_n, b_t98 + (t - 1)*s_t98 + r0*d_n, wt_q_Wg)
+        product(rows - r0, d_n, terms, 3, b_t97 + (t - 1)*s_t97 + r0*d_n)
         if rows > r0:
             r = r0
-            row_56_1(b_t95 + (t - 1)*s_t95 + r0*d_n, b_t96 + (t - 1)*s_t96 + r0*d_n, b_t97 + (t - 1)*s_t97 + r0*d_n, b_q_z + (t - 1)*s_q_z + r0*d_n, b_p_h_bar + (t - 1)*s_p_h_bar + r0*d_n, b_p_h_back + (t - 1)*s_p_h_back + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
+            row_56_1(b_t97 + (t - 1)*s_t97 + r0*d_n, b_q_z + (t - 1)*s_q_z + r0*d_n, b_p_h_bar + (t - 1)*s_p_h_bar + r0*d_n, b_p_h_back + (t - 1)*s_p_h_back + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
 
 cdef void row_68_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1446,54 +1532,84 @@ cdef void segment_68(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_q_r = call.s[17]
     cdef array b_q_h = <array> call.p[22]
     cdef long long s_q_h = call.s[22]
-    cdef array b_p_y_bar = <array> call.p[73]
-    cdef long long s_p_y_bar = call.s[73]
-    cdef array b_p_s_g = <array> call.p[77]
-    cdef long long s_p_s_g = call.s[77]
-    cdef array b_p_s_z = <array> call.p[79]
-    cdef long long s_p_s_z = call.s[79]
-    cdef array b_p_s_r = <array> call.p[81]
-    cdef long long s_p_s_r = call.s[81]
-    cdef array b_p_Wr_bar = <array> call.p[82]
-    cdef array b_p_Ur_bar = <array> call.p[83]
-    cdef array b_p_br_bar = <array> call.p[84]
-    cdef array b_p_Wz_bar = <array> call.p[85]
-    cdef array b_p_Uz_bar = <array> call.p[86]
-    cdef array b_p_bz_bar = <array> call.p[87]
-    cdef array b_p_Wg_bar = <array> call.p[88]
-    cdef array b_p_Ug_bar = <array> call.p[89]
-    cdef array b_p_bg_bar = <array> call.p[90]
-    cdef array b_p_ag_bar = <array> call.p[91]
-    cdef array b_p_V_bar = <array> call.p[92]
-    cdef array b_p_by_bar = <array> call.p[93]
-    cdef array b_t98 = <array> call.p[100]
-    cdef long long s_t98 = call.s[100]
+    cdef array b_p_y_bar = <array> call.p[69]
+    cdef long long s_p_y_bar = call.s[69]
+    cdef array b_p_s_g = <array> call.p[73]
+    cdef long long s_p_s_g = call.s[73]
+    cdef array b_p_s_z = <array> call.p[75]
+    cdef long long s_p_s_z = call.s[75]
+    cdef array b_p_s_r = <array> call.p[77]
+    cdef long long s_p_s_r = call.s[77]
+    cdef array b_p_Wr_bar = <array> call.p[78]
+    cdef array b_p_Ur_bar = <array> call.p[79]
+    cdef array b_p_br_bar = <array> call.p[80]
+    cdef array b_p_Wz_bar = <array> call.p[81]
+    cdef array b_p_Uz_bar = <array> call.p[82]
+    cdef array b_p_bz_bar = <array> call.p[83]
+    cdef array b_p_Wg_bar = <array> call.p[84]
+    cdef array b_p_Ug_bar = <array> call.p[85]
+    cdef array b_p_bg_bar = <array> call.p[86]
+    cdef array b_p_ag_bar = <array> call.p[87]
+    cdef array b_p_V_bar = <array> call.p[88]
+    cdef array b_p_by_bar = <array> call.p[89]
+    cdef array b_t98 = <array> call.p[94]
+    cdef long long s_t98 = call.s[94]
+    cdef Factor left[5]
+    cdef Factor right[3]
+    cdef Pair pairs[7]
     t = t0
     rows = r1
     t = t0
-    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_r + (t - 1)*s_p_s_r, b_q_h + (t - 1 - 1)*s_q_h, b_p_Wr_bar, call, id)
-    t = t0
-    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_p_s_r + (t - 1)*s_p_s_r, b_q_x + (t - 1)*s_q_x, b_p_Ur_bar, call, id)
+    left[0].columns = d_n
+    left[0].rows = b_p_s_r + (t - 1)*s_p_s_r
+    left[1].columns = d_n
+    left[1].rows = b_p_s_z + (t - 1)*s_p_s_z
+    left[2].columns = d_n
+    left[2].rows = b_t98 + (t - 1)*s_t98
+    left[3].columns = d_n
+    left[3].rows = b_p_s_g + (t - 1)*s_p_s_g
+    left[4].columns = d_k
+    left[4].rows = b_p_y_bar + (t - 1)*s_p_y_bar
+    right[0].columns = d_n
+    right[0].rows = b_q_h + (t - 1 - 1)*s_q_h
+    right[1].columns = d_m
+    right[1].rows = b_q_x + (t - 1)*s_q_x
+    right[2].columns = d_n
+    right[2].rows = b_q_h + (t - 1)*s_q_h
+    pairs[0].left = 0
+    pairs[0].right = 0
+    pairs[0].y = b_p_Wr_bar
+    pairs[1].left = 0
+    pairs[1].right = 1
+    pairs[1].y = b_p_Ur_bar
+    pairs[2].left = 1
+    pairs[2].right = 0
+    pairs[2].y = b_p_Wz_bar
+    pairs[3].left = 1
+    pairs[3].right = 1
+    pairs[3].y = b_p_Uz_bar
+    pairs[4].left = 2
+    pairs[4].right = 0
+    pairs[4].y = b_p_Wg_bar
+    pairs[5].left = 3
+    pairs[5].right = 1
+    pairs[5].y = b_p_Ug_bar
+    pairs[6].left = 4
+    pairs[6].right = 2
+    pairs[6].y = b_p_V_bar
+    outer_sums(batch*(t1 - t0 + 1), left, 5, right, 3, pairs, 7, call, id)
     rows = r1
     row_68_0(b_p_br_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_68_1(b_p_s_r + (t - 1)*s_p_s_r + r*d_n, b_p_br_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    t = t0
-    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_z + (t - 1)*s_p_s_z, b_q_h + (t - 1 - 1)*s_q_h, b_p_Wz_bar, call, id)
-    t = t0
-    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_p_s_z + (t - 1)*s_p_s_z, b_q_x + (t - 1)*s_q_x, b_p_Uz_bar, call, id)
     rows = r1
     row_68_2(b_p_bz_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_68_3(b_p_s_z + (t - 1)*s_p_s_z + r*d_n, b_p_bz_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    t = t0
-    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_t98 + (t - 1)*s_t98, b_q_h + (t - 1 - 1)*s_q_h, b_p_Wg_bar, call, id)
-    t = t0
-    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_p_s_g + (t - 1)*s_p_s_g, b_q_x + (t - 1)*s_q_x, b_p_Ug_bar, call, id)
     rows = r1
     row_68_4(b_p_bg_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
@@ -1506,8 +1622,6 @@ cdef void segment_68(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_68_7(b_q_r + (t - 1)*s_q_r + r*d_n, b_p_s_g + (t - 1)*s_p_s_g + r*d_n, b_p_ag_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    t = t0
-    outer_sum(d_k, d_n, batch*(t1 - t0 + 1), b_p_y_bar + (t - 1)*s_p_y_bar, b_q_h + (t - 1)*s_q_h, b_p_V_bar, call, id)
     rows = r1
     row_68_8(b_p_by_bar, d_k, d_m, d_n, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
@@ -1522,9 +1636,9 @@ cdef void segment_80(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_k = call.d[3]
     cdef long long d_m = call.d[4]
     cdef long long d_n = call.d[5]
-    cdef array b_p_h_back = <array> call.p[74]
-    cdef long long s_p_h_back = call.s[74]
-    cdef array b_p_h_init_bar = <array> call.p[94]
+    cdef array b_p_h_back = <array> call.p[70]
+    cdef long long s_p_h_back = call.s[70]
+    cdef array b_p_h_init_bar = <array> call.p[90]
     t = t0
     rows = r1
     for r in range(r0, r1):
@@ -1532,16 +1646,13 @@ cdef void segment_80(Call* call, long long t0, long long t1, long long r0, long 
             b_p_h_init_bar[r*d_n + c] = b_p_h_back[(1 - 1)*s_p_h_back + r*d_n + c]
 
 cdef void row_81_0(
-array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
 ) noexcept nogil:
-    cdef real v0, v1, v2, v3, v4
+    cdef real v0, v1
     cdef long long i0
     for i0 in range(first, last):
         v0 = p0[i0]
-        v1 = p1[i0]
-        v2 = p2[i0]
-        v3 = v0 + v1 + v2
-        p3[i0] = v3
+        p1[i0] = v0
 
 
 cdef void row_81_1(
@@ -1563,54 +1674,41 @@ cdef void segment_81(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_q_Ur = <array> call.p[5]
     cdef array b_q_Uz = <array> call.p[8]
     cdef array b_q_Ug = <array> call.p[11]
-    cdef array b_p_s_g = <array> call.p[77]
-    cdef long long s_p_s_g = call.s[77]
-    cdef array b_p_s_z = <array> call.p[79]
-    cdef long long s_p_s_z = call.s[79]
-    cdef array b_p_s_r = <array> call.p[81]
-    cdef long long s_p_s_r = call.s[81]
-    cdef array b_p_x_bar = <array> call.p[95]
-    cdef long long s_p_x_bar = call.s[95]
-    cdef array b_p_d_bar = <array> call.p[96]
-    cdef long long s_p_d_bar = call.s[96]
-    cdef array b_t100 = <array> call.p[102]
-    cdef long long s_t100 = call.s[102]
-    cdef array b_t101 = <array> call.p[103]
-    cdef long long s_t101 = call.s[103]
-    cdef array b_t102 = <array> call.p[104]
-    cdef long long s_t102 = call.s[104]
+    cdef array b_p_s_g = <array> call.p[73]
+    cdef long long s_p_s_g = call.s[73]
+    cdef array b_p_s_z = <array> call.p[75]
+    cdef long long s_p_s_z = call.s[75]
+    cdef array b_p_s_r = <array> call.p[77]
+    cdef long long s_p_s_r = call.s[77]
+    cdef array b_p_x_bar = <array> call.p[91]
+    cdef long long s_p_x_bar = call.s[91]
+    cdef array b_p_d_bar = <array> call.p[92]
+    cdef long long s_p_d_bar = call.s[92]
+    cdef array b_t102 = <array> call.p[96]
+    cdef long long s_t102 = call.s[96]
     cdef const real* wt_q_Ur = call.packed[4]
     cdef const real* wt_q_Uz = call.packed[5]
     cdef const real* wt_q_Ug = call.packed[6]
+    cdef Term terms[3]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_m, d_n, b_p_s_r + (t - 1)*s_p_s_r + r0*d_n, wt_q_Ur, b_t100 + (t - 1)*s_t100 + r0*d_m)
+            terms[0] = term(d_n, b_p_s_r + (t - 1)*s_p_s_r + r0*d_n, wt_q_Ur)
+            terms[1] = term(d_n, b_p_s_z + (t - 1)*s_p_s_z + r0*d_n, wt_q_Uz)
+            terms[2] = term(d_n, b_p_s_g + (t - 1)*s_p_s_g + r0*d_n, wt_q_Ug)
+            product(rows - r0, d_m, terms, 3, b_t102 + (t - 1)*s_t102 + r0*d_m)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_m, d_n, b_p_s_r + (t - 1)*s_p_s_r + r0*d_n, wt_q_Ur, b_t100 + (t - 1)*s_t100 + r0*d_m)
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_m, d_n, b_p_s_z + (t - 1)*s_p_s_z + r0*d_n, wt_q_Uz, b_t101 + (t - 1)*s_t101 + r0*d_m)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_m, d_n, b_p_s_z + (t - 1)*s_p_s_z + r0*d_n, wt_q_Uz, b_t101 + (t - 1)*s_t101 + r0*d_m)
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_m, d_n, b_p_s_g + (t - 1)*s_p_s_g + r0*d_n, wt_q_Ug, b_t102 + (t - 1)*s_t102 + r0*d_m)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_m, d_n, b_p_s_g + (t - 1)*s_p_s_g + r0*d_n, wt_q_Ug, b_t102 + (t - 1)*s_t102 + r0*d_m)
+        terms[0] = term(d_n, b_p_s_r + (t - 1)*s_p_s_r + r0*d_n, wt_q_Ur)
+        terms[1] = term(d_n, b_p_s_z + (t - 1)*s_p_s_z + r0*d_n, wt_q_Uz)
+        terms[2] = term(d_n, b_p_s_g + (t - 1)*s_p_s_g + r0*d_n, wt_q_Ug)
+        product(rows - r0, d_m, terms, 3, b_t102 + (t - 1)*s_t102 + r0*d_m)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_81_0(b_t100 + (t - 1)*s_t100 + r0*d_m, b_t101 + (t - 1)*s_t101 + r0*d_m, b_t102 + (t - 1)*s_t102 + r0*d_m, b_p_x_bar + (t - 1)*s_p_x_bar + r0*d_m, d_k, d_m, d_n, 0, (rows - r0)*d_m, lengths[r])
+            row_81_0(b_t102 + (t - 1)*s_t102 + r0*d_m, b_p_x_bar + (t - 1)*s_p_x_bar + r0*d_m, d_k, d_m, d_n, 0, (rows - r0)*d_m, lengths[r])
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
@@ -1762,14 +1860,14 @@ def run(int number, tuple bases, size_t places, size_t strides, size_t sizes, sp
     """Run the wanted segments of a unit over the steps t0..t1. Buffers lie at `places`, in memory that `bases` hold; the i-th thread has
     the rows split[i]..split[i + 1]."""
     cdef Call call
-    cdef char* base[105 + 2]
-    cdef char* p[105]
+    cdef char* base[97 + 2]
+    cdef char* p[97]
     cdef const long long* at = <const long long*> places
     cdef Py_ssize_t place, count = 0
     cdef int failed = 0
     for place in range(len(bases)):
         base[place] = memory(bases[place], &count)
-    for place in range(105):
+    for place in range(97):
         p[place] = base[at[2*place]] + at[2*place + 1] if at[2*place] >= 0 else NULL
     call.p, call.s, call.d = p, <const long long*> strides, <const long long*> sizes
     call.split = <const long long*> memory(split, &count)

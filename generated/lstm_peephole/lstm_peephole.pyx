@@ -205,15 +205,24 @@ cdef extern from *:
     /* y[r, :] (+)= sum over k of a[r*ar + k*ak] panel[k, :] for R rows and one panel of two vectors, k in order */
     typedef void (*Tile)(size, const scalar *, size, size, const scalar *, scalar *, size, int);
     #define EACH(R) _Pragma("GCC unroll 8") for (int r = 0; r < R; r++)
+    #define STRIDE(pointer, by) (pointer += by, ({ __asm__("" : "+r"(pointer)); }))  /* one register, not an address for every row */
     #define TILE(R) static void tile_##R(size K, const scalar *a, size ar, size ak, const scalar *b, scalar *y, size ldy, int add) { \
         lanes left[R], right[R]; \
+        scalar *row = y; \
+        const size next = R*ldy; \
         EACH(R) { left[r] = right[r] = (lanes){0}; } \
-        if (add) EACH(R) { left[r] = *(lanes *)(y + r*ldy); right[r] = *(lanes *)(y + r*ldy + LANES); } \
+        if (add) EACH(R) { \
+            left[r] = *(lanes *)row; \
+            right[r] = *(lanes *)(row + LANES); \
+            __builtin_prefetch(row + next); \
+            __builtin_prefetch(row + next + LANES); \
+            STRIDE(row, ldy); \
+        } \
         for (size k = 0; k < K; k++, a += ak, b += PANEL) { \
             lanes first = *(const lanes *)b, second = *(const lanes *)(b + LANES); \
             EACH(R) { left[r] += first*a[r*ar]; right[r] += second*a[r*ar]; } \
         } \
-        EACH(R) { *(lanes *)(y + r*ldy) = left[r]; *(lanes *)(y + r*ldy + LANES) = right[r]; } \
+        EACH(R) { *(lanes *)y = left[r]; *(lanes *)(y + LANES) = right[r]; STRIDE(y, ldy); } \
     }
     TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6) TILE(7) TILE(8)
     static const Tile tiles[] = {0, tile_1, tile_2, tile_3, tile_4, tile_5, tile_6, tile_7, tile_8};
@@ -246,16 +255,21 @@ cdef extern from *:
 
     /* out[q][k][lane] = b[k*bk + (q*width + lane)*bj], zero beyond J; width is a constant wherever this is called */
     static inline void pack(scalar *out, const size width, size J, size K, const scalar *b, size bk, size bj) {
+        const size part = width < 8 ? width : 8;
         for (size j = 0; j < J; j += width, out += K*width) {
             const scalar *from = b + j*bj;
-            if (bj == 1 && J - j >= width) for (size k = 0; k < K; k++) memcpy(out + k*width, from + k*bk, (size_t)width*sizeof(scalar));
+            if (bj == 1 && J - j >= width) for (size k = 0; k < K; k++)
+                for (size l = 0; l < width; l += part) memcpy(out + k*width + l, from + k*bk + l, (size_t)part*sizeof(scalar));
             else for (size l = 0; l < width; l++) for (size k = 0; k < K; k++) out[k*width + l] = j + l < J ? from[k*bk + l*bj] : 0;
         }
     }
 
+    /* memory for so many numbers, at the beginning of a cache line */
+    static scalar *aligned_room(size count) { return aligned_alloc(64, ((size_t)count*sizeof(scalar) + 63)/64*64); }
+
     /* room for a matrix of J columns and inner dimension K, laid out; NULL, and noted, where there is no memory */
     static scalar *room(Call *call, size J, size K) {
-        scalar *out = malloc((size_t)((J + PANEL)*(K + 1))*sizeof(scalar));
+        scalar *out = aligned_room((J + PANEL)*(K + 1));
         if (!out) call->failed = 1;
         return out;
     }
@@ -275,36 +289,75 @@ cdef extern from *:
         for (size r = 0; r < rows; r++) memcpy(y + r*ldy, room + r*PANEL, (size_t)columns*sizeof(scalar));
     }
 
-    /* y (P, J) = x b for packed b (K, J): every row in the same way, whichever rows stand beside it */
-    static void product(size P, size J, size K, const scalar *x, const scalar *b, scalar *y) {
-        for (size j = 0; j < J; j += PANEL, b += K*PANEL) for (size p = 0, rows; p < P; p += rows) {
+    /* x (P, K) times a matrix that is laid out */
+    typedef struct { size K; const scalar *x, *packed; } Term;
+    static Term term(size K, const scalar *x, const scalar *packed) { return (Term){K, x, packed}; }
+
+    /* y (P, J) = the sum of so many products: every row in the same way, whichever rows stand beside it */
+    static void product(size P, size J, const Term *terms, int count, scalar *y) {
+        for (const Term *s = terms; s < terms + count; s++) for (size j = 0; j < J; j += PANEL) for (size p = 0, rows; p < P; p += rows) {
+            const scalar *x = s->x + p*s->K, *b = s->packed + j*s->K;
             rows = P - p > ROWS && P - p < 2*ROWS ? (P - p + 1)/2 : P - p < ROWS ? P - p : ROWS;
-            if (J - j >= PANEL) tiles[rows](K, x + p*K, K, 1, b, y + p*J + j, J, 0);
-            else edge(rows, K, x + p*K, K, 1, b, y + p*J + j, J, J - j, 0);
+            if (J - j >= PANEL) tiles[rows](s->K, x, s->K, 1, b, y + p*J + j, J, s > terms);
+            else edge(rows, s->K, x, s->K, 1, b, y + p*J + j, J, J - j, s > terms);
         }
     }
 
-    /* y (P, J) = sum over k of a[k, :] b[k, :]', in blocks of k that fit the cache; this thread's share of the rows of y */
-    static void outer_sum(size P, size J, size K, const scalar *a, const scalar *b, scalar *y, Call *call, size id) {
-        size tiles_all = (P + ROWS - 1)/ROWS, p0 = share(tiles_all, id, call->threads)*ROWS, p1 = share(tiles_all, id + 1, call->threads)*ROWS;
-        if (p1 > P) p1 = P;
-        if (p0 >= p1) return;
-        scalar *left = malloc((size_t)((p1 - p0 + ROWS)*DEPTH)*sizeof(scalar)), *right = malloc((size_t)((J + PANEL)*DEPTH)*sizeof(scalar));
-        memset(y + p0*J, 0, (size_t)((p1 - p0)*J)*sizeof(scalar));
-        if (!left || !right) __atomic_store_n(&call->failed, 1, __ATOMIC_RELAXED);
-        else for (size k = 0, depth; k < K; k += depth) {
-            depth = K - k < DEPTH ? K - k : DEPTH;
-            pack(left, ROWS, p1 - p0, depth, a + k*P + p0, P, 1);
-            pack(right, PANEL, J, depth, b + k*J, J, 1);
-            for (size j = 0; j < J; j += PANEL) for (size p = p0; p < p1; p += ROWS) {
-                const scalar *l = left + (p - p0)*depth, *r = right + j*depth;
-                size rows = p1 - p < ROWS ? p1 - p : ROWS;
-                if (J - j >= PANEL) tiles[rows](depth, l, 1, ROWS, r, y + p*J + j, J, 1);
-                else edge(rows, depth, l, 1, ROWS, r, y + p*J + j, J, J - j, 1);
-            }
+    /* A factor of sums over rows: K rows of so many columns. A thread lays out the columns first..last, in panels, a block of rows at a time. */
+    typedef struct { size columns; const scalar *rows; scalar *out; size first, last; } Factor;
+    typedef struct { int left, right; scalar *y; } Pair;
+
+    /* one panel of the right factor times all panels of the left one, added to y */
+    static void panel_of_outer(size depth, const Factor *left, const Factor *right, size j, scalar *y) {
+        const size J = right->columns, columns = J - j < PANEL ? J - j : PANEL, all = left->last - left->first;
+        const scalar *b = right->out + j*depth;
+        y += left->first*J + j;
+        for (size p = 0, rows; p < all; p += rows) {
+            const scalar *a = left->out + p*depth;
+            rows = all - p < ROWS ? all - p : ROWS;
+            if (columns == PANEL) tiles[rows](depth, a, 1, ROWS, b, y + p*J, J, 1);
+            else edge(rows, depth, a, 1, ROWS, b, y + p*J, J, columns, 1);
         }
-        free(left);
-        free(right);
+    }
+
+    static void lay_out_factor(Factor *f, size width, size depth, size k) {
+        const size count = f->last - f->first;
+        if (width == ROWS) pack(f->out, ROWS, count, depth, f->rows + k*f->columns + f->first, -f->columns, 1);
+        else pack(f->out, PANEL, count, depth, f->rows + k*f->columns + f->first, -f->columns, 1);
+    }
+
+    /* y (P, J) = sum over k of left[k, :] right[k, :]' for every pair of factors, this thread's share of the rows of y; from the last k to the
+       first, in blocks that fit the cache and leave no trace in the sums */
+    static void outer_sums(size K, Factor *left, int lefts, Factor *right, int rights, const Pair *pairs, int count, Call *call, size id) {
+        size room = 0, done = 0;
+        for (int i = 0; i < lefts + rights; i++) {
+            Factor *f = i < lefts ? left + i : right + i - lefts;
+            const size all = (f->columns + ROWS - 1)/ROWS;
+            f->first = i < lefts ? share(all, id, call->threads)*ROWS : 0;
+            f->last = i < lefts ? share(all, id + 1, call->threads)*ROWS : f->columns;
+            if (f->last > f->columns) f->last = f->columns;
+            room += ((f->last - f->first)/PANEL + 1)*PANEL*DEPTH;
+        }
+        for (int i = 0; i < count; i++) {
+            const Factor *l = left + pairs[i].left, *r = right + pairs[i].right;
+            memset(pairs[i].y + l->first*r->columns, 0, (size_t)((l->last - l->first)*r->columns)*sizeof(scalar));
+        }
+        scalar *all = aligned_room(room);
+        if (!all) { __atomic_store_n(&call->failed, 1, __ATOMIC_RELAXED); return; }
+        for (int i = 0; i < lefts + rights; i++) {
+            Factor *f = i < lefts ? left + i : right + i - lefts;
+            f->out = all + done;
+            done += ((f->last - f->first)/PANEL + 1)*PANEL*DEPTH;
+        }
+        for (size k = K, depth; k > 0; k -= depth) {
+            depth = k < DEPTH ? k : DEPTH;
+            for (int i = 0; i < lefts; i++) lay_out_factor(left + i, ROWS, depth, k - 1);
+            for (int i = 0; i < rights; i++) lay_out_factor(right + i, PANEL, depth, k - 1);
+            for (int i = 0; i < rights; i++) for (size j = 0; j < right[i].columns; j += PANEL)
+                for (int each = 0; each < count; each++)
+                    if (pairs[each].right == i) panel_of_outer(depth, left + pairs[each].left, right + i, j, pairs[each].y);
+        }
+        free(all);
     }
 
     typedef struct { Call *call; size id; int *go; } Worker;
@@ -352,6 +405,12 @@ cdef extern from *:
         real** packed
         int failed
         const char* wanted
+    ctypedef struct Factor:
+        long long columns
+        const real* rows
+    ctypedef struct Pair:
+        int left, right
+        real* y
     int together(Call*, void (*)(Call*, long long) noexcept nogil, long long) nogil
     int settled(int) except -1
     bint stopped(Call*, long long) nogil
@@ -359,12 +418,15 @@ cdef extern from *:
     long long share(long long, long long, long long) nogil
     real* room(Call*, long long, long long) nogil
     void pack_share(Call*, long long, long long, long long, const real*, long long, long long, real*) nogil
-    void product(long long, long long, long long, const real*, const real*, real*) nogil
+    ctypedef struct Term:
+        pass
+    Term term(long long, const real*, const real*) nogil
+    void product(long long, long long, const Term*, int, real*) nogil
     const long long BLOCK
     real total(const real*, long long) nogil
     real largest(real, const real*, long long) nogil
     bint all_finite(const real*, long long) nogil
-    void outer_sum(long long, long long, long long, const real*, const real*, real*, Call*, long long) nogil
+    void outer_sums(long long, Factor*, int, Factor*, int, const Pair*, int, Call*, long long) nogil
 
 cdef void row_0_0(
 array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -433,38 +495,47 @@ cdef void segment_2(Call* call, long long t0, long long t1, long long r0, long l
     cdef const real* w_q_Uf = call.packed[1]
     cdef const real* w_q_Ui = call.packed[2]
     cdef const real* w_q_Ug = call.packed[3]
+    cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_n, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Uo, b_t41 + (t - 1)*s_t41 + r0*d_n)
+            terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Uo)
+            product(rows - r0, d_n, terms, 1, b_t41 + (t - 1)*s_t41 + r0*d_n)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_n, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Uo, b_t41 + (t - 1)*s_t41 + r0*d_n)
+        terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Uo)
+        product(rows - r0, d_n, terms, 1, b_t41 + (t - 1)*s_t41 + r0*d_n)
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_n, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Uf, b_t37 + (t - 1)*s_t37 + r0*d_n)
+            terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Uf)
+            product(rows - r0, d_n, terms, 1, b_t37 + (t - 1)*s_t37 + r0*d_n)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_n, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Uf, b_t37 + (t - 1)*s_t37 + r0*d_n)
+        terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Uf)
+        product(rows - r0, d_n, terms, 1, b_t37 + (t - 1)*s_t37 + r0*d_n)
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_n, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Ui, b_t35 + (t - 1)*s_t35 + r0*d_n)
+            terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Ui)
+            product(rows - r0, d_n, terms, 1, b_t35 + (t - 1)*s_t35 + r0*d_n)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_n, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Ui, b_t35 + (t - 1)*s_t35 + r0*d_n)
+        terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Ui)
+        product(rows - r0, d_n, terms, 1, b_t35 + (t - 1)*s_t35 + r0*d_n)
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_n, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Ug, b_t39 + (t - 1)*s_t39 + r0*d_n)
+            terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Ug)
+            product(rows - r0, d_n, terms, 1, b_t39 + (t - 1)*s_t39 + r0*d_n)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_n, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Ug, b_t39 + (t - 1)*s_t39 + r0*d_n)
+        terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Ug)
+        product(rows - r0, d_n, terms, 1, b_t39 + (t - 1)*s_t39 + r0*d_n)
 
 cdef void row_6_0(
 array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, array p8, array p9, array p10, array p11, array p12, array p13, array p14, array p15, array p16, array p17, array p18, array p19, array p20, array p21, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -570,14 +641,19 @@ cdef void segment_6(Call* call, long long t0, long long t1, long long r0, long l
     cdef const real* w_q_Wf = call.packed[5]
     cdef const real* w_q_Wg = call.packed[6]
     cdef const real* w_q_Wo = call.packed[7]
+    cdef Term terms[1]
     for t in range(t0, t1 + 1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
-        product(rows - r0, d_n, d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, w_q_Wi, b_t34 + (t - 1)*s_t34 + r0*d_n)
-        product(rows - r0, d_n, d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, w_q_Wf, b_t36 + (t - 1)*s_t36 + r0*d_n)
-        product(rows - r0, d_n, d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, w_q_Wg, b_t38 + (t - 1)*s_t38 + r0*d_n)
-        product(rows - r0, d_n, d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, w_q_Wo, b_t40 + (t - 1)*s_t40 + r0*d_n)
+        terms[0] = term(d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, w_q_Wi)
+        product(rows - r0, d_n, terms, 1, b_t34 + (t - 1)*s_t34 + r0*d_n)
+        terms[0] = term(d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, w_q_Wf)
+        product(rows - r0, d_n, terms, 1, b_t36 + (t - 1)*s_t36 + r0*d_n)
+        terms[0] = term(d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, w_q_Wg)
+        product(rows - r0, d_n, terms, 1, b_t38 + (t - 1)*s_t38 + r0*d_n)
+        terms[0] = term(d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, w_q_Wo)
+        product(rows - r0, d_n, terms, 1, b_t40 + (t - 1)*s_t40 + r0*d_n)
         for r in range(r0, rows):
             row_6_0(b_t34 + (t - 1)*s_t34 + r*d_n, b_t35 + (t - 1)*s_t35 + r*d_n, b_q_qi, b_q_c + (t - 1 - 1)*s_q_c + r*d_n, b_q_bi, b_q_i + (t - 1)*s_q_i + r*d_n, b_t36 + (t - 1)*s_t36 + r*d_n, b_t37 + (t - 1)*s_t37 + r*d_n, b_q_qf, b_q_bf, b_q_f + (t - 1)*s_q_f + r*d_n, b_t38 + (t - 1)*s_t38 + r*d_n, b_t39 + (t - 1)*s_t39 + r*d_n, b_q_bg, b_q_g + (t - 1)*s_q_g + r*d_n, b_q_c + (t - 1)*s_q_c + r*d_n, b_t40 + (t - 1)*s_t40 + r*d_n, b_t41 + (t - 1)*s_t41 + r*d_n, b_q_qo, b_q_bo, b_q_o + (t - 1)*s_q_o + r*d_n, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
 
@@ -667,14 +743,17 @@ cdef void segment_20(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_t43 = call.s[45]
     cdef array b_t44 = <array> call.p[46]
     cdef const real* w_q_V = call.packed[8]
+    cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_k, d_n, b_q_h + (t - 1)*s_q_h + r0*d_n, w_q_V, b_t42 + (t - 1)*s_t42 + r0*d_k)
+            terms[0] = term(d_n, b_q_h + (t - 1)*s_q_h + r0*d_n, w_q_V)
+            product(rows - r0, d_k, terms, 1, b_t42 + (t - 1)*s_t42 + r0*d_k)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_k, d_n, b_q_h + (t - 1)*s_q_h + r0*d_n, w_q_V, b_t42 + (t - 1)*s_t42 + r0*d_k)
+        terms[0] = term(d_n, b_q_h + (t - 1)*s_q_h + r0*d_n, w_q_V)
+        product(rows - r0, d_k, terms, 1, b_t42 + (t - 1)*s_t42 + r0*d_k)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
@@ -756,9 +835,10 @@ cdef void segment_26(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_q_y = call.s[31]
     cdef array b_g_y_bar = <array> call.p[47]
     cdef long long s_g_y_bar = call.s[47]
-    cdef array b_t83 = <array> call.p[85]
-    cdef long long s_t83 = call.s[85]
+    cdef array b_t83 = <array> call.p[82]
+    cdef long long s_t83 = call.s[82]
     cdef const real* wt_q_V = call.packed[0]
+    cdef Term terms[1]
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
@@ -767,11 +847,13 @@ cdef void segment_26(Call* call, long long t0, long long t1, long long r0, long 
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_n, d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V, b_t83 + (t - 1)*s_t83 + r0*d_n)
+            terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V)
+            product(rows - r0, d_n, terms, 1, b_t83 + (t - 1)*s_t83 + r0*d_n)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_n, d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V, b_t83 + (t - 1)*s_t83 + r0*d_n)
+        terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V)
+        product(rows - r0, d_n, terms, 1, b_t83 + (t - 1)*s_t83 + r0*d_n)
 
 cdef void row_28_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -864,17 +946,13 @@ array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, 
 
 
 cdef void row_30_1(
-array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
 ) noexcept nogil:
-    cdef real v0, v1, v2, v3, v4, v5
+    cdef real v0, v1
     cdef long long i0
     for i0 in range(first, last):
         v0 = p0[i0]
-        v1 = p1[i0]
-        v2 = p2[i0]
-        v3 = p3[i0]
-        v4 = v0 + v1 + v2 + v3
-        p4[i0] = v4
+        p1[i0] = v0
 
 
 cdef void segment_30(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
@@ -925,33 +1003,29 @@ cdef void segment_30(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_g_i_bar = call.s[58]
     cdef array b_g_s_i = <array> call.p[59]
     cdef long long s_g_s_i = call.s[59]
-    cdef array b_t79 = <array> call.p[81]
-    cdef long long s_t79 = call.s[81]
-    cdef array b_t80 = <array> call.p[82]
-    cdef long long s_t80 = call.s[82]
-    cdef array b_t81 = <array> call.p[83]
-    cdef long long s_t81 = call.s[83]
-    cdef array b_t82 = <array> call.p[84]
-    cdef long long s_t82 = call.s[84]
-    cdef array b_t83 = <array> call.p[85]
-    cdef long long s_t83 = call.s[85]
+    cdef array b_t82 = <array> call.p[81]
+    cdef long long s_t82 = call.s[81]
+    cdef array b_t83 = <array> call.p[82]
+    cdef long long s_t83 = call.s[82]
     cdef const real* wt_q_Wi = call.packed[1]
     cdef const real* wt_q_Wf = call.packed[2]
     cdef const real* wt_q_Wg = call.packed[3]
     cdef const real* wt_q_Wo = call.packed[4]
+    cdef Term terms[4]
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_30_0(b_t83 + (t - 1)*s_t83 + r*d_n, b_g_h_back + (t - 1 + 1)*s_g_h_back + r*d_n, b_q_c + (t - 1)*s_q_c + r*d_n, b_q_o + (t - 1)*s_q_o + r*d_n, b_g_s_o + (t - 1)*s_g_s_o + r*d_n, b_q_qo, b_g_c_back + (t - 1 + 1)*s_g_c_back + r*d_n, b_q_g + (t - 1)*s_q_g + r*d_n, b_q_i + (t - 1)*s_q_i + r*d_n, b_g_s_i + (t - 1)*s_g_s_i + r*d_n, b_q_c + (t - 1 - 1)*s_q_c + r*d_n, b_q_f + (t - 1)*s_q_f + r*d_n, b_g_s_f + (t - 1)*s_g_s_f + r*d_n, b_g_s_g + (t - 1)*s_g_s_g + r*d_n, b_q_qi, b_q_qf, b_g_c_back + (t - 1)*s_g_c_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
-        product(rows - r0, d_n, d_n, b_g_s_i + (t - 1)*s_g_s_i + r0*d_n, wt_q_Wi, b_t79 + (t - 1)*s_t79 + r0*d_n)
-        product(rows - r0, d_n, d_n, b_g_s_f + (t - 1)*s_g_s_f + r0*d_n, wt_q_Wf, b_t80 + (t - 1)*s_t80 + r0*d_n)
-        product(rows - r0, d_n, d_n, b_g_s_g + (t - 1)*s_g_s_g + r0*d_n, wt_q_Wg, b_t81 + (t - 1)*s_t81 + r0*d_n)
-        product(rows - r0, d_n, d_n, b_g_s_o + (t - 1)*s_g_s_o + r0*d_n, wt_q_Wo, b_t82 + (t - 1)*s_t82 + r0*d_n)
+        terms[0] = term(d_n, b_g_s_i + (t - 1)*s_g_s_i + r0*d_n, wt_q_Wi)
+        terms[1] = term(d_n, b_g_s_f + (t - 1)*s_g_s_f + r0*d_n, wt_q_Wf)
+        terms[2] = term(d_n, b_g_s_g + (t - 1)*s_g_s_g + r0*d_n, wt_q_Wg)
+        terms[3] = term(d_n, b_g_s_o + (t - 1)*s_g_s_o + r0*d_n, wt_q_Wo)
+        product(rows - r0, d_n, terms, 4, b_t82 + (t - 1)*s_t82 + r0*d_n)
         if rows > r0:
             r = r0
-            row_30_1(b_t79 + (t - 1)*s_t79 + r0*d_n, b_t80 + (t - 1)*s_t80 + r0*d_n, b_t81 + (t - 1)*s_t81 + r0*d_n, b_t82 + (t - 1)*s_t82 + r0*d_n, b_g_h_back + (t - 1)*s_g_h_back + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
+            row_30_1(b_t82 + (t - 1)*s_t82 + r0*d_n, b_g_h_back + (t - 1)*s_g_h_back + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
 
 cdef void row_46_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1143,12 +1217,56 @@ cdef void segment_46(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_g_qo_bar = <array> call.p[74]
     cdef array b_g_V_bar = <array> call.p[75]
     cdef array b_g_by_bar = <array> call.p[76]
+    cdef Factor left[5]
+    cdef Factor right[3]
+    cdef Pair pairs[9]
     t = t0
     rows = r1
     t = t0
-    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_i + (t - 1)*s_g_s_i, b_q_h + (t - 1 - 1)*s_q_h, b_g_Wi_bar, call, id)
-    t = t0
-    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_g_s_i + (t - 1)*s_g_s_i, b_q_x + (t - 1)*s_q_x, b_g_Ui_bar, call, id)
+    left[0].columns = d_n
+    left[0].rows = b_g_s_i + (t - 1)*s_g_s_i
+    left[1].columns = d_n
+    left[1].rows = b_g_s_f + (t - 1)*s_g_s_f
+    left[2].columns = d_n
+    left[2].rows = b_g_s_g + (t - 1)*s_g_s_g
+    left[3].columns = d_n
+    left[3].rows = b_g_s_o + (t - 1)*s_g_s_o
+    left[4].columns = d_k
+    left[4].rows = b_g_y_bar + (t - 1)*s_g_y_bar
+    right[0].columns = d_n
+    right[0].rows = b_q_h + (t - 1 - 1)*s_q_h
+    right[1].columns = d_m
+    right[1].rows = b_q_x + (t - 1)*s_q_x
+    right[2].columns = d_n
+    right[2].rows = b_q_h + (t - 1)*s_q_h
+    pairs[0].left = 0
+    pairs[0].right = 0
+    pairs[0].y = b_g_Wi_bar
+    pairs[1].left = 0
+    pairs[1].right = 1
+    pairs[1].y = b_g_Ui_bar
+    pairs[2].left = 1
+    pairs[2].right = 0
+    pairs[2].y = b_g_Wf_bar
+    pairs[3].left = 1
+    pairs[3].right = 1
+    pairs[3].y = b_g_Uf_bar
+    pairs[4].left = 2
+    pairs[4].right = 0
+    pairs[4].y = b_g_Wg_bar
+    pairs[5].left = 2
+    pairs[5].right = 1
+    pairs[5].y = b_g_Ug_bar
+    pairs[6].left = 3
+    pairs[6].right = 0
+    pairs[6].y = b_g_Wo_bar
+    pairs[7].left = 3
+    pairs[7].right = 1
+    pairs[7].y = b_g_Uo_bar
+    pairs[8].left = 4
+    pairs[8].right = 2
+    pairs[8].y = b_g_V_bar
+    outer_sums(batch*(t1 - t0 + 1), left, 5, right, 3, pairs, 9, call, id)
     rows = r1
     row_46_0(b_g_bi_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
@@ -1161,10 +1279,6 @@ cdef void segment_46(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_46_3(b_q_c + (t - 1 - 1)*s_q_c + r*d_n, b_g_s_i + (t - 1)*s_g_s_i + r*d_n, b_g_qi_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    t = t0
-    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_f + (t - 1)*s_g_s_f, b_q_h + (t - 1 - 1)*s_q_h, b_g_Wf_bar, call, id)
-    t = t0
-    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_g_s_f + (t - 1)*s_g_s_f, b_q_x + (t - 1)*s_q_x, b_g_Uf_bar, call, id)
     rows = r1
     row_46_4(b_g_bf_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
@@ -1177,20 +1291,12 @@ cdef void segment_46(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_46_7(b_q_c + (t - 1 - 1)*s_q_c + r*d_n, b_g_s_f + (t - 1)*s_g_s_f + r*d_n, b_g_qf_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    t = t0
-    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_g + (t - 1)*s_g_s_g, b_q_h + (t - 1 - 1)*s_q_h, b_g_Wg_bar, call, id)
-    t = t0
-    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_g_s_g + (t - 1)*s_g_s_g, b_q_x + (t - 1)*s_q_x, b_g_Ug_bar, call, id)
     rows = r1
     row_46_8(b_g_bg_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_46_9(b_g_s_g + (t - 1)*s_g_s_g + r*d_n, b_g_bg_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    t = t0
-    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_g_s_o + (t - 1)*s_g_s_o, b_q_h + (t - 1 - 1)*s_q_h, b_g_Wo_bar, call, id)
-    t = t0
-    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_g_s_o + (t - 1)*s_g_s_o, b_q_x + (t - 1)*s_q_x, b_g_Uo_bar, call, id)
     rows = r1
     row_46_10(b_g_bo_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
@@ -1203,8 +1309,6 @@ cdef void segment_46(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_46_13(b_q_c + (t - 1)*s_q_c + r*d_n, b_g_s_o + (t - 1)*s_g_s_o + r*d_n, b_g_qo_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    t = t0
-    outer_sum(d_k, d_n, batch*(t1 - t0 + 1), b_g_y_bar + (t - 1)*s_g_y_bar, b_q_h + (t - 1)*s_q_h, b_g_V_bar, call, id)
     rows = r1
     row_46_14(b_g_by_bar, d_k, d_m, d_n, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
@@ -1235,17 +1339,13 @@ cdef void segment_63(Call* call, long long t0, long long t1, long long r0, long 
             b_g_h_init_bar[r*d_n + c] = b_g_h_back[(1 - 1)*s_g_h_back + r*d_n + c]
 
 cdef void row_65_0(
-array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
 ) noexcept nogil:
-    cdef real v0, v1, v2, v3, v4, v5
+    cdef real v0, v1
     cdef long long i0
     for i0 in range(first, last):
         v0 = p0[i0]
-        v1 = p1[i0]
-        v2 = p2[i0]
-        v3 = p3[i0]
-        v4 = v0 + v1 + v2 + v3
-        p4[i0] = v4
+        p1[i0] = v0
 
 
 cdef void row_65_1(
@@ -1289,55 +1389,34 @@ cdef void segment_65(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_g_x_bar = call.s[79]
     cdef array b_g_d_bar = <array> call.p[80]
     cdef long long s_g_d_bar = call.s[80]
-    cdef array b_t84 = <array> call.p[86]
-    cdef long long s_t84 = call.s[86]
-    cdef array b_t85 = <array> call.p[87]
-    cdef long long s_t85 = call.s[87]
-    cdef array b_t86 = <array> call.p[88]
-    cdef long long s_t86 = call.s[88]
-    cdef array b_t87 = <array> call.p[89]
-    cdef long long s_t87 = call.s[89]
+    cdef array b_t87 = <array> call.p[83]
+    cdef long long s_t87 = call.s[83]
     cdef const real* wt_q_Ui = call.packed[5]
     cdef const real* wt_q_Uf = call.packed[6]
     cdef const real* wt_q_Ug = call.packed[7]
     cdef const real* wt_q_Uo = call.packed[8]
+    cdef Term terms[4]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_m, d_n, b_g_s_i + (t - 1)*s_g_s_i + r0*d_n, wt_q_Ui, b_t84 + (t - 1)*s_t84 + r0*d_m)
+            terms[0] = term(d_n, b_g_s_i + (t - 1)*s_g_s_i + r0*d_n, wt_q_Ui)
+            terms[1] = term(d_n, b_g_s_f + (t - 1)*s_g_s_f + r0*d_n, wt_q_Uf)
+            terms[2] = term(d_n, b_g_s_g + (t - 1)*s_g_s_g + r0*d_n, wt_q_Ug)
+            terms[3] = term(d_n, b_g_s_o + (t - 1)*s_g_s_o + r0*d_n, wt_q_Uo)
+            product(rows - r0, d_m, terms, 4, b_t87 + (t - 1)*s_t87 + r0*d_m)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_m, d_n, b_g_s_i + (t - 1)*s_g_s_i + r0*d_n, wt_q_Ui, b_t84 + (t - 1)*s_t84 + r0*d_m)
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_m, d_n, b_g_s_f + (t - 1)*s_g_s_f + r0*d_n, wt_q_Uf, b_t85 + (t - 1)*s_t85 + r0*d_m)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_m, d_n, b_g_s_f + (t - 1)*s_g_s_f + r0*d_n, wt_q_Uf, b_t85 + (t - 1)*s_t85 + r0*d_m)
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_m, d_n, b_g_s_g + (t - 1)*s_g_s_g + r0*d_n, wt_q_Ug, b_t86 + (t - 1)*s_t86 + r0*d_m)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_m, d_n, b_g_s_g + (t - 1)*s_g_s_g + r0*d_n, wt_q_Ug, b_t86 + (t - 1)*s_t86 + r0*d_m)
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_m, d_n, b_g_s_o + (t - 1)*s_g_s_o + r0*d_n, wt_q_Uo, b_t87 + (t - 1)*s_t87 + r0*d_m)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_m, d_n, b_g_s_o + (t - 1)*s_g_s_o + r0*d_n, wt_q_Uo, b_t87 + (t - 1)*s_t87 + r0*d_m)
+        terms[0] = term(d_n, b_g_s_i + (t - 1)*s_g_s_i + r0*d_n, wt_q_Ui)
+        terms[1] = term(d_n, b_g_s_f + (t - 1)*s_g_s_f + r0*d_n, wt_q_Uf)
+        terms[2] = term(d_n, b_g_s_g + (t - 1)*s_g_s_g + r0*d_n, wt_q_Ug)
+        terms[3] = term(d_n, b_g_s_o + (t - 1)*s_g_s_o + r0*d_n, wt_q_Uo)
+        product(rows - r0, d_m, terms, 4, b_t87 + (t - 1)*s_t87 + r0*d_m)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_65_0(b_t84 + (t - 1)*s_t84 + r0*d_m, b_t85 + (t - 1)*s_t85 + r0*d_m, b_t86 + (t - 1)*s_t86 + r0*d_m, b_t87 + (t - 1)*s_t87 + r0*d_m, b_g_x_bar + (t - 1)*s_g_x_bar + r0*d_m, d_k, d_m, d_n, 0, (rows - r0)*d_m, lengths[r])
+            row_65_0(b_t87 + (t - 1)*s_t87 + r0*d_m, b_g_x_bar + (t - 1)*s_g_x_bar + r0*d_m, d_k, d_m, d_n, 0, (rows - r0)*d_m, lengths[r])
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
@@ -1362,13 +1441,14 @@ cdef void segment_71(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_m = call.d[4]
     cdef long long d_n = call.d[5]
     cdef array b_q_V = <array> call.p[19]
-    cdef array b_p_y_seed = <array> call.p[96]
-    cdef long long s_p_y_seed = call.s[96]
-    cdef array b_p_y_bar = <array> call.p[97]
-    cdef long long s_p_y_bar = call.s[97]
-    cdef array b_t133 = <array> call.p[135]
-    cdef long long s_t133 = call.s[135]
+    cdef array b_p_y_seed = <array> call.p[90]
+    cdef long long s_p_y_seed = call.s[90]
+    cdef array b_p_y_bar = <array> call.p[91]
+    cdef long long s_p_y_bar = call.s[91]
+    cdef array b_t133 = <array> call.p[126]
+    cdef long long s_t133 = call.s[126]
     cdef const real* wt_q_V = call.packed[0]
+    cdef Term terms[1]
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
@@ -1377,11 +1457,13 @@ cdef void segment_71(Call* call, long long t0, long long t1, long long r0, long 
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_n, d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V, b_t133 + (t - 1)*s_t133 + r0*d_n)
+            terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V)
+            product(rows - r0, d_n, terms, 1, b_t133 + (t - 1)*s_t133 + r0*d_n)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_n, d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V, b_t133 + (t - 1)*s_t133 + r0*d_n)
+        terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V)
+        product(rows - r0, d_n, terms, 1, b_t133 + (t - 1)*s_t133 + r0*d_n)
 
 cdef void row_73_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1406,10 +1488,10 @@ cdef void segment_73(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_k = call.d[3]
     cdef long long d_m = call.d[4]
     cdef long long d_n = call.d[5]
-    cdef array b_p_h_back = <array> call.p[98]
-    cdef long long s_p_h_back = call.s[98]
-    cdef array b_p_c_back = <array> call.p[102]
-    cdef long long s_p_c_back = call.s[102]
+    cdef array b_p_h_back = <array> call.p[92]
+    cdef long long s_p_h_back = call.s[92]
+    cdef array b_p_c_back = <array> call.p[96]
+    cdef long long s_p_c_back = call.s[96]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -1484,17 +1566,13 @@ array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, 
 
 
 cdef void row_75_1(
-array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
 ) noexcept nogil:
-    cdef real v0, v1, v2, v3, v4, v5
+    cdef real v0, v1
     cdef long long i0
     for i0 in range(first, last):
         v0 = p0[i0]
-        v1 = p1[i0]
-        v2 = p2[i0]
-        v3 = p3[i0]
-        v4 = v0 + v1 + v2 + v3
-        p4[i0] = v4
+        p1[i0] = v0
 
 
 cdef void segment_75(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
@@ -1521,69 +1599,65 @@ cdef void segment_75(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_q_c = call.s[27]
     cdef array b_q_o = <array> call.p[29]
     cdef long long s_q_o = call.s[29]
-    cdef array b_p_i_seed = <array> call.p[90]
-    cdef long long s_p_i_seed = call.s[90]
-    cdef array b_p_f_seed = <array> call.p[91]
-    cdef long long s_p_f_seed = call.s[91]
-    cdef array b_p_g_seed = <array> call.p[92]
-    cdef long long s_p_g_seed = call.s[92]
-    cdef array b_p_c_seed = <array> call.p[93]
-    cdef long long s_p_c_seed = call.s[93]
-    cdef array b_p_o_seed = <array> call.p[94]
-    cdef long long s_p_o_seed = call.s[94]
-    cdef array b_p_h_seed = <array> call.p[95]
-    cdef long long s_p_h_seed = call.s[95]
-    cdef array b_p_h_back = <array> call.p[98]
-    cdef long long s_p_h_back = call.s[98]
-    cdef array b_p_h_bar = <array> call.p[99]
-    cdef long long s_p_h_bar = call.s[99]
-    cdef array b_p_o_bar = <array> call.p[100]
-    cdef long long s_p_o_bar = call.s[100]
-    cdef array b_p_s_o = <array> call.p[101]
-    cdef long long s_p_s_o = call.s[101]
-    cdef array b_p_c_back = <array> call.p[102]
-    cdef long long s_p_c_back = call.s[102]
-    cdef array b_p_c_bar = <array> call.p[103]
-    cdef long long s_p_c_bar = call.s[103]
-    cdef array b_p_g_bar = <array> call.p[104]
-    cdef long long s_p_g_bar = call.s[104]
-    cdef array b_p_s_g = <array> call.p[105]
-    cdef long long s_p_s_g = call.s[105]
-    cdef array b_p_f_bar = <array> call.p[106]
-    cdef long long s_p_f_bar = call.s[106]
-    cdef array b_p_s_f = <array> call.p[107]
-    cdef long long s_p_s_f = call.s[107]
-    cdef array b_p_i_bar = <array> call.p[108]
-    cdef long long s_p_i_bar = call.s[108]
-    cdef array b_p_s_i = <array> call.p[109]
-    cdef long long s_p_s_i = call.s[109]
-    cdef array b_t129 = <array> call.p[131]
-    cdef long long s_t129 = call.s[131]
-    cdef array b_t130 = <array> call.p[132]
-    cdef long long s_t130 = call.s[132]
-    cdef array b_t131 = <array> call.p[133]
-    cdef long long s_t131 = call.s[133]
-    cdef array b_t132 = <array> call.p[134]
-    cdef long long s_t132 = call.s[134]
-    cdef array b_t133 = <array> call.p[135]
-    cdef long long s_t133 = call.s[135]
+    cdef array b_p_i_seed = <array> call.p[84]
+    cdef long long s_p_i_seed = call.s[84]
+    cdef array b_p_f_seed = <array> call.p[85]
+    cdef long long s_p_f_seed = call.s[85]
+    cdef array b_p_g_seed = <array> call.p[86]
+    cdef long long s_p_g_seed = call.s[86]
+    cdef array b_p_c_seed = <array> call.p[87]
+    cdef long long s_p_c_seed = call.s[87]
+    cdef array b_p_o_seed = <array> call.p[88]
+    cdef long long s_p_o_seed = call.s[88]
+    cdef array b_p_h_seed = <array> call.p[89]
+    cdef long long s_p_h_seed = call.s[89]
+    cdef array b_p_h_back = <array> call.p[92]
+    cdef long long s_p_h_back = call.s[92]
+    cdef array b_p_h_bar = <array> call.p[93]
+    cdef long long s_p_h_bar = call.s[93]
+    cdef array b_p_o_bar = <array> call.p[94]
+    cdef long long s_p_o_bar = call.s[94]
+    cdef array b_p_s_o = <array> call.p[95]
+    cdef long long s_p_s_o = call.s[95]
+    cdef array b_p_c_back = <array> call.p[96]
+    cdef long long s_p_c_back = call.s[96]
+    cdef array b_p_c_bar = <array> call.p[97]
+    cdef long long s_p_c_bar = call.s[97]
+    cdef array b_p_g_bar = <array> call.p[98]
+    cdef long long s_p_g_bar = call.s[98]
+    cdef array b_p_s_g = <array> call.p[99]
+    cdef long long s_p_s_g = call.s[99]
+    cdef array b_p_f_bar = <array> call.p[100]
+    cdef long long s_p_f_bar = call.s[100]
+    cdef array b_p_s_f = <array> call.p[101]
+    cdef long long s_p_s_f = call.s[101]
+    cdef array b_p_i_bar = <array> call.p[102]
+    cdef long long s_p_i_bar = call.s[102]
+    cdef array b_p_s_i = <array> call.p[103]
+    cdef long long s_p_s_i = call.s[103]
+    cdef array b_t132 = <array> call.p[125]
+    cdef long long s_t132 = call.s[125]
+    cdef array b_t133 = <array> call.p[126]
+    cdef long long s_t133 = call.s[126]
     cdef const real* wt_q_Wi = call.packed[1]
     cdef const real* wt_q_Wf = call.packed[2]
     cdef const real* wt_q_Wg = call.packed[3]
     cdef const real* wt_q_Wo = call.packed[4]
+    cdef Term terms[4]
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_75_0(b_t133 + (t - 1)*s_t133 + r*d_n, b_p_h_seed + (t - 1)*s_p_h_seed + r*d_n, b_p_h_back + (t - 1 + 1)*s_p_h_back + r*d_n, b_p_o_seed + (t - 1)*s_p_o_seed + r*d_n, b_q_c + (t - 1)*s_q_c + r*d_n, b_q_o + (t - 1)*s_q_o + r*d_n, b_p_s_o + (t - 1)*s_p_s_o + r*d_n, b_p_c_seed + (t - 1)*s_p_c_seed + r*d_n, b_q_qo, b_p_c_back + (t - 1 + 1)*s_p_c_back + r*d_n, b_p_i_seed + (t - 1)*s_p_i_seed + r*d_n, b_q_g + (t - 1)*s_q_g + r*d_n, b_q_i + (t - 1)*s_q_i + r*d_n, b_p_s_i + (t - 1)*s_p_s_i + r*d_n, b_p_f_seed + (t - 1)*s_p_f_seed + r*d_n, b_q_c + (t - 1 - 1)*s_q_c + r*d_n, b_q_f + (t - 1)*s_q_f + r*d_n, b_p_s_f + (t - 1)*s_p_s_f + r*d_n, b_p_g_seed + (t - 1)*s_p_g_seed + r*d_n, b_p_s_g + (t - 1)*s_p_s_g + r*d_n, b_q_qi, b_q_qf, b_p_c_back + (t - 1)*s_p_c_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
-        product(rows - r0, d_n, d_n, b_p_s_i + (t - 1)*s_p_s_i + r0*d_n, wt_q_Wi, b_t129 + (t - 1)*s_t129 + r0*d_n)
-        product(rows - r0, d_n, d_n, b_p_s_f + (t - 1)*s_p_s_f + r0*d_n, wt_q_Wf, b_t130 + (t - 1)*s_t130 + r0*d_n)
-        product(rows - r0, d_n, d_n, b_p_s_g + (t - 1)*s_p_s_g + r0*d_n, wt_q_Wg, b_t131 + (t - 1)*s_t131 + r0*d_n)
-        product(rows - r0, d_n, d_n, b_p_s_o + (t - 1)*s_p_s_o + r0*d_n, wt_q_Wo, b_t132 + (t - 1)*s_t132 + r0*d_n)
+        terms[0] = term(d_n, b_p_s_i + (t - 1)*s_p_s_i + r0*d_n, wt_q_Wi)
+        terms[1] = term(d_n, b_p_s_f + (t - 1)*s_p_s_f + r0*d_n, wt_q_Wf)
+        terms[2] = term(d_n, b_p_s_g + (t - 1)*s_p_s_g + r0*d_n, wt_q_Wg)
+        terms[3] = term(d_n, b_p_s_o + (t - 1)*s_p_s_o + r0*d_n, wt_q_Wo)
+        product(rows - r0, d_n, terms, 4, b_t132 + (t - 1)*s_t132 + r0*d_n)
         if rows > r0:
             r = r0
-            row_75_1(b_t129 + (t - 1)*s_t129 + r0*d_n, b_t130 + (t - 1)*s_t130 + r0*d_n, b_t131 + (t - 1)*s_t131 + r0*d_n, b_t132 + (t - 1)*s_t132 + r0*d_n, b_p_h_back + (t - 1)*s_p_h_back + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
+            row_75_1(b_t132 + (t - 1)*s_t132 + r0*d_n, b_p_h_back + (t - 1)*s_p_h_back + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
 
 cdef void row_91_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1748,39 +1822,83 @@ cdef void segment_91(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_q_c = call.s[27]
     cdef array b_q_h = <array> call.p[30]
     cdef long long s_q_h = call.s[30]
-    cdef array b_p_y_bar = <array> call.p[97]
-    cdef long long s_p_y_bar = call.s[97]
-    cdef array b_p_s_o = <array> call.p[101]
-    cdef long long s_p_s_o = call.s[101]
-    cdef array b_p_s_g = <array> call.p[105]
-    cdef long long s_p_s_g = call.s[105]
-    cdef array b_p_s_f = <array> call.p[107]
-    cdef long long s_p_s_f = call.s[107]
-    cdef array b_p_s_i = <array> call.p[109]
-    cdef long long s_p_s_i = call.s[109]
-    cdef array b_p_Wi_bar = <array> call.p[110]
-    cdef array b_p_Ui_bar = <array> call.p[111]
-    cdef array b_p_bi_bar = <array> call.p[112]
-    cdef array b_p_qi_bar = <array> call.p[113]
-    cdef array b_p_Wf_bar = <array> call.p[114]
-    cdef array b_p_Uf_bar = <array> call.p[115]
-    cdef array b_p_bf_bar = <array> call.p[116]
-    cdef array b_p_qf_bar = <array> call.p[117]
-    cdef array b_p_Wg_bar = <array> call.p[118]
-    cdef array b_p_Ug_bar = <array> call.p[119]
-    cdef array b_p_bg_bar = <array> call.p[120]
-    cdef array b_p_Wo_bar = <array> call.p[121]
-    cdef array b_p_Uo_bar = <array> call.p[122]
-    cdef array b_p_bo_bar = <array> call.p[123]
-    cdef array b_p_qo_bar = <array> call.p[124]
-    cdef array b_p_V_bar = <array> call.p[125]
-    cdef array b_p_by_bar = <array> call.p[126]
+    cdef array b_p_y_bar = <array> call.p[91]
+    cdef long long s_p_y_bar = call.s[91]
+    cdef array b_p_s_o = <array> call.p[95]
+    cdef long long s_p_s_o = call.s[95]
+    cdef array b_p_s_g = <array> call.p[99]
+    cdef long long s_p_s_g = call.s[99]
+    cdef array b_p_s_f = <array> call.p[101]
+    cdef long long s_p_s_f = call.s[101]
+    cdef array b_p_s_i = <array> call.p[103]
+    cdef long long s_p_s_i = call.s[103]
+    cdef array b_p_Wi_bar = <array> call.p[104]
+    cdef array b_p_Ui_bar = <array> call.p[105]
+    cdef array b_p_bi_bar = <array> call.p[106]
+    cdef array b_p_qi_bar = <array> call.p[107]
+    cdef array b_p_Wf_bar = <array> call.p[108]
+    cdef array b_p_Uf_bar = <array> call.p[109]
+    cdef array b_p_bf_bar = <array> call.p[110]
+    cdef array b_p_qf_bar = <array> call.p[111]
+    cdef array b_p_Wg_bar = <array> call.p[112]
+    cdef array b_p_Ug_bar = <array> call.p[113]
+    cdef array b_p_bg_bar = <array> call.p[114]
+    cdef array b_p_Wo_bar = <array> call.p[115]
+    cdef array b_p_Uo_bar = <array> call.p[116]
+    cdef array b_p_bo_bar = <array> call.p[117]
+    cdef array b_p_qo_bar = <array> call.p[118]
+    cdef array b_p_V_bar = <array> call.p[119]
+    cdef array b_p_by_bar = <array> call.p[120]
+    cdef Factor left[5]
+    cdef Factor right[3]
+    cdef Pair pairs[9]
     t = t0
     rows = r1
     t = t0
-    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_i + (t - 1)*s_p_s_i, b_q_h + (t - 1 - 1)*s_q_h, b_p_Wi_bar, call, id)
-    t = t0
-    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_p_s_i + (t - 1)*s_p_s_i, b_q_x + (t - 1)*s_q_x, b_p_Ui_bar, call, id)
+    left[0].columns = d_n
+    left[0].rows = b_p_s_i + (t - 1)*s_p_s_i
+    left[1].columns = d_n
+    left[1].rows = b_p_s_f + (t - 1)*s_p_s_f
+    left[2].columns = d_n
+    left[2].rows = b_p_s_g + (t - 1)*s_p_s_g
+    left[3].columns = d_n
+    left[3].rows = b_p_s_o + (t - 1)*s_p_s_o
+    left[4].columns = d_k
+    left[4].rows = b_p_y_bar + (t - 1)*s_p_y_bar
+    right[0].columns = d_n
+    right[0].rows = b_q_h + (t - 1 - 1)*s_q_h
+    right[1].columns = d_m
+    right[1].rows = b_q_x + (t - 1)*s_q_x
+    right[2].columns = d_n
+    right[2].rows = b_q_h + (t - 1)*s_q_h
+    pairs[0].left = 0
+    pairs[0].right = 0
+    pairs[0].y = b_p_Wi_bar
+    pairs[1].left = 0
+    pairs[1].right = 1
+    pairs[1].y = b_p_Ui_bar
+    pairs[2].left = 1
+    pairs[2].right = 0
+    pairs[2].y = b_p_Wf_bar
+    pairs[3].left = 1
+    pairs[3].right = 1
+    pairs[3].y = b_p_Uf_bar
+    pairs[4].left = 2
+    pairs[4].right = 0
+    pairs[4].y = b_p_Wg_bar
+    pairs[5].left = 2
+    pairs[5].right = 1
+    pairs[5].y = b_p_Ug_bar
+    pairs[6].left = 3
+    pairs[6].right = 0
+    pairs[6].y = b_p_Wo_bar
+    pairs[7].left = 3
+    pairs[7].right = 1
+    pairs[7].y = b_p_Uo_bar
+    pairs[8].left = 4
+    pairs[8].right = 2
+    pairs[8].y = b_p_V_bar
+    outer_sums(batch*(t1 - t0 + 1), left, 5, right, 3, pairs, 9, call, id)
     rows = r1
     row_91_0(b_p_bi_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
@@ -1793,10 +1911,6 @@ cdef void segment_91(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_91_3(b_q_c + (t - 1 - 1)*s_q_c + r*d_n, b_p_s_i + (t - 1)*s_p_s_i + r*d_n, b_p_qi_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    t = t0
-    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_f + (t - 1)*s_p_s_f, b_q_h + (t - 1 - 1)*s_q_h, b_p_Wf_bar, call, id)
-    t = t0
-    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_p_s_f + (t - 1)*s_p_s_f, b_q_x + (t - 1)*s_q_x, b_p_Uf_bar, call, id)
     rows = r1
     row_91_4(b_p_bf_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
@@ -1809,20 +1923,12 @@ cdef void segment_91(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_91_7(b_q_c + (t - 1 - 1)*s_q_c + r*d_n, b_p_s_f + (t - 1)*s_p_s_f + r*d_n, b_p_qf_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    t = t0
-    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_g + (t - 1)*s_p_s_g, b_q_h + (t - 1 - 1)*s_q_h, b_p_Wg_bar, call, id)
-    t = t0
-    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_p_s_g + (t - 1)*s_p_s_g, b_q_x + (t - 1)*s_q_x, b_p_Ug_bar, call, id)
     rows = r1
     row_91_8(b_p_bg_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_91_9(b_p_s_g + (t - 1)*s_p_s_g + r*d_n, b_p_bg_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    t = t0
-    outer_sum(d_n, d_n, batch*(t1 - t0 + 1), b_p_s_o + (t - 1)*s_p_s_o, b_q_h + (t - 1 - 1)*s_q_h, b_p_Wo_bar, call, id)
-    t = t0
-    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_p_s_o + (t - 1)*s_p_s_o, b_q_x + (t - 1)*s_q_x, b_p_Uo_bar, call, id)
     rows = r1
     row_91_10(b_p_bo_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
@@ -1835,8 +1941,6 @@ cdef void segment_91(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_91_13(b_q_c + (t - 1)*s_q_c + r*d_n, b_p_s_o + (t - 1)*s_p_s_o + r*d_n, b_p_qo_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    t = t0
-    outer_sum(d_k, d_n, batch*(t1 - t0 + 1), b_p_y_bar + (t - 1)*s_p_y_bar, b_q_h + (t - 1)*s_q_h, b_p_V_bar, call, id)
     rows = r1
     row_91_14(b_p_by_bar, d_k, d_m, d_n, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
@@ -1851,12 +1955,12 @@ cdef void segment_108(Call* call, long long t0, long long t1, long long r0, long
     cdef long long d_k = call.d[3]
     cdef long long d_m = call.d[4]
     cdef long long d_n = call.d[5]
-    cdef array b_p_h_back = <array> call.p[98]
-    cdef long long s_p_h_back = call.s[98]
-    cdef array b_p_c_back = <array> call.p[102]
-    cdef long long s_p_c_back = call.s[102]
-    cdef array b_p_c_init_bar = <array> call.p[127]
-    cdef array b_p_h_init_bar = <array> call.p[128]
+    cdef array b_p_h_back = <array> call.p[92]
+    cdef long long s_p_h_back = call.s[92]
+    cdef array b_p_c_back = <array> call.p[96]
+    cdef long long s_p_c_back = call.s[96]
+    cdef array b_p_c_init_bar = <array> call.p[121]
+    cdef array b_p_h_init_bar = <array> call.p[122]
     t = t0
     rows = r1
     for r in range(r0, r1):
@@ -1867,17 +1971,13 @@ cdef void segment_108(Call* call, long long t0, long long t1, long long r0, long
             b_p_h_init_bar[r*d_n + c] = b_p_h_back[(1 - 1)*s_p_h_back + r*d_n + c]
 
 cdef void row_110_0(
-array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
 ) noexcept nogil:
-    cdef real v0, v1, v2, v3, v4, v5
+    cdef real v0, v1
     cdef long long i0
     for i0 in range(first, last):
         v0 = p0[i0]
-        v1 = p1[i0]
-        v2 = p2[i0]
-        v3 = p3[i0]
-        v4 = v0 + v1 + v2 + v3
-        p4[i0] = v4
+        p1[i0] = v0
 
 
 cdef void row_110_1(
@@ -1900,67 +2000,46 @@ cdef void segment_110(Call* call, long long t0, long long t1, long long r0, long
     cdef array b_q_Uf = <array> call.p[9]
     cdef array b_q_Ug = <array> call.p[13]
     cdef array b_q_Uo = <array> call.p[16]
-    cdef array b_p_s_o = <array> call.p[101]
-    cdef long long s_p_s_o = call.s[101]
-    cdef array b_p_s_g = <array> call.p[105]
-    cdef long long s_p_s_g = call.s[105]
-    cdef array b_p_s_f = <array> call.p[107]
-    cdef long long s_p_s_f = call.s[107]
-    cdef array b_p_s_i = <array> call.p[109]
-    cdef long long s_p_s_i = call.s[109]
-    cdef array b_p_x_bar = <array> call.p[129]
-    cdef long long s_p_x_bar = call.s[129]
-    cdef array b_p_d_bar = <array> call.p[130]
-    cdef long long s_p_d_bar = call.s[130]
-    cdef array b_t134 = <array> call.p[136]
-    cdef long long s_t134 = call.s[136]
-    cdef array b_t135 = <array> call.p[137]
-    cdef long long s_t135 = call.s[137]
-    cdef array b_t136 = <array> call.p[138]
-    cdef long long s_t136 = call.s[138]
-    cdef array b_t137 = <array> call.p[139]
-    cdef long long s_t137 = call.s[139]
+    cdef array b_p_s_o = <array> call.p[95]
+    cdef long long s_p_s_o = call.s[95]
+    cdef array b_p_s_g = <array> call.p[99]
+    cdef long long s_p_s_g = call.s[99]
+    cdef array b_p_s_f = <array> call.p[101]
+    cdef long long s_p_s_f = call.s[101]
+    cdef array b_p_s_i = <array> call.p[103]
+    cdef long long s_p_s_i = call.s[103]
+    cdef array b_p_x_bar = <array> call.p[123]
+    cdef long long s_p_x_bar = call.s[123]
+    cdef array b_p_d_bar = <array> call.p[124]
+    cdef long long s_p_d_bar = call.s[124]
+    cdef array b_t137 = <array> call.p[127]
+    cdef long long s_t137 = call.s[127]
     cdef const real* wt_q_Ui = call.packed[5]
     cdef const real* wt_q_Uf = call.packed[6]
     cdef const real* wt_q_Ug = call.packed[7]
     cdef const real* wt_q_Uo = call.packed[8]
+    cdef Term terms[4]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_m, d_n, b_p_s_i + (t - 1)*s_p_s_i + r0*d_n, wt_q_Ui, b_t134 + (t - 1)*s_t134 + r0*d_m)
+            terms[0] = term(d_n, b_p_s_i + (t - 1)*s_p_s_i + r0*d_n, wt_q_Ui)
+            terms[1] = term(d_n, b_p_s_f + (t - 1)*s_p_s_f + r0*d_n, wt_q_Uf)
+            terms[2] = term(d_n, b_p_s_g + (t - 1)*s_p_s_g + r0*d_n, wt_q_Ug)
+            terms[3] = term(d_n, b_p_s_o + (t - 1)*s_p_s_o + r0*d_n, wt_q_Uo)
+            product(rows - r0, d_m, terms, 4, b_t137 + (t - 1)*s_t137 + r0*d_m)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_m, d_n, b_p_s_i + (t - 1)*s_p_s_i + r0*d_n, wt_q_Ui, b_t134 + (t - 1)*s_t134 + r0*d_m)
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_m, d_n, b_p_s_f + (t - 1)*s_p_s_f + r0*d_n, wt_q_Uf, b_t135 + (t - 1)*s_t135 + r0*d_m)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_m, d_n, b_p_s_f + (t - 1)*s_p_s_f + r0*d_n, wt_q_Uf, b_t135 + (t - 1)*s_t135 + r0*d_m)
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_m, d_n, b_p_s_g + (t - 1)*s_p_s_g + r0*d_n, wt_q_Ug, b_t136 + (t - 1)*s_t136 + r0*d_m)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_m, d_n, b_p_s_g + (t - 1)*s_p_s_g + r0*d_n, wt_q_Ug, b_t136 + (t - 1)*s_t136 + r0*d_m)
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_m, d_n, b_p_s_o + (t - 1)*s_p_s_o + r0*d_n, wt_q_Uo, b_t137 + (t - 1)*s_t137 + r0*d_m)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_m, d_n, b_p_s_o + (t - 1)*s_p_s_o + r0*d_n, wt_q_Uo, b_t137 + (t - 1)*s_t137 + r0*d_m)
+        terms[0] = term(d_n, b_p_s_i + (t - 1)*s_p_s_i + r0*d_n, wt_q_Ui)
+        terms[1] = term(d_n, b_p_s_f + (t - 1)*s_p_s_f + r0*d_n, wt_q_Uf)
+        terms[2] = term(d_n, b_p_s_g + (t - 1)*s_p_s_g + r0*d_n, wt_q_Ug)
+        terms[3] = term(d_n, b_p_s_o + (t - 1)*s_p_s_o + r0*d_n, wt_q_Uo)
+        product(rows - r0, d_m, terms, 4, b_t137 + (t - 1)*s_t137 + r0*d_m)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_110_0(b_t134 + (t - 1)*s_t134 + r0*d_m, b_t135 + (t - 1)*s_t135 + r0*d_m, b_t136 + (t - 1)*s_t136 + r0*d_m, b_t137 + (t - 1)*s_t137 + r0*d_m, b_p_x_bar + (t - 1)*s_p_x_bar + r0*d_m, d_k, d_m, d_n, 0, (rows - r0)*d_m, lengths[r])
+            row_110_0(b_t137 + (t - 1)*s_t137 + r0*d_m, b_p_x_bar + (t - 1)*s_p_x_bar + r0*d_m, d_k, d_m, d_n, 0, (rows - r0)*d_m, lengths[r])
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
@@ -2124,14 +2203,14 @@ def run(int number, tuple bases, size_t places, size_t strides, size_t sizes, sp
     """Run the wanted segments of a unit over the steps t0..t1. Buffers lie at `places`, in memory that `bases` hold; the i-th thread has
     the rows split[i]..split[i + 1]."""
     cdef Call call
-    cdef char* base[140 + 2]
-    cdef char* p[140]
+    cdef char* base[128 + 2]
+    cdef char* p[128]
     cdef const long long* at = <const long long*> places
     cdef Py_ssize_t place, count = 0
     cdef int failed = 0
     for place in range(len(bases)):
         base[place] = memory(bases[place], &count)
-    for place in range(140):
+    for place in range(128):
         p[place] = base[at[2*place]] + at[2*place + 1] if at[2*place] >= 0 else NULL
     call.p, call.s, call.d = p, <const long long*> strides, <const long long*> sizes
     call.split = <const long long*> memory(split, &count)

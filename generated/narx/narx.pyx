@@ -205,15 +205,24 @@ cdef extern from *:
     /* y[r, :] (+)= sum over k of a[r*ar + k*ak] panel[k, :] for R rows and one panel of two vectors, k in order */
     typedef void (*Tile)(size, const scalar *, size, size, const scalar *, scalar *, size, int);
     #define EACH(R) _Pragma("GCC unroll 8") for (int r = 0; r < R; r++)
+    #define STRIDE(pointer, by) (pointer += by, ({ __asm__("" : "+r"(pointer)); }))  /* one register, not an address for every row */
     #define TILE(R) static void tile_##R(size K, const scalar *a, size ar, size ak, const scalar *b, scalar *y, size ldy, int add) { \
         lanes left[R], right[R]; \
+        scalar *row = y; \
+        const size next = R*ldy; \
         EACH(R) { left[r] = right[r] = (lanes){0}; } \
-        if (add) EACH(R) { left[r] = *(lanes *)(y + r*ldy); right[r] = *(lanes *)(y + r*ldy + LANES); } \
+        if (add) EACH(R) { \
+            left[r] = *(lanes *)row; \
+            right[r] = *(lanes *)(row + LANES); \
+            __builtin_prefetch(row + next); \
+            __builtin_prefetch(row + next + LANES); \
+            STRIDE(row, ldy); \
+        } \
         for (size k = 0; k < K; k++, a += ak, b += PANEL) { \
             lanes first = *(const lanes *)b, second = *(const lanes *)(b + LANES); \
             EACH(R) { left[r] += first*a[r*ar]; right[r] += second*a[r*ar]; } \
         } \
-        EACH(R) { *(lanes *)(y + r*ldy) = left[r]; *(lanes *)(y + r*ldy + LANES) = right[r]; } \
+        EACH(R) { *(lanes *)y = left[r]; *(lanes *)(y + LANES) = right[r]; STRIDE(y, ldy); } \
     }
     TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6) TILE(7) TILE(8)
     static const Tile tiles[] = {0, tile_1, tile_2, tile_3, tile_4, tile_5, tile_6, tile_7, tile_8};
@@ -246,16 +255,21 @@ cdef extern from *:
 
     /* out[q][k][lane] = b[k*bk + (q*width + lane)*bj], zero beyond J; width is a constant wherever this is called */
     static inline void pack(scalar *out, const size width, size J, size K, const scalar *b, size bk, size bj) {
+        const size part = width < 8 ? width : 8;
         for (size j = 0; j < J; j += width, out += K*width) {
             const scalar *from = b + j*bj;
-            if (bj == 1 && J - j >= width) for (size k = 0; k < K; k++) memcpy(out + k*width, from + k*bk, (size_t)width*sizeof(scalar));
+            if (bj == 1 && J - j >= width) for (size k = 0; k < K; k++)
+                for (size l = 0; l < width; l += part) memcpy(out + k*width + l, from + k*bk + l, (size_t)part*sizeof(scalar));
             else for (size l = 0; l < width; l++) for (size k = 0; k < K; k++) out[k*width + l] = j + l < J ? from[k*bk + l*bj] : 0;
         }
     }
 
+    /* memory for so many numbers, at the beginning of a cache line */
+    static scalar *aligned_room(size count) { return aligned_alloc(64, ((size_t)count*sizeof(scalar) + 63)/64*64); }
+
     /* room for a matrix of J columns and inner dimension K, laid out; NULL, and noted, where there is no memory */
     static scalar *room(Call *call, size J, size K) {
-        scalar *out = malloc((size_t)((J + PANEL)*(K + 1))*sizeof(scalar));
+        scalar *out = aligned_room((J + PANEL)*(K + 1));
         if (!out) call->failed = 1;
         return out;
     }
@@ -275,36 +289,75 @@ cdef extern from *:
         for (size r = 0; r < rows; r++) memcpy(y + r*ldy, room + r*PANEL, (size_t)columns*sizeof(scalar));
     }
 
-    /* y (P, J) = x b for packed b (K, J): every row in the same way, whichever rows stand beside it */
-    static void product(size P, size J, size K, const scalar *x, const scalar *b, scalar *y) {
-        for (size j = 0; j < J; j += PANEL, b += K*PANEL) for (size p = 0, rows; p < P; p += rows) {
+    /* x (P, K) times a matrix that is laid out */
+    typedef struct { size K; const scalar *x, *packed; } Term;
+    static Term term(size K, const scalar *x, const scalar *packed) { return (Term){K, x, packed}; }
+
+    /* y (P, J) = the sum of so many products: every row in the same way, whichever rows stand beside it */
+    static void product(size P, size J, const Term *terms, int count, scalar *y) {
+        for (const Term *s = terms; s < terms + count; s++) for (size j = 0; j < J; j += PANEL) for (size p = 0, rows; p < P; p += rows) {
+            const scalar *x = s->x + p*s->K, *b = s->packed + j*s->K;
             rows = P - p > ROWS && P - p < 2*ROWS ? (P - p + 1)/2 : P - p < ROWS ? P - p : ROWS;
-            if (J - j >= PANEL) tiles[rows](K, x + p*K, K, 1, b, y + p*J + j, J, 0);
-            else edge(rows, K, x + p*K, K, 1, b, y + p*J + j, J, J - j, 0);
+            if (J - j >= PANEL) tiles[rows](s->K, x, s->K, 1, b, y + p*J + j, J, s > terms);
+            else edge(rows, s->K, x, s->K, 1, b, y + p*J + j, J, J - j, s > terms);
         }
     }
 
-    /* y (P, J) = sum over k of a[k, :] b[k, :]', in blocks of k that fit the cache; this thread's share of the rows of y */
-    static void outer_sum(size P, size J, size K, const scalar *a, const scalar *b, scalar *y, Call *call, size id) {
-        size tiles_all = (P + ROWS - 1)/ROWS, p0 = share(tiles_all, id, call->threads)*ROWS, p1 = share(tiles_all, id + 1, call->threads)*ROWS;
-        if (p1 > P) p1 = P;
-        if (p0 >= p1) return;
-        scalar *left = malloc((size_t)((p1 - p0 + ROWS)*DEPTH)*sizeof(scalar)), *right = malloc((size_t)((J + PANEL)*DEPTH)*sizeof(scalar));
-        memset(y + p0*J, 0, (size_t)((p1 - p0)*J)*sizeof(scalar));
-        if (!left || !right) __atomic_store_n(&call->failed, 1, __ATOMIC_RELAXED);
-        else for (size k = 0, depth; k < K; k += depth) {
-            depth = K - k < DEPTH ? K - k : DEPTH;
-            pack(left, ROWS, p1 - p0, depth, a + k*P + p0, P, 1);
-            pack(right, PANEL, J, depth, b + k*J, J, 1);
-            for (size j = 0; j < J; j += PANEL) for (size p = p0; p < p1; p += ROWS) {
-                const scalar *l = left + (p - p0)*depth, *r = right + j*depth;
-                size rows = p1 - p < ROWS ? p1 - p : ROWS;
-                if (J - j >= PANEL) tiles[rows](depth, l, 1, ROWS, r, y + p*J + j, J, 1);
-                else edge(rows, depth, l, 1, ROWS, r, y + p*J + j, J, J - j, 1);
-            }
+    /* A factor of sums over rows: K rows of so many columns. A thread lays out the columns first..last, in panels, a block of rows at a time. */
+    typedef struct { size columns; const scalar *rows; scalar *out; size first, last; } Factor;
+    typedef struct { int left, right; scalar *y; } Pair;
+
+    /* one panel of the right factor times all panels of the left one, added to y */
+    static void panel_of_outer(size depth, const Factor *left, const Factor *right, size j, scalar *y) {
+        const size J = right->columns, columns = J - j < PANEL ? J - j : PANEL, all = left->last - left->first;
+        const scalar *b = right->out + j*depth;
+        y += left->first*J + j;
+        for (size p = 0, rows; p < all; p += rows) {
+            const scalar *a = left->out + p*depth;
+            rows = all - p < ROWS ? all - p : ROWS;
+            if (columns == PANEL) tiles[rows](depth, a, 1, ROWS, b, y + p*J, J, 1);
+            else edge(rows, depth, a, 1, ROWS, b, y + p*J, J, columns, 1);
         }
-        free(left);
-        free(right);
+    }
+
+    static void lay_out_factor(Factor *f, size width, size depth, size k) {
+        const size count = f->last - f->first;
+        if (width == ROWS) pack(f->out, ROWS, count, depth, f->rows + k*f->columns + f->first, -f->columns, 1);
+        else pack(f->out, PANEL, count, depth, f->rows + k*f->columns + f->first, -f->columns, 1);
+    }
+
+    /* y (P, J) = sum over k of left[k, :] right[k, :]' for every pair of factors, this thread's share of the rows of y; from the last k to the
+       first, in blocks that fit the cache and leave no trace in the sums */
+    static void outer_sums(size K, Factor *left, int lefts, Factor *right, int rights, const Pair *pairs, int count, Call *call, size id) {
+        size room = 0, done = 0;
+        for (int i = 0; i < lefts + rights; i++) {
+            Factor *f = i < lefts ? left + i : right + i - lefts;
+            const size all = (f->columns + ROWS - 1)/ROWS;
+            f->first = i < lefts ? share(all, id, call->threads)*ROWS : 0;
+            f->last = i < lefts ? share(all, id + 1, call->threads)*ROWS : f->columns;
+            if (f->last > f->columns) f->last = f->columns;
+            room += ((f->last - f->first)/PANEL + 1)*PANEL*DEPTH;
+        }
+        for (int i = 0; i < count; i++) {
+            const Factor *l = left + pairs[i].left, *r = right + pairs[i].right;
+            memset(pairs[i].y + l->first*r->columns, 0, (size_t)((l->last - l->first)*r->columns)*sizeof(scalar));
+        }
+        scalar *all = aligned_room(room);
+        if (!all) { __atomic_store_n(&call->failed, 1, __ATOMIC_RELAXED); return; }
+        for (int i = 0; i < lefts + rights; i++) {
+            Factor *f = i < lefts ? left + i : right + i - lefts;
+            f->out = all + done;
+            done += ((f->last - f->first)/PANEL + 1)*PANEL*DEPTH;
+        }
+        for (size k = K, depth; k > 0; k -= depth) {
+            depth = k < DEPTH ? k : DEPTH;
+            for (int i = 0; i < lefts; i++) lay_out_factor(left + i, ROWS, depth, k - 1);
+            for (int i = 0; i < rights; i++) lay_out_factor(right + i, PANEL, depth, k - 1);
+            for (int i = 0; i < rights; i++) for (size j = 0; j < right[i].columns; j += PANEL)
+                for (int each = 0; each < count; each++)
+                    if (pairs[each].right == i) panel_of_outer(depth, left + pairs[each].left, right + i, j, pairs[each].y);
+        }
+        free(all);
     }
 
     typedef struct { Call *call; size id; int *go; } Worker;
@@ -352,6 +405,12 @@ cdef extern from *:
         real** packed
         int failed
         const char* wanted
+    ctypedef struct Factor:
+        long long columns
+        const real* rows
+    ctypedef struct Pair:
+        int left, right
+        real* y
     int together(Call*, void (*)(Call*, long long) noexcept nogil, long long) nogil
     int settled(int) except -1
     bint stopped(Call*, long long) nogil
@@ -359,12 +418,15 @@ cdef extern from *:
     long long share(long long, long long, long long) nogil
     real* room(Call*, long long, long long) nogil
     void pack_share(Call*, long long, long long, long long, const real*, long long, long long, real*) nogil
-    void product(long long, long long, long long, const real*, const real*, real*) nogil
+    ctypedef struct Term:
+        pass
+    Term term(long long, const real*, const real*) nogil
+    void product(long long, long long, const Term*, int, real*) nogil
     const long long BLOCK
     real total(const real*, long long) nogil
     real largest(real, const real*, long long) nogil
     bint all_finite(const real*, long long) nogil
-    void outer_sum(long long, long long, long long, const real*, const real*, real*, Call*, long long) nogil
+    void outer_sums(long long, Factor*, int, Factor*, int, const Pair*, int, Call*, long long) nogil
 
 cdef void row_0_0(
 array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -432,44 +494,51 @@ cdef void segment_3(Call* call, long long t0, long long t1, long long r0, long l
     cdef array b_q_B0 = <array> call.p[7]
     cdef array b_q_B1 = <array> call.p[8]
     cdef array b_q_B2 = <array> call.p[9]
-    cdef array b_t22 = <array> call.p[24]
-    cdef long long s_t22 = call.s[24]
-    cdef array b_t23 = <array> call.p[25]
-    cdef long long s_t23 = call.s[25]
-    cdef array b_t24 = <array> call.p[26]
-    cdef long long s_t24 = call.s[26]
+    cdef array b_t22 = <array> call.p[22]
+    cdef long long s_t22 = call.s[22]
+    cdef array b_t23 = <array> call.p[23]
+    cdef long long s_t23 = call.s[23]
+    cdef array b_t24 = <array> call.p[24]
+    cdef long long s_t24 = call.s[24]
     cdef const real* w_q_B0 = call.packed[0]
     cdef const real* w_q_B1 = call.packed[1]
     cdef const real* w_q_B2 = call.packed[2]
+    cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_n, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_B0, b_t22 + (t - 1)*s_t22 + r0*d_n)
+            terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_B0)
+            product(rows - r0, d_n, terms, 1, b_t22 + (t - 1)*s_t22 + r0*d_n)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_n, d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_B0, b_t22 + (t - 1)*s_t22 + r0*d_n)
+        terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_B0)
+        product(rows - r0, d_n, terms, 1, b_t22 + (t - 1)*s_t22 + r0*d_n)
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_n, d_m, b_q_x + (t - 1 - 1)*s_q_x + r0*d_m, w_q_B1, b_t23 + (t - 1)*s_t23 + r0*d_n)
+            terms[0] = term(d_m, b_q_x + (t - 1 - 1)*s_q_x + r0*d_m, w_q_B1)
+            product(rows - r0, d_n, terms, 1, b_t23 + (t - 1)*s_t23 + r0*d_n)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_n, d_m, b_q_x + (t - 1 - 1)*s_q_x + r0*d_m, w_q_B1, b_t23 + (t - 1)*s_t23 + r0*d_n)
+        terms[0] = term(d_m, b_q_x + (t - 1 - 1)*s_q_x + r0*d_m, w_q_B1)
+        product(rows - r0, d_n, terms, 1, b_t23 + (t - 1)*s_t23 + r0*d_n)
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_n, d_m, b_q_x + (t - 1 - 2)*s_q_x + r0*d_m, w_q_B2, b_t24 + (t - 1)*s_t24 + r0*d_n)
+            terms[0] = term(d_m, b_q_x + (t - 1 - 2)*s_q_x + r0*d_m, w_q_B2)
+            product(rows - r0, d_n, terms, 1, b_t24 + (t - 1)*s_t24 + r0*d_n)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_n, d_m, b_q_x + (t - 1 - 2)*s_q_x + r0*d_m, w_q_B2, b_t24 + (t - 1)*s_t24 + r0*d_n)
+        terms[0] = term(d_m, b_q_x + (t - 1 - 2)*s_q_x + r0*d_m, w_q_B2)
+        product(rows - r0, d_n, terms, 1, b_t24 + (t - 1)*s_t24 + r0*d_n)
 
 cdef void row_6_0(
-array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+array p0, array p1, array p2, array p3, array p4, array p5, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
 ) noexcept nogil:
-    cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9, v10
+    cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8
     cdef long long i0
     for i0 in range(d_n):
         v0 = p0[(i0)]
@@ -477,11 +546,9 @@ array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, 
         v2 = p2[(i0)]
         v3 = p3[(i0)]
         v4 = p4[(i0)]
-        v5 = p5[(i0)]
-        v6 = p6[(i0)]
-        v7 = v0 + v1 + v2 + v3 + v4 + v5 + v6
-        v9 = f_tanh(v7)
-        p7[(i0)] = v9
+        v5 = v0 + v1 + v2 + v3 + v4
+        v7 = f_tanh(v5)
+        p5[(i0)] = v7
 
 
 cdef void row_6_1(
@@ -515,34 +582,33 @@ cdef void segment_6(Call* call, long long t0, long long t1, long long r0, long l
     cdef long long s_q_h = call.s[14]
     cdef array b_q_y = <array> call.p[15]
     cdef long long s_q_y = call.s[15]
-    cdef array b_t19 = <array> call.p[21]
-    cdef long long s_t19 = call.s[21]
-    cdef array b_t20 = <array> call.p[22]
-    cdef long long s_t20 = call.s[22]
-    cdef array b_t21 = <array> call.p[23]
-    cdef long long s_t21 = call.s[23]
-    cdef array b_t22 = <array> call.p[24]
-    cdef long long s_t22 = call.s[24]
-    cdef array b_t23 = <array> call.p[25]
-    cdef long long s_t23 = call.s[25]
-    cdef array b_t24 = <array> call.p[26]
-    cdef long long s_t24 = call.s[26]
-    cdef array b_t25 = <array> call.p[27]
-    cdef long long s_t25 = call.s[27]
+    cdef array b_t21 = <array> call.p[21]
+    cdef long long s_t21 = call.s[21]
+    cdef array b_t22 = <array> call.p[22]
+    cdef long long s_t22 = call.s[22]
+    cdef array b_t23 = <array> call.p[23]
+    cdef long long s_t23 = call.s[23]
+    cdef array b_t24 = <array> call.p[24]
+    cdef long long s_t24 = call.s[24]
+    cdef array b_t25 = <array> call.p[25]
+    cdef long long s_t25 = call.s[25]
     cdef const real* w_q_A1 = call.packed[3]
     cdef const real* w_q_A2 = call.packed[4]
     cdef const real* w_q_A3 = call.packed[5]
     cdef const real* w_q_V = call.packed[6]
+    cdef Term terms[3]
     for t in range(t0, t1 + 1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
-        product(rows - r0, d_n, d_k, b_q_y + (t - 1 - 1)*s_q_y + r0*d_k, w_q_A1, b_t19 + (t - 1)*s_t19 + r0*d_n)
-        product(rows - r0, d_n, d_k, b_q_y + (t - 1 - 2)*s_q_y + r0*d_k, w_q_A2, b_t20 + (t - 1)*s_t20 + r0*d_n)
-        product(rows - r0, d_n, d_k, b_q_y + (t - 1 - 3)*s_q_y + r0*d_k, w_q_A3, b_t21 + (t - 1)*s_t21 + r0*d_n)
+        terms[0] = term(d_k, b_q_y + (t - 1 - 1)*s_q_y + r0*d_k, w_q_A1)
+        terms[1] = term(d_k, b_q_y + (t - 1 - 2)*s_q_y + r0*d_k, w_q_A2)
+        terms[2] = term(d_k, b_q_y + (t - 1 - 3)*s_q_y + r0*d_k, w_q_A3)
+        product(rows - r0, d_n, terms, 3, b_t21 + (t - 1)*s_t21 + r0*d_n)
         for r in range(r0, rows):
-            row_6_0(b_t19 + (t - 1)*s_t19 + r*d_n, b_t20 + (t - 1)*s_t20 + r*d_n, b_t21 + (t - 1)*s_t21 + r*d_n, b_t22 + (t - 1)*s_t22 + r*d_n, b_t23 + (t - 1)*s_t23 + r*d_n, b_t24 + (t - 1)*s_t24 + r*d_n, b_q_b, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
-        product(rows - r0, d_k, d_n, b_q_h + (t - 1)*s_q_h + r0*d_n, w_q_V, b_t25 + (t - 1)*s_t25 + r0*d_k)
+            row_6_0(b_t21 + (t - 1)*s_t21 + r*d_n, b_t22 + (t - 1)*s_t22 + r*d_n, b_t23 + (t - 1)*s_t23 + r*d_n, b_t24 + (t - 1)*s_t24 + r*d_n, b_q_b, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        terms[0] = term(d_n, b_q_h + (t - 1)*s_q_h + r0*d_n, w_q_V)
+        product(rows - r0, d_k, terms, 1, b_t25 + (t - 1)*s_t25 + r0*d_k)
         for r in range(r0, rows):
             row_6_1(b_t25 + (t - 1)*s_t25 + r*d_k, b_q_c, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
 
@@ -610,9 +676,9 @@ cdef void segment_13(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_q_y = call.s[15]
     cdef array b_q_e = <array> call.p[16]
     cdef long long s_q_e = call.s[16]
-    cdef array b_t26 = <array> call.p[28]
-    cdef long long s_t26 = call.s[28]
-    cdef array b_t27 = <array> call.p[29]
+    cdef array b_t26 = <array> call.p[26]
+    cdef long long s_t26 = call.s[26]
+    cdef array b_t27 = <array> call.p[27]
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
@@ -654,7 +720,7 @@ cdef void segment_16(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_m = call.d[4]
     cdef long long d_n = call.d[5]
     cdef array b_q_E = <array> call.p[17]
-    cdef array b_t27 = <array> call.p[29]
+    cdef array b_t27 = <array> call.p[27]
     t = t0
     rows = r1
     if id == 0:
@@ -718,12 +784,12 @@ cdef void segment_17(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_k = call.d[3]
     cdef long long d_m = call.d[4]
     cdef long long d_n = call.d[5]
-    cdef array b_g_y_back = <array> call.p[30]
-    cdef long long s_g_y_back = call.s[30]
-    cdef array b_g_y_back2 = <array> call.p[31]
-    cdef long long s_g_y_back2 = call.s[31]
-    cdef array b_g_y_back3 = <array> call.p[32]
-    cdef long long s_g_y_back3 = call.s[32]
+    cdef array b_g_y_back = <array> call.p[28]
+    cdef long long s_g_y_back = call.s[28]
+    cdef array b_g_y_back2 = <array> call.p[29]
+    cdef long long s_g_y_back2 = call.s[29]
+    cdef array b_g_y_back3 = <array> call.p[30]
+    cdef long long s_g_y_back3 = call.s[30]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -793,22 +859,23 @@ cdef void segment_23(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_q_h = call.s[14]
     cdef array b_q_y = <array> call.p[15]
     cdef long long s_q_y = call.s[15]
-    cdef array b_g_y_back = <array> call.p[30]
-    cdef long long s_g_y_back = call.s[30]
-    cdef array b_g_y_back2 = <array> call.p[31]
-    cdef long long s_g_y_back2 = call.s[31]
-    cdef array b_g_y_back3 = <array> call.p[32]
-    cdef long long s_g_y_back3 = call.s[32]
-    cdef array b_g_y_bar = <array> call.p[33]
-    cdef long long s_g_y_bar = call.s[33]
-    cdef array b_g_h_bar = <array> call.p[34]
-    cdef long long s_g_h_bar = call.s[34]
-    cdef array b_g_s = <array> call.p[35]
-    cdef long long s_g_s = call.s[35]
+    cdef array b_g_y_back = <array> call.p[28]
+    cdef long long s_g_y_back = call.s[28]
+    cdef array b_g_y_back2 = <array> call.p[29]
+    cdef long long s_g_y_back2 = call.s[29]
+    cdef array b_g_y_back3 = <array> call.p[30]
+    cdef long long s_g_y_back3 = call.s[30]
+    cdef array b_g_y_bar = <array> call.p[31]
+    cdef long long s_g_y_bar = call.s[31]
+    cdef array b_g_h_bar = <array> call.p[32]
+    cdef long long s_g_h_bar = call.s[32]
+    cdef array b_g_s = <array> call.p[33]
+    cdef long long s_g_s = call.s[33]
     cdef const real* wt_q_V = call.packed[0]
     cdef const real* wt_q_A1 = call.packed[1]
     cdef const real* wt_q_A2 = call.packed[2]
     cdef const real* wt_q_A3 = call.packed[3]
+    cdef Term terms[1]
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
@@ -816,13 +883,17 @@ cdef void segment_23(Call* call, long long t0, long long t1, long long r0, long 
         if rows > r0:
             r = r0
             row_23_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_y_back + (t - 1 + 1)*s_g_y_back + r0*d_k, b_g_y_back2 + (t - 1 + 2)*s_g_y_back2 + r0*d_k, b_g_y_back3 + (t - 1 + 3)*s_g_y_back3 + r0*d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
-        product(rows - r0, d_n, d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V, b_g_h_bar + (t - 1)*s_g_h_bar + r0*d_n)
+        terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V)
+        product(rows - r0, d_n, terms, 1, b_g_h_bar + (t - 1)*s_g_h_bar + r0*d_n)
         if rows > r0:
             r = r0
             row_23_1(b_q_h + (t - 1)*s_q_h + r0*d_n, b_g_h_bar + (t - 1)*s_g_h_bar + r0*d_n, b_g_s + (t - 1)*s_g_s + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
-        product(rows - r0, d_k, d_n, b_g_s + (t - 1)*s_g_s + r0*d_n, wt_q_A1, b_g_y_back + (t - 1)*s_g_y_back + r0*d_k)
-        product(rows - r0, d_k, d_n, b_g_s + (t - 1)*s_g_s + r0*d_n, wt_q_A2, b_g_y_back2 + (t - 1)*s_g_y_back2 + r0*d_k)
-        product(rows - r0, d_k, d_n, b_g_s + (t - 1)*s_g_s + r0*d_n, wt_q_A3, b_g_y_back3 + (t - 1)*s_g_y_back3 + r0*d_k)
+        terms[0] = term(d_n, b_g_s + (t - 1)*s_g_s + r0*d_n, wt_q_A1)
+        product(rows - r0, d_k, terms, 1, b_g_y_back + (t - 1)*s_g_y_back + r0*d_k)
+        terms[0] = term(d_n, b_g_s + (t - 1)*s_g_s + r0*d_n, wt_q_A2)
+        product(rows - r0, d_k, terms, 1, b_g_y_back2 + (t - 1)*s_g_y_back2 + r0*d_k)
+        terms[0] = term(d_n, b_g_s + (t - 1)*s_g_s + r0*d_n, wt_q_A3)
+        product(rows - r0, d_k, terms, 1, b_g_y_back3 + (t - 1)*s_g_y_back3 + r0*d_k)
 
 cdef void row_29_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -873,41 +944,71 @@ cdef void segment_29(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_q_h = call.s[14]
     cdef array b_q_y = <array> call.p[15]
     cdef long long s_q_y = call.s[15]
-    cdef array b_g_y_bar = <array> call.p[33]
-    cdef long long s_g_y_bar = call.s[33]
-    cdef array b_g_s = <array> call.p[35]
-    cdef long long s_g_s = call.s[35]
-    cdef array b_g_A1_bar = <array> call.p[36]
-    cdef array b_g_A2_bar = <array> call.p[37]
-    cdef array b_g_A3_bar = <array> call.p[38]
-    cdef array b_g_B0_bar = <array> call.p[39]
-    cdef array b_g_B1_bar = <array> call.p[40]
-    cdef array b_g_B2_bar = <array> call.p[41]
-    cdef array b_g_b_bar = <array> call.p[42]
-    cdef array b_g_V_bar = <array> call.p[43]
-    cdef array b_g_c_bar = <array> call.p[44]
+    cdef array b_g_y_bar = <array> call.p[31]
+    cdef long long s_g_y_bar = call.s[31]
+    cdef array b_g_s = <array> call.p[33]
+    cdef long long s_g_s = call.s[33]
+    cdef array b_g_A1_bar = <array> call.p[34]
+    cdef array b_g_A2_bar = <array> call.p[35]
+    cdef array b_g_A3_bar = <array> call.p[36]
+    cdef array b_g_B0_bar = <array> call.p[37]
+    cdef array b_g_B1_bar = <array> call.p[38]
+    cdef array b_g_B2_bar = <array> call.p[39]
+    cdef array b_g_b_bar = <array> call.p[40]
+    cdef array b_g_V_bar = <array> call.p[41]
+    cdef array b_g_c_bar = <array> call.p[42]
+    cdef Factor left[2]
+    cdef Factor right[7]
+    cdef Pair pairs[7]
     t = t0
     rows = r1
     t = t0
-    outer_sum(d_n, d_k, batch*(t1 - t0 + 1), b_g_s + (t - 1)*s_g_s, b_q_y + (t - 1 - 1)*s_q_y, b_g_A1_bar, call, id)
-    t = t0
-    outer_sum(d_n, d_k, batch*(t1 - t0 + 1), b_g_s + (t - 1)*s_g_s, b_q_y + (t - 1 - 2)*s_q_y, b_g_A2_bar, call, id)
-    t = t0
-    outer_sum(d_n, d_k, batch*(t1 - t0 + 1), b_g_s + (t - 1)*s_g_s, b_q_y + (t - 1 - 3)*s_q_y, b_g_A3_bar, call, id)
-    t = t0
-    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_g_s + (t - 1)*s_g_s, b_q_x + (t - 1)*s_q_x, b_g_B0_bar, call, id)
-    t = t0
-    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_g_s + (t - 1)*s_g_s, b_q_x + (t - 1 - 1)*s_q_x, b_g_B1_bar, call, id)
-    t = t0
-    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_g_s + (t - 1)*s_g_s, b_q_x + (t - 1 - 2)*s_q_x, b_g_B2_bar, call, id)
+    left[0].columns = d_n
+    left[0].rows = b_g_s + (t - 1)*s_g_s
+    left[1].columns = d_k
+    left[1].rows = b_g_y_bar + (t - 1)*s_g_y_bar
+    right[0].columns = d_k
+    right[0].rows = b_q_y + (t - 1 - 1)*s_q_y
+    right[1].columns = d_k
+    right[1].rows = b_q_y + (t - 1 - 2)*s_q_y
+    right[2].columns = d_k
+    right[2].rows = b_q_y + (t - 1 - 3)*s_q_y
+    right[3].columns = d_m
+    right[3].rows = b_q_x + (t - 1)*s_q_x
+    right[4].columns = d_m
+    right[4].rows = b_q_x + (t - 1 - 1)*s_q_x
+    right[5].columns = d_m
+    right[5].rows = b_q_x + (t - 1 - 2)*s_q_x
+    right[6].columns = d_n
+    right[6].rows = b_q_h + (t - 1)*s_q_h
+    pairs[0].left = 0
+    pairs[0].right = 0
+    pairs[0].y = b_g_A1_bar
+    pairs[1].left = 0
+    pairs[1].right = 1
+    pairs[1].y = b_g_A2_bar
+    pairs[2].left = 0
+    pairs[2].right = 2
+    pairs[2].y = b_g_A3_bar
+    pairs[3].left = 0
+    pairs[3].right = 3
+    pairs[3].y = b_g_B0_bar
+    pairs[4].left = 0
+    pairs[4].right = 4
+    pairs[4].y = b_g_B1_bar
+    pairs[5].left = 0
+    pairs[5].right = 5
+    pairs[5].y = b_g_B2_bar
+    pairs[6].left = 1
+    pairs[6].right = 6
+    pairs[6].y = b_g_V_bar
+    outer_sums(batch*(t1 - t0 + 1), left, 2, right, 7, pairs, 7, call, id)
     rows = r1
     row_29_0(b_g_b_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_29_1(b_g_s + (t - 1)*s_g_s + r*d_n, b_g_b_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    t = t0
-    outer_sum(d_k, d_n, batch*(t1 - t0 + 1), b_g_y_bar + (t - 1)*s_g_y_bar, b_q_h + (t - 1)*s_q_h, b_g_V_bar, call, id)
     rows = r1
     row_29_2(b_g_c_bar, d_k, d_m, d_n, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
@@ -947,20 +1048,20 @@ cdef void segment_38(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_k = call.d[3]
     cdef long long d_m = call.d[4]
     cdef long long d_n = call.d[5]
-    cdef array b_g_y_back = <array> call.p[30]
-    cdef long long s_g_y_back = call.s[30]
-    cdef array b_g_y_back2 = <array> call.p[31]
-    cdef long long s_g_y_back2 = call.s[31]
-    cdef array b_g_y_back3 = <array> call.p[32]
-    cdef long long s_g_y_back3 = call.s[32]
-    cdef array b_g_y_init_bar = <array> call.p[45]
-    cdef array b_g_y_init2_bar = <array> call.p[46]
-    cdef array b_g_y_init3_bar = <array> call.p[47]
-    cdef array b_t50 = <array> call.p[52]
-    cdef array b_t51 = <array> call.p[53]
-    cdef array b_t52 = <array> call.p[54]
-    cdef array b_t53 = <array> call.p[55]
-    cdef array b_t54 = <array> call.p[56]
+    cdef array b_g_y_back = <array> call.p[28]
+    cdef long long s_g_y_back = call.s[28]
+    cdef array b_g_y_back2 = <array> call.p[29]
+    cdef long long s_g_y_back2 = call.s[29]
+    cdef array b_g_y_back3 = <array> call.p[30]
+    cdef long long s_g_y_back3 = call.s[30]
+    cdef array b_g_y_init_bar = <array> call.p[43]
+    cdef array b_g_y_init2_bar = <array> call.p[44]
+    cdef array b_g_y_init3_bar = <array> call.p[45]
+    cdef array b_t50 = <array> call.p[50]
+    cdef array b_t51 = <array> call.p[51]
+    cdef array b_t52 = <array> call.p[52]
+    cdef array b_t53 = <array> call.p[53]
+    cdef array b_t54 = <array> call.p[54]
     t = t0
     rows = r1
     for r in range(r0, r1):
@@ -996,19 +1097,22 @@ cdef void segment_46(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_m = call.d[4]
     cdef long long d_n = call.d[5]
     cdef array b_q_B1 = <array> call.p[8]
-    cdef array b_g_s = <array> call.p[35]
-    cdef long long s_g_s = call.s[35]
-    cdef array b_g_x_back = <array> call.p[48]
-    cdef long long s_g_x_back = call.s[48]
+    cdef array b_g_s = <array> call.p[33]
+    cdef long long s_g_s = call.s[33]
+    cdef array b_g_x_back = <array> call.p[46]
+    cdef long long s_g_x_back = call.s[46]
     cdef const real* wt_q_B1 = call.packed[4]
+    cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_m, d_n, b_g_s + (t - 1)*s_g_s + r0*d_n, wt_q_B1, b_g_x_back + (t - 1)*s_g_x_back + r0*d_m)
+            terms[0] = term(d_n, b_g_s + (t - 1)*s_g_s + r0*d_n, wt_q_B1)
+            product(rows - r0, d_m, terms, 1, b_g_x_back + (t - 1)*s_g_x_back + r0*d_m)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_m, d_n, b_g_s + (t - 1)*s_g_s + r0*d_n, wt_q_B1, b_g_x_back + (t - 1)*s_g_x_back + r0*d_m)
+        terms[0] = term(d_n, b_g_s + (t - 1)*s_g_s + r0*d_n, wt_q_B1)
+        product(rows - r0, d_m, terms, 1, b_g_x_back + (t - 1)*s_g_x_back + r0*d_m)
 
 cdef void row_47_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1025,8 +1129,8 @@ cdef void segment_47(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_k = call.d[3]
     cdef long long d_m = call.d[4]
     cdef long long d_n = call.d[5]
-    cdef array b_g_x_back = <array> call.p[48]
-    cdef long long s_g_x_back = call.s[48]
+    cdef array b_g_x_back = <array> call.p[46]
+    cdef long long s_g_x_back = call.s[46]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -1041,19 +1145,22 @@ cdef void segment_48(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_m = call.d[4]
     cdef long long d_n = call.d[5]
     cdef array b_q_B2 = <array> call.p[9]
-    cdef array b_g_s = <array> call.p[35]
-    cdef long long s_g_s = call.s[35]
-    cdef array b_g_x_back2 = <array> call.p[49]
-    cdef long long s_g_x_back2 = call.s[49]
+    cdef array b_g_s = <array> call.p[33]
+    cdef long long s_g_s = call.s[33]
+    cdef array b_g_x_back2 = <array> call.p[47]
+    cdef long long s_g_x_back2 = call.s[47]
     cdef const real* wt_q_B2 = call.packed[5]
+    cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_m, d_n, b_g_s + (t - 1)*s_g_s + r0*d_n, wt_q_B2, b_g_x_back2 + (t - 1)*s_g_x_back2 + r0*d_m)
+            terms[0] = term(d_n, b_g_s + (t - 1)*s_g_s + r0*d_n, wt_q_B2)
+            product(rows - r0, d_m, terms, 1, b_g_x_back2 + (t - 1)*s_g_x_back2 + r0*d_m)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_m, d_n, b_g_s + (t - 1)*s_g_s + r0*d_n, wt_q_B2, b_g_x_back2 + (t - 1)*s_g_x_back2 + r0*d_m)
+        terms[0] = term(d_n, b_g_s + (t - 1)*s_g_s + r0*d_n, wt_q_B2)
+        product(rows - r0, d_m, terms, 1, b_g_x_back2 + (t - 1)*s_g_x_back2 + r0*d_m)
 
 cdef void row_49_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1078,8 +1185,8 @@ cdef void segment_49(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_k = call.d[3]
     cdef long long d_m = call.d[4]
     cdef long long d_n = call.d[5]
-    cdef array b_g_x_back2 = <array> call.p[49]
-    cdef long long s_g_x_back2 = call.s[49]
+    cdef array b_g_x_back2 = <array> call.p[47]
+    cdef long long s_g_x_back2 = call.s[47]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -1128,27 +1235,30 @@ cdef void segment_51(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_q_B0 = <array> call.p[7]
     cdef array b_q_y = <array> call.p[15]
     cdef long long s_q_y = call.s[15]
-    cdef array b_g_s = <array> call.p[35]
-    cdef long long s_g_s = call.s[35]
-    cdef array b_g_x_back = <array> call.p[48]
-    cdef long long s_g_x_back = call.s[48]
-    cdef array b_g_x_back2 = <array> call.p[49]
-    cdef long long s_g_x_back2 = call.s[49]
-    cdef array b_g_x_bar = <array> call.p[50]
-    cdef long long s_g_x_bar = call.s[50]
-    cdef array b_g_d_bar = <array> call.p[51]
-    cdef long long s_g_d_bar = call.s[51]
-    cdef array b_t55 = <array> call.p[57]
-    cdef long long s_t55 = call.s[57]
+    cdef array b_g_s = <array> call.p[33]
+    cdef long long s_g_s = call.s[33]
+    cdef array b_g_x_back = <array> call.p[46]
+    cdef long long s_g_x_back = call.s[46]
+    cdef array b_g_x_back2 = <array> call.p[47]
+    cdef long long s_g_x_back2 = call.s[47]
+    cdef array b_g_x_bar = <array> call.p[48]
+    cdef long long s_g_x_bar = call.s[48]
+    cdef array b_g_d_bar = <array> call.p[49]
+    cdef long long s_g_d_bar = call.s[49]
+    cdef array b_t55 = <array> call.p[55]
+    cdef long long s_t55 = call.s[55]
     cdef const real* wt_q_B0 = call.packed[6]
+    cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_m, d_n, b_g_s + (t - 1)*s_g_s + r0*d_n, wt_q_B0, b_t55 + (t - 1)*s_t55 + r0*d_m)
+            terms[0] = term(d_n, b_g_s + (t - 1)*s_g_s + r0*d_n, wt_q_B0)
+            product(rows - r0, d_m, terms, 1, b_t55 + (t - 1)*s_t55 + r0*d_m)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_m, d_n, b_g_s + (t - 1)*s_g_s + r0*d_n, wt_q_B0, b_t55 + (t - 1)*s_t55 + r0*d_m)
+        terms[0] = term(d_n, b_g_s + (t - 1)*s_g_s + r0*d_n, wt_q_B0)
+        product(rows - r0, d_m, terms, 1, b_t55 + (t - 1)*s_t55 + r0*d_m)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
@@ -1215,12 +1325,12 @@ cdef void segment_54(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_k = call.d[3]
     cdef long long d_m = call.d[4]
     cdef long long d_n = call.d[5]
-    cdef array b_p_y_back = <array> call.p[60]
-    cdef long long s_p_y_back = call.s[60]
-    cdef array b_p_y_back2 = <array> call.p[61]
-    cdef long long s_p_y_back2 = call.s[61]
-    cdef array b_p_y_back3 = <array> call.p[62]
-    cdef long long s_p_y_back3 = call.s[62]
+    cdef array b_p_y_back = <array> call.p[58]
+    cdef long long s_p_y_back = call.s[58]
+    cdef array b_p_y_back2 = <array> call.p[59]
+    cdef long long s_p_y_back2 = call.s[59]
+    cdef array b_p_y_back3 = <array> call.p[60]
+    cdef long long s_p_y_back3 = call.s[60]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -1286,28 +1396,29 @@ cdef void segment_60(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_q_V = <array> call.p[11]
     cdef array b_q_h = <array> call.p[14]
     cdef long long s_q_h = call.s[14]
-    cdef array b_p_h_seed = <array> call.p[58]
-    cdef long long s_p_h_seed = call.s[58]
-    cdef array b_p_y_seed = <array> call.p[59]
-    cdef long long s_p_y_seed = call.s[59]
-    cdef array b_p_y_back = <array> call.p[60]
-    cdef long long s_p_y_back = call.s[60]
-    cdef array b_p_y_back2 = <array> call.p[61]
-    cdef long long s_p_y_back2 = call.s[61]
-    cdef array b_p_y_back3 = <array> call.p[62]
-    cdef long long s_p_y_back3 = call.s[62]
-    cdef array b_p_y_bar = <array> call.p[63]
-    cdef long long s_p_y_bar = call.s[63]
-    cdef array b_p_h_bar = <array> call.p[64]
-    cdef long long s_p_h_bar = call.s[64]
-    cdef array b_p_s = <array> call.p[65]
-    cdef long long s_p_s = call.s[65]
-    cdef array b_t80 = <array> call.p[82]
-    cdef long long s_t80 = call.s[82]
+    cdef array b_p_h_seed = <array> call.p[56]
+    cdef long long s_p_h_seed = call.s[56]
+    cdef array b_p_y_seed = <array> call.p[57]
+    cdef long long s_p_y_seed = call.s[57]
+    cdef array b_p_y_back = <array> call.p[58]
+    cdef long long s_p_y_back = call.s[58]
+    cdef array b_p_y_back2 = <array> call.p[59]
+    cdef long long s_p_y_back2 = call.s[59]
+    cdef array b_p_y_back3 = <array> call.p[60]
+    cdef long long s_p_y_back3 = call.s[60]
+    cdef array b_p_y_bar = <array> call.p[61]
+    cdef long long s_p_y_bar = call.s[61]
+    cdef array b_p_h_bar = <array> call.p[62]
+    cdef long long s_p_h_bar = call.s[62]
+    cdef array b_p_s = <array> call.p[63]
+    cdef long long s_p_s = call.s[63]
+    cdef array b_t80 = <array> call.p[80]
+    cdef long long s_t80 = call.s[80]
     cdef const real* wt_q_V = call.packed[0]
     cdef const real* wt_q_A1 = call.packed[1]
     cdef const real* wt_q_A2 = call.packed[2]
     cdef const real* wt_q_A3 = call.packed[3]
+    cdef Term terms[1]
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
@@ -1315,13 +1426,17 @@ cdef void segment_60(Call* call, long long t0, long long t1, long long r0, long 
         if rows > r0:
             r = r0
             row_60_0(b_p_y_seed + (t - 1)*s_p_y_seed + r0*d_k, b_p_y_back + (t - 1 + 1)*s_p_y_back + r0*d_k, b_p_y_back2 + (t - 1 + 2)*s_p_y_back2 + r0*d_k, b_p_y_back3 + (t - 1 + 3)*s_p_y_back3 + r0*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
-        product(rows - r0, d_n, d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V, b_t80 + (t - 1)*s_t80 + r0*d_n)
+        terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V)
+        product(rows - r0, d_n, terms, 1, b_t80 + (t - 1)*s_t80 + r0*d_n)
         if rows > r0:
             r = r0
             row_60_1(b_p_h_seed + (t - 1)*s_p_h_seed + r0*d_n, b_t80 + (t - 1)*s_t80 + r0*d_n, b_q_h + (t - 1)*s_q_h + r0*d_n, b_p_s + (t - 1)*s_p_s + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
-        product(rows - r0, d_k, d_n, b_p_s + (t - 1)*s_p_s + r0*d_n, wt_q_A1, b_p_y_back + (t - 1)*s_p_y_back + r0*d_k)
-        product(rows - r0, d_k, d_n, b_p_s + (t - 1)*s_p_s + r0*d_n, wt_q_A2, b_p_y_back2 + (t - 1)*s_p_y_back2 + r0*d_k)
-        product(rows - r0, d_k, d_n, b_p_s + (t - 1)*s_p_s + r0*d_n, wt_q_A3, b_p_y_back3 + (t - 1)*s_p_y_back3 + r0*d_k)
+        terms[0] = term(d_n, b_p_s + (t - 1)*s_p_s + r0*d_n, wt_q_A1)
+        product(rows - r0, d_k, terms, 1, b_p_y_back + (t - 1)*s_p_y_back + r0*d_k)
+        terms[0] = term(d_n, b_p_s + (t - 1)*s_p_s + r0*d_n, wt_q_A2)
+        product(rows - r0, d_k, terms, 1, b_p_y_back2 + (t - 1)*s_p_y_back2 + r0*d_k)
+        terms[0] = term(d_n, b_p_s + (t - 1)*s_p_s + r0*d_n, wt_q_A3)
+        product(rows - r0, d_k, terms, 1, b_p_y_back3 + (t - 1)*s_p_y_back3 + r0*d_k)
 
 cdef void row_67_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1372,41 +1487,71 @@ cdef void segment_67(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_q_h = call.s[14]
     cdef array b_q_y = <array> call.p[15]
     cdef long long s_q_y = call.s[15]
-    cdef array b_p_y_bar = <array> call.p[63]
-    cdef long long s_p_y_bar = call.s[63]
-    cdef array b_p_s = <array> call.p[65]
-    cdef long long s_p_s = call.s[65]
-    cdef array b_p_A1_bar = <array> call.p[66]
-    cdef array b_p_A2_bar = <array> call.p[67]
-    cdef array b_p_A3_bar = <array> call.p[68]
-    cdef array b_p_B0_bar = <array> call.p[69]
-    cdef array b_p_B1_bar = <array> call.p[70]
-    cdef array b_p_B2_bar = <array> call.p[71]
-    cdef array b_p_b_bar = <array> call.p[72]
-    cdef array b_p_V_bar = <array> call.p[73]
-    cdef array b_p_c_bar = <array> call.p[74]
+    cdef array b_p_y_bar = <array> call.p[61]
+    cdef long long s_p_y_bar = call.s[61]
+    cdef array b_p_s = <array> call.p[63]
+    cdef long long s_p_s = call.s[63]
+    cdef array b_p_A1_bar = <array> call.p[64]
+    cdef array b_p_A2_bar = <array> call.p[65]
+    cdef array b_p_A3_bar = <array> call.p[66]
+    cdef array b_p_B0_bar = <array> call.p[67]
+    cdef array b_p_B1_bar = <array> call.p[68]
+    cdef array b_p_B2_bar = <array> call.p[69]
+    cdef array b_p_b_bar = <array> call.p[70]
+    cdef array b_p_V_bar = <array> call.p[71]
+    cdef array b_p_c_bar = <array> call.p[72]
+    cdef Factor left[2]
+    cdef Factor right[7]
+    cdef Pair pairs[7]
     t = t0
     rows = r1
     t = t0
-    outer_sum(d_n, d_k, batch*(t1 - t0 + 1), b_p_s + (t - 1)*s_p_s, b_q_y + (t - 1 - 1)*s_q_y, b_p_A1_bar, call, id)
-    t = t0
-    outer_sum(d_n, d_k, batch*(t1 - t0 + 1), b_p_s + (t - 1)*s_p_s, b_q_y + (t - 1 - 2)*s_q_y, b_p_A2_bar, call, id)
-    t = t0
-    outer_sum(d_n, d_k, batch*(t1 - t0 + 1), b_p_s + (t - 1)*s_p_s, b_q_y + (t - 1 - 3)*s_q_y, b_p_A3_bar, call, id)
-    t = t0
-    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_p_s + (t - 1)*s_p_s, b_q_x + (t - 1)*s_q_x, b_p_B0_bar, call, id)
-    t = t0
-    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_p_s + (t - 1)*s_p_s, b_q_x + (t - 1 - 1)*s_q_x, b_p_B1_bar, call, id)
-    t = t0
-    outer_sum(d_n, d_m, batch*(t1 - t0 + 1), b_p_s + (t - 1)*s_p_s, b_q_x + (t - 1 - 2)*s_q_x, b_p_B2_bar, call, id)
+    left[0].columns = d_n
+    left[0].rows = b_p_s + (t - 1)*s_p_s
+    left[1].columns = d_k
+    left[1].rows = b_p_y_bar + (t - 1)*s_p_y_bar
+    right[0].columns = d_k
+    right[0].rows = b_q_y + (t - 1 - 1)*s_q_y
+    right[1].columns = d_k
+    right[1].rows = b_q_y + (t - 1 - 2)*s_q_y
+    right[2].columns = d_k
+    right[2].rows = b_q_y + (t - 1 - 3)*s_q_y
+    right[3].columns = d_m
+    right[3].rows = b_q_x + (t - 1)*s_q_x
+    right[4].columns = d_m
+    right[4].rows = b_q_x + (t - 1 - 1)*s_q_x
+    right[5].columns = d_m
+    right[5].rows = b_q_x + (t - 1 - 2)*s_q_x
+    right[6].columns = d_n
+    right[6].rows = b_q_h + (t - 1)*s_q_h
+    pairs[0].left = 0
+    pairs[0].right = 0
+    pairs[0].y = b_p_A1_bar
+    pairs[1].left = 0
+    pairs[1].right = 1
+    pairs[1].y = b_p_A2_bar
+    pairs[2].left = 0
+    pairs[2].right = 2
+    pairs[2].y = b_p_A3_bar
+    pairs[3].left = 0
+    pairs[3].right = 3
+    pairs[3].y = b_p_B0_bar
+    pairs[4].left = 0
+    pairs[4].right = 4
+    pairs[4].y = b_p_B1_bar
+    pairs[5].left = 0
+    pairs[5].right = 5
+    pairs[5].y = b_p_B2_bar
+    pairs[6].left = 1
+    pairs[6].right = 6
+    pairs[6].y = b_p_V_bar
+    outer_sums(batch*(t1 - t0 + 1), left, 2, right, 7, pairs, 7, call, id)
     rows = r1
     row_67_0(b_p_b_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_67_1(b_p_s + (t - 1)*s_p_s + r*d_n, b_p_b_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    t = t0
-    outer_sum(d_k, d_n, batch*(t1 - t0 + 1), b_p_y_bar + (t - 1)*s_p_y_bar, b_q_h + (t - 1)*s_q_h, b_p_V_bar, call, id)
     rows = r1
     row_67_2(b_p_c_bar, d_k, d_m, d_n, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
     for t in range(t0, t1 + 1):
@@ -1446,20 +1591,20 @@ cdef void segment_76(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_k = call.d[3]
     cdef long long d_m = call.d[4]
     cdef long long d_n = call.d[5]
-    cdef array b_p_y_back = <array> call.p[60]
-    cdef long long s_p_y_back = call.s[60]
-    cdef array b_p_y_back2 = <array> call.p[61]
-    cdef long long s_p_y_back2 = call.s[61]
-    cdef array b_p_y_back3 = <array> call.p[62]
-    cdef long long s_p_y_back3 = call.s[62]
-    cdef array b_p_y_init_bar = <array> call.p[75]
-    cdef array b_p_y_init2_bar = <array> call.p[76]
-    cdef array b_p_y_init3_bar = <array> call.p[77]
-    cdef array b_t81 = <array> call.p[83]
-    cdef array b_t82 = <array> call.p[84]
-    cdef array b_t83 = <array> call.p[85]
-    cdef array b_t84 = <array> call.p[86]
-    cdef array b_t85 = <array> call.p[87]
+    cdef array b_p_y_back = <array> call.p[58]
+    cdef long long s_p_y_back = call.s[58]
+    cdef array b_p_y_back2 = <array> call.p[59]
+    cdef long long s_p_y_back2 = call.s[59]
+    cdef array b_p_y_back3 = <array> call.p[60]
+    cdef long long s_p_y_back3 = call.s[60]
+    cdef array b_p_y_init_bar = <array> call.p[73]
+    cdef array b_p_y_init2_bar = <array> call.p[74]
+    cdef array b_p_y_init3_bar = <array> call.p[75]
+    cdef array b_t81 = <array> call.p[81]
+    cdef array b_t82 = <array> call.p[82]
+    cdef array b_t83 = <array> call.p[83]
+    cdef array b_t84 = <array> call.p[84]
+    cdef array b_t85 = <array> call.p[85]
     t = t0
     rows = r1
     for r in range(r0, r1):
@@ -1495,19 +1640,22 @@ cdef void segment_84(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_m = call.d[4]
     cdef long long d_n = call.d[5]
     cdef array b_q_B1 = <array> call.p[8]
-    cdef array b_p_s = <array> call.p[65]
-    cdef long long s_p_s = call.s[65]
-    cdef array b_p_x_back = <array> call.p[78]
-    cdef long long s_p_x_back = call.s[78]
+    cdef array b_p_s = <array> call.p[63]
+    cdef long long s_p_s = call.s[63]
+    cdef array b_p_x_back = <array> call.p[76]
+    cdef long long s_p_x_back = call.s[76]
     cdef const real* wt_q_B1 = call.packed[4]
+    cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_m, d_n, b_p_s + (t - 1)*s_p_s + r0*d_n, wt_q_B1, b_p_x_back + (t - 1)*s_p_x_back + r0*d_m)
+            terms[0] = term(d_n, b_p_s + (t - 1)*s_p_s + r0*d_n, wt_q_B1)
+            product(rows - r0, d_m, terms, 1, b_p_x_back + (t - 1)*s_p_x_back + r0*d_m)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_m, d_n, b_p_s + (t - 1)*s_p_s + r0*d_n, wt_q_B1, b_p_x_back + (t - 1)*s_p_x_back + r0*d_m)
+        terms[0] = term(d_n, b_p_s + (t - 1)*s_p_s + r0*d_n, wt_q_B1)
+        product(rows - r0, d_m, terms, 1, b_p_x_back + (t - 1)*s_p_x_back + r0*d_m)
 
 cdef void row_85_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1524,8 +1672,8 @@ cdef void segment_85(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_k = call.d[3]
     cdef long long d_m = call.d[4]
     cdef long long d_n = call.d[5]
-    cdef array b_p_x_back = <array> call.p[78]
-    cdef long long s_p_x_back = call.s[78]
+    cdef array b_p_x_back = <array> call.p[76]
+    cdef long long s_p_x_back = call.s[76]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -1540,19 +1688,22 @@ cdef void segment_86(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_m = call.d[4]
     cdef long long d_n = call.d[5]
     cdef array b_q_B2 = <array> call.p[9]
-    cdef array b_p_s = <array> call.p[65]
-    cdef long long s_p_s = call.s[65]
-    cdef array b_p_x_back2 = <array> call.p[79]
-    cdef long long s_p_x_back2 = call.s[79]
+    cdef array b_p_s = <array> call.p[63]
+    cdef long long s_p_s = call.s[63]
+    cdef array b_p_x_back2 = <array> call.p[77]
+    cdef long long s_p_x_back2 = call.s[77]
     cdef const real* wt_q_B2 = call.packed[5]
+    cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_m, d_n, b_p_s + (t - 1)*s_p_s + r0*d_n, wt_q_B2, b_p_x_back2 + (t - 1)*s_p_x_back2 + r0*d_m)
+            terms[0] = term(d_n, b_p_s + (t - 1)*s_p_s + r0*d_n, wt_q_B2)
+            product(rows - r0, d_m, terms, 1, b_p_x_back2 + (t - 1)*s_p_x_back2 + r0*d_m)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_m, d_n, b_p_s + (t - 1)*s_p_s + r0*d_n, wt_q_B2, b_p_x_back2 + (t - 1)*s_p_x_back2 + r0*d_m)
+        terms[0] = term(d_n, b_p_s + (t - 1)*s_p_s + r0*d_n, wt_q_B2)
+        product(rows - r0, d_m, terms, 1, b_p_x_back2 + (t - 1)*s_p_x_back2 + r0*d_m)
 
 cdef void row_87_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1577,8 +1728,8 @@ cdef void segment_87(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_k = call.d[3]
     cdef long long d_m = call.d[4]
     cdef long long d_n = call.d[5]
-    cdef array b_p_x_back2 = <array> call.p[79]
-    cdef long long s_p_x_back2 = call.s[79]
+    cdef array b_p_x_back2 = <array> call.p[77]
+    cdef long long s_p_x_back2 = call.s[77]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -1618,27 +1769,30 @@ cdef void segment_89(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long d_m = call.d[4]
     cdef long long d_n = call.d[5]
     cdef array b_q_B0 = <array> call.p[7]
-    cdef array b_p_s = <array> call.p[65]
-    cdef long long s_p_s = call.s[65]
-    cdef array b_p_x_back = <array> call.p[78]
-    cdef long long s_p_x_back = call.s[78]
-    cdef array b_p_x_back2 = <array> call.p[79]
-    cdef long long s_p_x_back2 = call.s[79]
-    cdef array b_p_x_bar = <array> call.p[80]
-    cdef long long s_p_x_bar = call.s[80]
-    cdef array b_p_d_bar = <array> call.p[81]
-    cdef long long s_p_d_bar = call.s[81]
-    cdef array b_t86 = <array> call.p[88]
-    cdef long long s_t86 = call.s[88]
+    cdef array b_p_s = <array> call.p[63]
+    cdef long long s_p_s = call.s[63]
+    cdef array b_p_x_back = <array> call.p[76]
+    cdef long long s_p_x_back = call.s[76]
+    cdef array b_p_x_back2 = <array> call.p[77]
+    cdef long long s_p_x_back2 = call.s[77]
+    cdef array b_p_x_bar = <array> call.p[78]
+    cdef long long s_p_x_bar = call.s[78]
+    cdef array b_p_d_bar = <array> call.p[79]
+    cdef long long s_p_d_bar = call.s[79]
+    cdef array b_t86 = <array> call.p[86]
+    cdef long long s_t86 = call.s[86]
     cdef const real* wt_q_B0 = call.packed[6]
+    cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            product(rows - r0, d_m, d_n, b_p_s + (t - 1)*s_p_s + r0*d_n, wt_q_B0, b_t86 + (t - 1)*s_t86 + r0*d_m)
+            terms[0] = term(d_n, b_p_s + (t - 1)*s_p_s + r0*d_n, wt_q_B0)
+            product(rows - r0, d_m, terms, 1, b_t86 + (t - 1)*s_t86 + r0*d_m)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
-        product(rows - r0, d_m, d_n, b_p_s + (t - 1)*s_p_s + r0*d_n, wt_q_B0, b_t86 + (t - 1)*s_t86 + r0*d_m)
+        terms[0] = term(d_n, b_p_s + (t - 1)*s_p_s + r0*d_n, wt_q_B0)
+        product(rows - r0, d_m, terms, 1, b_t86 + (t - 1)*s_t86 + r0*d_m)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
@@ -1807,14 +1961,14 @@ def run(int number, tuple bases, size_t places, size_t strides, size_t sizes, sp
     """Run the wanted segments of a unit over the steps t0..t1. Buffers lie at `places`, in memory that `bases` hold; the i-th thread has
     the rows split[i]..split[i + 1]."""
     cdef Call call
-    cdef char* base[89 + 2]
-    cdef char* p[89]
+    cdef char* base[87 + 2]
+    cdef char* p[87]
     cdef const long long* at = <const long long*> places
     cdef Py_ssize_t place, count = 0
     cdef int failed = 0
     for place in range(len(bases)):
         base[place] = memory(bases[place], &count)
-    for place in range(89):
+    for place in range(87):
         p[place] = base[at[2*place]] + at[2*place + 1] if at[2*place] >= 0 else NULL
     call.p, call.s, call.d = p, <const long long*> strides, <const long long*> sizes
     call.split = <const long long*> memory(split, &count)

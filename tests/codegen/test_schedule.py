@@ -21,8 +21,8 @@ def orders(text, phase="forward"):
 
 def products(action):
     inside = action.body if isinstance(action, Loop) else (action,)
-    return {s.matrix for part in inside for s in (part.segment if isinstance(part, Solve) else part).statements
-            if isinstance(s, Product)}  # fmt: skip
+    return {matrix for part in inside for s in (part.segment if isinstance(part, Solve) else part).statements
+            if isinstance(s, Product) for matrix, _, _ in s.factors}  # fmt: skip
 
 
 def test_input_products_are_hoisted_out_of_the_loop():
