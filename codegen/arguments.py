@@ -40,6 +40,12 @@ def arguments_of(program: Program) -> dict[str, Buffer]:
     return {b.label: b for b in program.buffers.values() if b.role == "argument" and b.label and b.name not in seeds}
 
 
+def row_major(array: np.ndarray) -> np.ndarray:
+    """The array as compiled code reads it, aligned and row after row; a copy where it is not."""
+    flags = array.flags
+    return array if flags.c_contiguous and flags.aligned else np.require(array, requirements=["C", "A"])
+
+
 def _unfinite(arrays: tuple[np.ndarray, ...]) -> int:
     return next((place for place, array in enumerate(arrays) if not np.isfinite(array).all()), -1)
 
@@ -80,7 +86,7 @@ class Arguments:
 
     def read(self, values: Mapping[str, object], steps: int | None, batch: int | None) -> tuple[Sizes, dict[str, np.ndarray]]:
         """Sizes, and an array for every label that was given. Raises ValueError or TypeError naming the argument."""
-        key = self._key(values, steps, batch)
+        key = self.key(values, steps, batch)
         sizes = self.seen.get(key)
         if key is not None and sizes is not None:
             self._check_finite(values)  # type: ignore[arg-type]
@@ -101,7 +107,7 @@ class Arguments:
             self.seen[key] = sizes
         return sizes, {label: self._counted(known[label], label, array, sizes) for label, array in arrays.items()}
 
-    def _key(self, values: Mapping[str, object], steps: int | None, batch: int | None) -> object:
+    def key(self, values: Mapping[str, object], steps: int | None, batch: int | None) -> object:
         """What tells that values pass every check that looks at shapes alone; None for those with lengths, integers or other numbers."""
         key: list[object] = [steps, batch]
         for label, value in values.items():
@@ -115,7 +121,7 @@ class Arguments:
         if self.dtype == object:
             return
         labels = [label for label in arrays if label in self.shared]
-        bad = self.unfinite(tuple([arrays[label] if arrays[label].flags.c_contiguous else arrays[label].copy() for label in labels]))
+        bad = self.unfinite(tuple([row_major(arrays[label]) for label in labels]))
         if bad >= 0:
             array = arrays[labels[bad]]
             at = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])

@@ -106,11 +106,10 @@ class Frame:
         layout: Layout = self.plans.get(key) or self.keep(key, self._laid_out(names, whole, apart))
         for name, shape in layout.apart.items():
             self.arrays.own[name] = self._blank(self.program.buffers[name], shape, zeroed)
-        if layout.places:
-            memory = empty((layout.size,), BYTE)
-            if zeroed or self._is_partial:
-                memory[...] = 0
-            self.arrays.blocks.append((layout, memory))
+        memory = empty((layout.size,), BYTE)
+        if zeroed or self._is_partial:
+            memory[...] = 0
+        self.arrays.blocks.append((layout, memory))
 
     def _laid_out(self, names: Iterable[str], whole: Collection[str], apart: Collection[str]) -> Layout:
         """Where new buffers lie; objects and integers have arrays of their own too."""

@@ -9,11 +9,12 @@ from types import ModuleType
 
 import numpy as np
 
-from codegen.arguments import Arguments, Sizes, text_of
+from codegen.arguments import Arguments, Sizes, row_major, text_of
 from codegen.compiled import Compiled, check_threads
 from codegen.execute import Runner, execute
 from codegen.frame import Frame
 from codegen.layout import Arrays
+from codegen.prepared import value_and_grad
 from codegen.program import Buffer, Program, Segment
 from codegen.run import Run
 from codegen.second_order import Tangents, jvp, product
@@ -89,6 +90,8 @@ class Kernel:
         Raises: as `forward`; ValueError where the recurrence has no objective.
         """
         self._require_objective()
+        if wrt is None and not out and self.module is not None and self.threads in (None, 1):
+            return value_and_grad(self, values, steps, batch)
         run = self._run(values, steps, batch, ())
         return run.value, run.backward(wrt=wrt, out=out)
 
@@ -235,10 +238,9 @@ class Kernel:
 
     def _frame(self, arguments: Arguments, sizes: Sizes, arrays: Mapping[str, np.ndarray], keep: bool = False) -> Frame:
         """The arguments as buffers; keep: copied, as in `_run`."""
-        frame = Frame(
-            self.program, sizes.dims, sizes.steps, sizes.batch, sizes.lengths, arguments.dtype, Arrays(arguments.dtype),
-            factors=self.factors, threads=self.threads, plans=self.plans,
-        )  # fmt: skip
+        dtype = arguments.dtype
+        frame = Frame(self.program, sizes.dims, sizes.steps, sizes.batch, sizes.lengths, dtype, Arrays(dtype), factors=self.factors)
+        frame.threads, frame.plans = self.threads, self.plans
         left_out = []
         for label, buffer in arguments.buffers.items():
             array = arrays.get(label)
@@ -273,8 +275,7 @@ class Kernel:
             padded = frame.allocate(buffer.name, whole=True)
             padded[buffer.before : buffer.before + frame.steps] = array
             return padded
-        flags = array.flags
-        return array if flags.c_contiguous and flags.aligned else np.require(array, requirements=["C", "A"])
+        return row_major(array)
 
     def _runner(self, phase: str, frame: Frame) -> Runner:
         if self.module is not None:

@@ -1510,6 +1510,8 @@ cdef char* memory(object array, Py_ssize_t* count) except? NULL:
     cdef char* begin = <char*> view.buf
     count[0] = view.len//sizeof(real)
     PyBuffer_Release(&view)
+    if <size_t> begin % sizeof(real):
+        raise BufferError("an array is not aligned")
     return begin
 
 

@@ -1,0 +1,135 @@
+"""Prepared: a call of small size that was made before -> its value and gradient again, for other values of the same shapes.
+
+Everything that follows from shapes alone is known; what is left is to make room, take addresses and run. Whatever is out of the
+ordinary is left to the kernel's long way, which says what is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from codegen.compiled import Compiled, Table
+from codegen.frame import Frame
+from codegen.program import Program
+
+if TYPE_CHECKING:
+    from codegen.kernel import Kernel
+
+
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """One call of the module: the unit's number, what is wanted of it, and the table by which it finds its buffers."""
+
+    number: int
+    wanted: bytes
+    table: Table
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """A gradient. place: its array's, among those made; span: its steps, where the array has room outside them."""
+
+    label: str
+    place: int
+    span: slice | None
+    scalar: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """labels: arguments in the order of their buffers; checked: those that must be finite; zeroed, blocks: bytes of the blocks of memory of
+    the forward phase, and of the gradient's; value: where in a block the objective lies."""  # noqa: D205, D209
+
+    module: ModuleType
+    dtype: np.dtype
+    steps: int
+    labels: tuple[str, ...]
+    checked: tuple[str, ...]
+    zeroed: int
+    blocks: tuple[int, int]
+    made: tuple[tuple[int, ...], ...]
+    forward: Unit
+    gradient: Unit
+    value: int
+    results: tuple[Result, ...]
+
+    def __call__(self, values: Mapping[str, np.ndarray]) -> tuple[float, dict[str, np.ndarray]] | None:
+        """The objective and its gradient; None where the long way must be taken."""
+        run, dtype = self.module.run, self.dtype
+        arrays = [values[label] for label in self.labels]
+        before = np.zeros(self.zeroed, np.uint8), np.empty(self.blocks[0], np.uint8)
+        found = [np.empty(shape, dtype) for shape in self.made]
+        try:
+            if self.module.unfinite(tuple([values[label] for label in self.checked])) >= 0:
+                return None
+            unit = self.forward
+            table = unit.table
+            run(unit.number, (table.active, table.lengths, *before, *arrays), *table.addresses, table.alone, unit.wanted, 1, self.steps)
+            unit = self.gradient
+            table, last = unit.table, np.empty(self.blocks[1], np.uint8)
+            bases = (table.active, table.lengths, *before, last, *arrays, *found)
+            run(unit.number, bases, *table.addresses, table.alone, unit.wanted, 1, self.steps)
+        except (BufferError, ValueError):  # an array that is not contiguous, or not aligned
+            return None
+        gradients = {}
+        for result in self.results:
+            array = found[result.place]
+            gradients[result.label] = array[()] if result.scalar else array if result.span is None else array[result.span]
+        return before[1][self.value : self.value + dtype.itemsize].view(dtype)[0], gradients
+
+
+def value_and_grad(
+    kernel: Kernel, values: Mapping[str, np.ndarray], steps: int | None, batch: int | None
+) -> tuple[float, dict[str, np.ndarray]]:
+    """The objective and its gradient, by a prepared call where there is one. Raises: as `Kernel.value_and_grad`."""
+    key = kernel._arguments.key(values, steps, batch)
+    prepared = None if key is None else kernel.plans.get(key)
+    found = prepared(values) if prepared else None
+    if found is None:
+        run = kernel._run(values, steps, batch, ())
+        found = run.value, run.backward()
+        if key is not None and prepared is None:
+            run._frame.keep(key, prepare(kernel, run._frame, values) or False)
+    return found
+
+
+def prepare(kernel: Kernel, frame: Frame, values: Mapping[str, np.ndarray]) -> Prepared | None:
+    """From the frame of the forward phase, what is needed to make the same call again; None for what is out of the ordinary."""
+    program, work = kernel.program, frame.following()
+    names = program.results["gradient"]
+    work.complete(program.phases["gradient"].writes, apart=names.values())
+    forward, gradient = (_unit(program, phase, Compiled(kernel.module, each)) for phase, each in (("forward", frame), ("gradient", work)))
+    labels = {program.buffers[name].label: name for name in frame.arrays.own}
+    made = {name: array for name, array in work.arrays.own.items() if name not in frame.arrays.own}
+    in_place = len(values) == len(labels) and all(values.get(label) is frame.arrays.own[name] for label, name in labels.items())
+    apart = set(names.values()) <= set(made) and len(set(names.values())) == len(names)
+    integers = any(program.buffers[name].below is not None for name in work.arrays.own)
+    if forward is None or gradient is None or not in_place or not apart or integers or program.systems or program.guesses:
+        return None
+    (first, _), (second, _), (third, _) = work.arrays.blocks
+    return Prepared(
+        kernel.module, frame.dtype, frame.steps, tuple(labels), tuple(label for label in labels if label in kernel._arguments.shared),
+        first.size, (second.size, third.size), tuple(array.shape for array in made.values()), forward, gradient,
+        second.places[program.results["forward"][program.objective]][0],  # type: ignore[index]
+        tuple(_result(program, frame.steps, label, name, list(made).index(name)) for label, name in names.items()),
+    )  # fmt: skip
+
+
+def _result(program: Program, steps: int, label: str, name: str, place: int) -> Result:
+    buffer = program.buffers[name]
+    outside = buffer.kind == "timed" and (buffer.before or buffer.after)
+    span = slice(buffer.before, buffer.before + steps) if outside else None
+    return Result(label, place, span, buffer.kind == "shared" and not buffer.shape)
+
+
+def _unit(program: Program, phase: str, compiled: Compiled) -> Unit | None:
+    """The one call that runs a whole phase, where it is worth one thread only."""
+    runs = program.phases[phase].runs
+    if len(runs) != 1 or not isinstance(runs[0], tuple) or compiled.table.worth:
+        return None
+    return Unit(runs[0][0].number, b"\1" * len(runs[0]), compiled.table)
