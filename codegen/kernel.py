@@ -90,7 +90,7 @@ class Kernel:
         Raises: as `forward`; ValueError where the recurrence has no objective.
         """
         self._require_objective()
-        if wrt is None and not out and self.module is not None and self.threads in (None, 1):
+        if wrt is None and not out and self.module is not None:
             return value_and_grad(self, values, steps, batch)
         run = self._run(values, steps, batch, ())
         return run.value, run.backward(wrt=wrt, out=out)

@@ -1,4 +1,4 @@
-"""Prepared: a call of small size that was made before -> its value and gradient again, for other values of the same shapes.
+"""Prepared: a call that was made before -> its value and gradient again, for other values of the same shapes.
 
 Everything that follows from shapes alone is known; what is left is to make room, take addresses and run. Whatever is out of the
 ordinary is left to the kernel's long way, which says what is wrong.
@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codegen.compiled import Compiled, Table
-from codegen.frame import Frame
+from codegen.compiled import Compiled, Table, available_threads, shares
+from codegen.frame import BYTE, Frame
 from codegen.program import Program
+from codegen.workspace import empty
 
 if TYPE_CHECKING:
     from codegen.kernel import Kernel
@@ -28,6 +29,11 @@ class Unit:
     number: int
     wanted: bytes
     table: Table
+
+    def run(self, module: ModuleType, bases: tuple[np.ndarray, ...], split: np.ndarray, steps: int) -> None:
+        """Run the unit on the memory that `bases` hold."""
+        table = self.table
+        module.run(self.number, (table.active, table.lengths, *bases), *table.addresses, split, self.wanted, 1, steps)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +49,8 @@ class Result:
 @dataclass(frozen=True, slots=True)
 class Prepared:
     """labels: arguments in the order of their buffers; checked: those that must be finite; zeroed, blocks: bytes of the blocks of memory of
-    the forward phase, and of the gradient's; value: where in a block the objective lies."""  # noqa: D205, D209
+    the forward phase, and of the gradient's; value: where in a block the objective lies; made: shapes of the arrays of the gradient;
+    splits: borders between the rows of threads, by how many there are."""  # noqa: D205, D209
 
     module: ModuleType
     dtype: np.dtype
@@ -57,30 +64,33 @@ class Prepared:
     gradient: Unit
     value: int
     results: tuple[Result, ...]
+    splits: dict[int, np.ndarray]
 
-    def __call__(self, values: Mapping[str, np.ndarray]) -> tuple[float, dict[str, np.ndarray]] | None:
+    def __call__(self, values: Mapping[str, np.ndarray], threads: int | None) -> tuple[float, dict[str, np.ndarray]] | None:
         """The objective and its gradient; None where the long way must be taken."""
-        run, dtype = self.module.run, self.dtype
         arrays = [values[label] for label in self.labels]
-        before = np.zeros(self.zeroed, np.uint8), np.empty(self.blocks[0], np.uint8)
-        found = [np.empty(shape, dtype) for shape in self.made]
+        split = self._split(threads)
+        before = np.zeros(self.zeroed, np.uint8), empty((self.blocks[0],), BYTE)
+        found = [empty(shape, self.dtype) for shape in self.made]
         try:
             if self.module.unfinite(tuple([values[label] for label in self.checked])) >= 0:
                 return None
-            unit = self.forward
-            table = unit.table
-            run(unit.number, (table.active, table.lengths, *before, *arrays), *table.addresses, table.alone, unit.wanted, 1, self.steps)
-            unit = self.gradient
-            table, last = unit.table, np.empty(self.blocks[1], np.uint8)
-            bases = (table.active, table.lengths, *before, last, *arrays, *found)
-            run(unit.number, bases, *table.addresses, table.alone, unit.wanted, 1, self.steps)
-        except (BufferError, ValueError):  # an array that is not contiguous, or not aligned
+            self.forward.run(self.module, (*before, *arrays), split, self.steps)
+            self.gradient.run(self.module, (*before, empty((self.blocks[1],), BYTE), *arrays, *found), split, self.steps)
+        except BufferError:  # an array that is not contiguous, or not aligned
             return None
         gradients = {}
         for result in self.results:
             array = found[result.place]
             gradients[result.label] = array[()] if result.scalar else array if result.span is None else array[result.span]
-        return before[1][self.value : self.value + dtype.itemsize].view(dtype)[0], gradients
+        return before[1][self.value : self.value + self.dtype.itemsize].view(self.dtype)[0], gradients
+
+    def _split(self, threads: int | None) -> np.ndarray:
+        table = self.forward.table
+        count = (available_threads() if table.worth else 1) if threads is None else threads
+        if count not in self.splits:
+            self.splits[count] = table.alone if count == 1 else shares(table.lengths, count)
+        return self.splits[count]
 
 
 def value_and_grad(
@@ -89,7 +99,7 @@ def value_and_grad(
     """The objective and its gradient, by a prepared call where there is one. Raises: as `Kernel.value_and_grad`."""
     key = kernel._arguments.key(values, steps, batch)
     prepared = None if key is None else kernel.plans.get(key)
-    found = prepared(values) if prepared else None
+    found = prepared(values, kernel.threads) if prepared else None
     if found is None:
         run = kernel._run(values, steps, batch, ())
         found = run.value, run.backward()
@@ -116,7 +126,7 @@ def prepare(kernel: Kernel, frame: Frame, values: Mapping[str, np.ndarray]) -> P
         kernel.module, frame.dtype, frame.steps, tuple(labels), tuple(label for label in labels if label in kernel._arguments.shared),
         first.size, (second.size, third.size), tuple(array.shape for array in made.values()), forward, gradient,
         second.places[program.results["forward"][program.objective]][0],  # type: ignore[index]
-        tuple(_result(program, frame.steps, label, name, list(made).index(name)) for label, name in names.items()),
+        tuple(_result(program, frame.steps, label, name, list(made).index(name)) for label, name in names.items()), {},
     )  # fmt: skip
 
 
@@ -128,8 +138,6 @@ def _result(program: Program, steps: int, label: str, name: str, place: int) -> 
 
 
 def _unit(program: Program, phase: str, compiled: Compiled) -> Unit | None:
-    """The one call that runs a whole phase, where it is worth one thread only."""
+    """The one call that runs a whole phase."""
     runs = program.phases[phase].runs
-    if len(runs) != 1 or not isinstance(runs[0], tuple) or compiled.table.worth:
-        return None
-    return Unit(runs[0][0].number, b"\1" * len(runs[0]), compiled.table)
+    return Unit(runs[0][0].number, b"\1" * len(runs[0]), compiled.table) if len(runs) == 1 and isinstance(runs[0], tuple) else None

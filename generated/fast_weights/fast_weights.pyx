@@ -1521,18 +1521,19 @@ cdef void unit_26(Call* call, long long id) noexcept nogil:
         segment_40(call, t0, t1, call.split[id], call.split[id + 1], id)
 
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_IsContiguous, PyBuffer_Release, PyObject_GetBuffer
 
 
 cdef char* memory(object array, Py_ssize_t* count) except? NULL:
     """Where the memory of an array begins, which the caller keeps alive, and how many numbers it holds."""
     cdef Py_buffer view
-    PyObject_GetBuffer(array, &view, PyBUF_SIMPLE)
+    PyObject_GetBuffer(array, &view, PyBUF_STRIDES)
     cdef char* begin = <char*> view.buf
+    cdef bint plain = PyBuffer_IsContiguous(&view, c"C") and <size_t> begin % sizeof(real) == 0
     count[0] = view.len//sizeof(real)
     PyBuffer_Release(&view)
-    if <size_t> begin % sizeof(real):
-        raise BufferError("an array is not aligned")
+    if not plain:
+        raise BufferError("an array is not aligned, or not contiguous")
     return begin
 
 
