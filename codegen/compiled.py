@@ -70,7 +70,7 @@ class Compiled:
                     self._call(part[0].number, self.split, wanted, t0, t1)
 
     def _call(self, number: int, split: np.ndarray, wanted: bytes, t0: int, t1: int) -> None:
-        self.module.run(number, self.bases, *self.table.addresses, split, wanted, t0, t1)
+        self.module.run(number, self.bases, *self.table.addresses, split, wanted, t0, t1, self.frame.more)
 
 
 def _table(frame: Frame) -> Table:

@@ -104,12 +104,13 @@ class Components:
         return self._over_rows(printer, call, out.kind)
 
     def zero(self, statement: Statement) -> list[str]:
-        """Lines that set a sum to zero; none for anything else."""
+        """Lines that set a sum to zero, but where a sum over steps goes on; none for anything else."""
         if not isinstance(statement, Accumulate):
             return []
         out, printer, split = self.buffers[statement.out], Printer(self.buffers), self.is_split(statement)
         call = self._function(printer, out.shape, [f"{self._store(out, printer)} = 0"], split=self.shared and split)
-        return ["rows = r1", *self._over_rows(printer, call, out.kind)]
+        lines = self._over_rows(printer, call, out.kind)
+        return ["rows = r1", *(lines if statement.window[0] is None else ["if not call.more:", *(INDENT + line for line in lines)])]
 
     def accumulate(self, statement: Accumulate, once: bool) -> list[str]:
         """Lines that add a statement's element, at one step where it is timed; once: a sum over rows alone."""

@@ -58,7 +58,7 @@ class _Source:
     def segments(self) -> list[dict[str, object]]:
         """Every segment's function, by number."""
         found = [
-            SegmentLines(self.program, self.order, segment, self.fixed, unit.matrices)
+            SegmentLines(self.program, self.order, segment, self.fixed, unit)
             for unit in self.units for stage in unit.stages for segment in stage.segments
         ]  # fmt: skip
         return [lines.describe() for lines in sorted(found, key=lambda lines: lines.segment.number)]

@@ -24,7 +24,7 @@ class Frame:
     step's room is enough; lengths: `(B,)`, rows are sorted, longest first; ragged: whether any row ends before T; guesses: starting
     guesses of steady states by buffer; factors: decomposed constraints by their system's place, and plans: what follows from sizes
     alone, both kept from call to call; threads: how many take part, None for as many as there are processors where that is worth it;
-    known: shapes found so far.
+    more: whether sums over steps go on from what they hold; known: shapes found so far.
     """
 
     program: Program
@@ -39,6 +39,7 @@ class Frame:
     factors: dict[int, object] = field(default_factory=dict)
     threads: int | None = None
     plans: dict[object, Any] = field(default_factory=dict)
+    more: bool = False
     ragged: bool = field(init=False)
     known: dict[tuple[Size, ...], tuple[int, ...]] = field(default_factory=dict)
 
@@ -124,7 +125,7 @@ class Frame:
         """A frame for a phase that follows: the same arrays, to which it adds its own."""
         return Frame(
             self.program, self.dims, self.steps, self.batch, self.lengths, self.dtype, self.arrays.copy(), self.guesses, self.solutions,
-            self.factors, self.threads, self.plans, self.known,
+            self.factors, self.threads, self.plans, self.more, self.known,
         )  # fmt: skip
 
     def steps_of(self, name: str) -> np.ndarray:

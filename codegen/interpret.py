@@ -93,7 +93,7 @@ class Interpreter:
         return tuple((0, n) for n in self.frame.shape(self.frame.program.buffers[name]))
 
     def _zero(self, statement: Statement) -> None:
-        if isinstance(statement, Accumulate):
+        if isinstance(statement, Accumulate) and not (self.frame.more and statement.window[0] is not None):
             self.frame.arrays[statement.out][...] = 0
 
     def _execute(self, statement: Statement, t: int | None, fresh: bool = True) -> None:
@@ -166,8 +166,8 @@ class Interpreter:
 
     def _outer_over_steps(self, statement: OuterSum, t0: int, t1: int) -> None:
         total = self.frame.arrays[statement.out]
-        total[...] = 0
-        for t in range(t0, t1 + 1):
+        total[...] = total if self.frame.more else 0
+        for t in range(t1, t0 - 1, -1):
             left, right = (self._view(read.buffer, t, read.lag) for read in (statement.left, statement.right))
             total[...] += left.T @ right
 

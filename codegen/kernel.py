@@ -9,13 +9,13 @@ from types import ModuleType
 
 import numpy as np
 
-from codegen.arguments import Arguments, Sizes, row_major, text_of
+from codegen.arguments import Arguments, text_of
+from codegen.beginning import begin
 from codegen.compiled import Compiled, check_threads
 from codegen.execute import Runner, execute
 from codegen.frame import Frame
-from codegen.layout import Arrays
 from codegen.prepared import value_and_grad
-from codegen.program import Buffer, Program, Segment
+from codegen.program import Program, Segment
 from codegen.run import Run
 from codegen.second_order import Tangents, jvp, product
 from codegen.stream import Stream
@@ -193,9 +193,7 @@ class Kernel:
             return dict(values)
         from codegen.constraints import nearest
 
-        arguments = self._arguments
-        sizes, arrays = arguments.read(values, steps, batch)
-        moved = nearest(self.program, self._frame(arguments, sizes, arrays))
+        moved = nearest(self.program, begin(self, values, steps, batch, checked=False)[0])
         return {**values, **{self.program.buffers[name].label: array.astype(self.dtype) for name, array in moved.items()}}
 
     def project(
@@ -209,10 +207,8 @@ class Kernel:
             return {}
         from codegen.constraints import project_changes
 
-        arguments = self._arguments
-        sizes, arrays = arguments.read(values, steps, batch)
         given = {label: np.asarray(change, self.dtype) for label, change in changes.items()}
-        return project_changes(self.program, self._frame(arguments, sizes, arrays), given)
+        return project_changes(self.program, begin(self, values, steps, batch, checked=False)[0], given)
 
     def _require_objective(self) -> None:
         if "gradient" not in self.program.phases:
@@ -222,60 +218,10 @@ class Kernel:
         self, values: Mapping[str, object], steps: int | None, batch: int | None, outputs: tuple[str, ...], keep: bool = False
     ) -> Run:
         """Run the forward phase; keep: copy all but input sequences, so that weights may be updated before the gradient is taken."""
-        arguments = self._arguments
-        sizes, arrays = arguments.read(values, steps, batch)
-        frame = self._frame(arguments, sizes, arrays, keep)
-        self._require_constraints(frame)
-        for label, name, position in self.program.streaming.state:
-            if label in arguments.carried and label in arrays:
-                frame.arrays[name][frame.room(name) - 1 + position] = self._given(frame, arguments.carried[label], arrays[label], sizes)
-        for name, label in self.program.guesses.items():
-            if label in arrays:
-                frame.guesses[name] = self._given(frame, arguments.guessed[label], arrays[label], sizes)
+        frame, sizes, arrays = begin(self, values, steps, batch, keep)
         frame.complete(self.program.phases["forward"].writes, {self.program.results["forward"][label] for label in outputs})
         execute(self.program.phases["forward"], frame, self._runner("forward", frame))
         return Run(self, frame, sizes, arrays, outputs)
-
-    def _frame(self, arguments: Arguments, sizes: Sizes, arrays: Mapping[str, np.ndarray], keep: bool = False) -> Frame:
-        """The arguments as buffers; keep: copied, as in `_run`."""
-        dtype = arguments.dtype
-        frame = Frame(self.program, sizes.dims, sizes.steps, sizes.batch, sizes.lengths, dtype, Arrays(dtype), factors=self.factors)
-        frame.threads, frame.plans = self.threads, self.plans
-        left_out = []
-        for label, buffer in arguments.buffers.items():
-            array = arrays.get(label)
-            if array is None and label not in self.program.defaults:
-                left_out.append(buffer.name)
-                continue
-            read = self._given(frame, buffer, array, sizes)
-            frame.arrays[buffer.name] = read.copy() if keep and buffer.kind != "timed" and read is array else read
-        frame.complete(left_out, whole=left_out, zeroed=True)
-        return frame
-
-    def _require_constraints(self, frame: Frame) -> None:
-        """Refuse parameters that break a constraint. Raises ValueError."""
-        if self.program.systems:
-            from codegen.constraints import require_constraints
-
-            require_constraints(self.program, frame)
-
-    def _given(self, frame: Frame, buffer: Buffer, array: np.ndarray | None, sizes: Sizes) -> np.ndarray:
-        """An argument as a buffer: in the order of rows, zero beyond each sequence's end, with room outside the steps."""
-        if array is None:
-            filled = frame.allocate(buffer.name, whole=True)
-            if buffer.label in self.program.defaults:
-                filled[...] = self.program.defaults[buffer.label]
-            return filled
-        if sizes.order is not None and buffer.kind != "shared":
-            array = array[sizes.order] if buffer.kind == "sequence" else array[:, sizes.order]
-            if buffer.kind == "timed":
-                beyond = np.arange(frame.steps)[:, None] >= frame.lengths[None, :]
-                array[beyond] = 0 if buffer.below is None else -1
-        if buffer.kind == "timed" and (buffer.before or buffer.after):
-            padded = frame.allocate(buffer.name, whole=True)
-            padded[buffer.before : buffer.before + frame.steps] = array
-            return padded
-        return row_major(array)
 
     def _runner(self, phase: str, frame: Frame) -> Runner:
         if self.module is not None:

@@ -26,7 +26,7 @@ from codegen.program import (
     Segment,
     Statement,
 )  # fmt: skip
-from codegen.stages import Matrix, is_shared
+from codegen.stages import Matrix, Unit, is_shared
 from codegen.traversal import elements, reads
 
 FACTORS = {"left": "Factor", "right": "Factor", "pairs": "Pair", "terms": "Term"}  # arrays that calls are made with, and their types
@@ -41,10 +41,8 @@ def packed_name(matrix: str, transposed: bool) -> str:
 class SegmentLines:
     """One segment's function: declarations and body."""
 
-    def __init__(
-        self, program: Program, order: Sequence[str], segment: Segment, fixed: Mapping[str, int], matrices: Sequence[Matrix]
-    ) -> None:
-        self.fixed, self.matrices = fixed, matrices
+    def __init__(self, program: Program, order: Sequence[str], segment: Segment, fixed: Mapping[str, int], unit: Unit) -> None:
+        self.fixed, self.unit = fixed, unit
         self.program, self.order, self.segment = program, order, segment
         self.shared = is_shared(segment, program.buffers)
         self.buffers: Mapping[str, Buffer] = program.buffers
@@ -63,7 +61,7 @@ class SegmentLines:
             "buffers": [(self.order.index(name) + 2, name, b.kind == "timed", b.below is not None) for name, b in self._named(used)],
             "windows": [f"w{n}" for n in range(self.components.windows)],
             "integers": [f"g{n}" for n in range(self.components.integers)],
-            "packed": [(packed_name(*matrix), self.matrices.index(matrix)) for matrix in self._packed()],
+            "packed": [(packed_name(*matrix), self.unit.matrices.index(matrix)) for matrix in self._packed()],
             "factors": [(name, FACTORS[name], count) for name, count in self.factors.items() if count],
             "lines": body,
             "functions": self.components.functions,
@@ -136,7 +134,8 @@ class SegmentLines:
         statement = group[0]
         if isinstance(statement, OuterSum):
             return self._outer_sums(group, timed=True)  # type: ignore[arg-type]
-        per_step = ["for t in range(t0, t1 + 1):", INDENT + ROWS_NOW]
+        back = self.unit.back and isinstance(statement, Accumulate)
+        per_step = ["for t in range(t1, t0 - 1, -1):" if back else "for t in range(t0, t1 + 1):", INDENT + ROWS_NOW]
         per_step += [INDENT + line for line in self._group(group)]
         if not isinstance(statement, Product):
             return per_step
@@ -191,8 +190,8 @@ class SegmentLines:
         for place, each in enumerate(group):
             lines += [f"pairs[{place}].left = {lefts.index(each.left)}", f"pairs[{place}].right = {rights.index(each.right)}"]
             lines.append(f"pairs[{place}].y = b_{each.out}")
-        count = "batch*(t1 - t0 + 1)" if timed else "rows"
-        return [*lines, f"outer_sums({count}, left, {len(lefts)}, right, {len(rights)}, pairs, {len(group)}, call, id)"]
+        count, more = ("batch*(t1 - t0 + 1)", "call.more") if timed else ("rows", "0")
+        return [*lines, f"outer_sums({count}, left, {len(lefts)}, right, {len(rights)}, pairs, {len(group)}, {more}, call, id)"]
 
     def _pick(self, statement: PickStep) -> list[str]:
         out = self.buffers[statement.out]

@@ -33,7 +33,7 @@ class Unit:
     def run(self, module: ModuleType, bases: tuple[np.ndarray, ...], split: np.ndarray, steps: int) -> None:
         """Run the unit on the memory that `bases` hold."""
         table = self.table
-        module.run(self.number, (table.active, table.lengths, *bases), *table.addresses, split, self.wanted, 1, steps)
+        module.run(self.number, (table.active, table.lengths, *bases), *table.addresses, split, self.wanted, 1, steps, False)
 
 
 @dataclass(frozen=True, slots=True)

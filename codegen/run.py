@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from codegen.arguments import LEAD, Sizes
+from codegen.beginning import given
 from codegen.execute import execute
 from codegen.filling import check_out
 from codegen.frame import Frame
@@ -186,7 +187,7 @@ class Run:
                 shape = (*(lead[axis] for axis in LEAD[buffer.kind]), *frame.shape(buffer))
                 if array.shape != shape:
                     raise ValueError(f"the cotangent of {label} has shape {array.shape}; it must be {shape}")
-            seeds[name] = self.kernel._given(frame, buffer, array, self._sizes)
+            seeds[name] = given(frame, buffer, array, self._sizes)
         return seeds
 
     def _unsorted(self, array: np.ndarray, axis: int) -> np.ndarray:

@@ -25,9 +25,11 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What one call of a compiled module runs, by the number of its first segment; matrices: all that it lays out, in order."""
+    """What one call of a compiled module runs, by the number of its first segment; back: sums go from the last step to the first;
+    matrices: all that it lays out, in order."""  # noqa: D205, D209
 
     number: int
+    back: bool
     stages: tuple[Stage, ...]
 
     @property
@@ -43,17 +45,17 @@ def is_shared(segment: Segment, buffers: Mapping[str, Buffer]) -> bool:
 
 def units(phase: Phase, buffers: Mapping[str, Buffer]) -> list[Unit]:
     """The units of a phase: segments side by side, and each of those that take part in a steady state."""
-    found = []
+    found, back = [], phase.name != "forward"
     for part in phase.runs:
         if isinstance(part, tuple):
-            found.append(_unit(part, buffers))
+            found.append(_unit(part, buffers, back))
         else:
             inside = (each.segment if isinstance(each, Solve) else each for each in (part.body if isinstance(part, Loop) else (part,)))
-            found += [_unit([segment], buffers) for segment in inside if isinstance(segment, Segment)]
+            found += [_unit([segment], buffers, back) for segment in inside if isinstance(segment, Segment)]
     return found
 
 
-def _unit(segments: Sequence[Segment], buffers: Mapping[str, Buffer]) -> Unit:
+def _unit(segments: Sequence[Segment], buffers: Mapping[str, Buffer], back: bool) -> Unit:
     stages: list[Stage] = []
     laid: set[Matrix] = set()
     for segment in segments:
@@ -66,4 +68,4 @@ def _unit(segments: Sequence[Segment], buffers: Mapping[str, Buffer]) -> Unit:
             stages[-1] = Stage((*last.segments, segment), shared, (*last.packs, *packs))
         else:
             stages.append(Stage((segment,), shared, packs))
-    return Unit(segments[0].number, tuple(stages))
+    return Unit(segments[0].number, back, tuple(stages))

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from codegen.arguments import Arguments, Sizes
+from codegen.beginning import blank, given, place_guesses, require_constraints
 from codegen.execute import execute
 from codegen.frame import Frame
-from codegen.layout import Arrays
 from codegen.program import Action, Phase, Program, Segment, Solve
 from codegen.systems import Projection
 
@@ -162,7 +162,7 @@ class Stream:
         program, sizes = self._kernel.program, self._sizes
         enough = max((1 - before - offset if end else offset - after for _, end, offset, before, after in program.least), default=1)
         first = self._filled(max(1, enough), arrays, sizes)
-        self._kernel._require_constraints(first)
+        require_constraints(self._kernel.program, first)
         execute(Phase("forward", tuple(a for a in self._actions() if is_once(a))), first, self._kernel._runner("forward", first))
         frame = self._filled(1, arrays, sizes)
         for name, array in first.arrays.items():
@@ -175,17 +175,13 @@ class Stream:
     def _filled(self, steps: int, arrays: Mapping[str, np.ndarray], sizes: Sizes) -> Frame:
         """A frame of some steps, with the arguments."""
         kernel, program = self._kernel, self._kernel.program
-        lengths = np.full(sizes.batch, steps, np.int64)
-        dtype = np.dtype(kernel.dtype)
-        frame = Frame(program, sizes.dims, steps, sizes.batch, lengths, dtype, Arrays(dtype), factors=kernel.factors)
+        frame = blank(kernel, replace(sizes, steps=steps, lengths=np.full(sizes.batch, steps, np.int64)))
         for label, buffer in self._arguments.buffers.items():
             if label in self._arguments.inputs:
                 frame.arrays[buffer.name] = frame.allocate(buffer.name, whole=True)
             else:
-                frame.arrays[buffer.name] = kernel._given(frame, buffer, arrays.get(label), sizes)
-        for name, label in program.guesses.items():
-            if label in arrays:
-                frame.guesses[name] = kernel._given(frame, self._arguments.guessed[label], arrays[label], sizes)
+                frame.arrays[buffer.name] = given(frame, buffer, arrays.get(label), sizes)
+        place_guesses(self._arguments, frame, sizes, arrays)
         frame.complete(program.phases["forward"].writes)
         return frame
 

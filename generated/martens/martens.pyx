@@ -146,6 +146,7 @@ cdef extern from *:
         const size *s, *d, *split;
         size threads, t0, t1;
         const char *wanted;
+        int more;
         scalar *packed[3];
         int arrived, turn, failed, stop;
         double asked;
@@ -327,8 +328,8 @@ cdef extern from *:
     }
 
     /* y (P, J) = sum over k of left[k, :] right[k, :]' for every pair of factors, this thread's share of the rows of y; from the last k to the
-       first, in blocks that fit the cache and leave no trace in the sums */
-    static void outer_sums(size K, Factor *left, int lefts, Factor *right, int rights, const Pair *pairs, int count, Call *call, size id) {
+       first, in blocks that fit the cache and leave no trace in the sums; more: added to what y holds */
+    static void outer_sums(size K, Factor *left, int lefts, Factor *right, int rights, const Pair *pairs, int count, int more, Call *call, size id) {
         size room = 0, done = 0;
         for (int i = 0; i < lefts + rights; i++) {
             Factor *f = i < lefts ? left + i : right + i - lefts;
@@ -338,7 +339,7 @@ cdef extern from *:
             if (f->last > f->columns) f->last = f->columns;
             room += ((f->last - f->first)/PANEL + 1)*PANEL*DEPTH;
         }
-        for (int i = 0; i < count; i++) {
+        for (int i = 0; i < count && !more; i++) {
             const Factor *l = left + pairs[i].left, *r = right + pairs[i].right;
             memset(pairs[i].y + l->first*r->columns, 0, (size_t)((l->last - l->first)*r->columns)*sizeof(scalar));
         }
@@ -405,6 +406,7 @@ cdef extern from *:
         real** packed
         int failed
         const char* wanted
+        int more
     ctypedef struct Factor:
         long long columns
         const real* rows
@@ -426,7 +428,7 @@ cdef extern from *:
     real total(const real*, long long) nogil
     real largest(real, const real*, long long) nogil
     bint all_finite(const real*, long long) nogil
-    void outer_sums(long long, Factor*, int, Factor*, int, const Pair*, int, Call*, long long) nogil
+    void outer_sums(long long, Factor*, int, Factor*, int, const Pair*, int, int, Call*, long long) nogil
 
 cdef void row_0_0(
 array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -637,8 +639,9 @@ cdef void segment_5(Call* call, long long t0, long long t1, long long r0, long l
             r = r0
             row_5_2(b_t17 + (t - 1)*s_t17 + r0, b_q_e + (t - 1)*s_q_e + r0, d_k, d_m, d_n, 0, (rows - r0)*1, lengths[r])
     rows = r1
-    for r in range(r0, rows):
-        row_5_3(b_t18 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+    if not call.more:
+        for r in range(r0, rows):
+            row_5_3(b_t18 + r, d_k, d_m, d_n, 0, 0, lengths[r])
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
@@ -881,16 +884,18 @@ cdef void segment_19(Call* call, long long t0, long long t1, long long r0, long 
     pairs[2].left = 1
     pairs[2].right = 2
     pairs[2].y = b_g_Wyh_bar
-    outer_sums(batch*(t1 - t0 + 1), left, 2, right, 3, pairs, 3, call, id)
+    outer_sums(batch*(t1 - t0 + 1), left, 2, right, 3, pairs, 3, call.more, call, id)
     rows = r1
-    row_19_0(b_g_bh_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    for t in range(t0, t1 + 1):
+    if not call.more:
+        row_19_0(b_g_bh_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+    for t in range(t1, t0 - 1, -1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_19_1(b_g_z_bar + (t - 1)*s_g_z_bar + r*d_n, b_g_bh_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
     rows = r1
-    row_19_2(b_g_by_bar, d_k, d_m, d_n, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
-    for t in range(t0, t1 + 1):
+    if not call.more:
+        row_19_2(b_g_by_bar, d_k, d_m, d_n, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
+    for t in range(t1, t0 - 1, -1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_19_3(b_g_s_bar + (t - 1)*s_g_s_bar + r*d_k, b_g_by_bar, d_k, d_m, d_n, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
@@ -1174,16 +1179,18 @@ cdef void segment_34(Call* call, long long t0, long long t1, long long r0, long 
     pairs[2].left = 1
     pairs[2].right = 2
     pairs[2].y = b_p_Wyh_bar
-    outer_sums(batch*(t1 - t0 + 1), left, 2, right, 3, pairs, 3, call, id)
+    outer_sums(batch*(t1 - t0 + 1), left, 2, right, 3, pairs, 3, call.more, call, id)
     rows = r1
-    row_34_0(b_p_bh_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    for t in range(t0, t1 + 1):
+    if not call.more:
+        row_34_0(b_p_bh_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+    for t in range(t1, t0 - 1, -1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_34_1(b_p_z_bar + (t - 1)*s_p_z_bar + r*d_n, b_p_bh_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
     rows = r1
-    row_34_2(b_p_by_bar, d_k, d_m, d_n, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
-    for t in range(t0, t1 + 1):
+    if not call.more:
+        row_34_2(b_p_by_bar, d_k, d_m, d_n, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
+    for t in range(t1, t0 - 1, -1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_34_3(b_p_s_bar + (t - 1)*s_p_s_bar + r*d_k, b_p_by_bar, d_k, d_m, d_n, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
@@ -1365,9 +1372,11 @@ def unfinite(tuple arrays):
     return -1
 
 
-def run(int number, tuple bases, size_t places, size_t strides, size_t sizes, split, const char* wanted, long long t0, long long t1):
+def run(
+    int number, tuple bases, size_t places, size_t strides, size_t sizes, split, const char* wanted, long long t0, long long t1, bint more
+):
     """Run the wanted segments of a unit over the steps t0..t1. Buffers lie at `places`, in memory that `bases` hold; the i-th thread has
-    the rows split[i]..split[i + 1]."""
+    the rows split[i]..split[i + 1]; more: sums over steps go on from what they hold."""
     cdef Call call
     cdef char* base[53 + 2]
     cdef char* p[53]
@@ -1381,7 +1390,7 @@ def run(int number, tuple bases, size_t places, size_t strides, size_t sizes, sp
     call.p, call.s, call.d = p, <const long long*> strides, <const long long*> sizes
     call.split = <const long long*> memory(split, &count)
     call.threads, call.t0, call.t1 = len(split) - 1, t0, t1
-    call.wanted = wanted
+    call.wanted, call.more = wanted, more
     with nogil:
         if number == 0:
             failed = together(&call, unit_0, 3)
