@@ -100,14 +100,21 @@ class Frame:
         """Whether statements leave some of a buffer as it was."""
         return self.ragged or not self.batch or not self.steps
 
-    def complete(self, names: Iterable[str], whole: Collection[str] = (), zeroed: bool = False, apart: Collection[str] = ()) -> None:
-        """Make room for the buffers among `names` that have none yet, in one block; those in `whole` keep every step, those in `apart` are
-        arrays of their own."""  # noqa: D205, D209
+    def layout(self, names: Iterable[str], whole: Collection[str] = (), apart: Collection[str] = ()) -> Layout:
+        """Where the buffers among `names` lie that are not there yet."""
         key = (tuple(names), frozenset(whole), tuple(apart), self.sizes, self.arrays.known)
-        layout: Layout = self.plans.get(key) or self.keep(key, self._laid_out(names, whole, apart))
+        return self.plans.get(key) or self.keep(key, self._laid_out(names, whole, apart))
+
+    def complete(
+        self, names: Iterable[str], whole: Collection[str] = (), zeroed: bool = False, apart: Collection[str] = (),
+        memory: np.ndarray | None = None,
+    ) -> None:  # fmt: skip
+        """Make room for the buffers among `names` that have none yet, in one block (or at the beginning of `memory`); those in `whole` keep
+        every step, those in `apart` are arrays of their own."""  # noqa: D205, D209
+        layout = self.layout(names, whole, apart)
         for name, shape in layout.apart.items():
             self.arrays.own[name] = self._blank(self.program.buffers[name], shape, zeroed)
-        memory = empty((layout.size,), BYTE)
+        memory = empty((layout.size,), BYTE) if memory is None else memory[: layout.size]
         if zeroed or self._is_partial:
             memory[...] = 0
         self.arrays.blocks.append((layout, memory))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from types import ModuleType
+from types import EllipsisType, ModuleType
 
 import numpy as np
 
@@ -19,6 +19,13 @@ from codegen.program import Program, Segment
 from codegen.run import Run
 from codegen.second_order import Tangents, jvp, product
 from codegen.stream import Stream
+
+
+def check_memory(value: object) -> int:
+    """A number of bytes. Raises: ValueError."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ValueError(f"memory is {value!r}; it must be a whole number of bytes, such as 200_000_000")
+    return int(value)
 
 
 @dataclass(frozen=True)
@@ -44,17 +51,25 @@ class Kernel:
     factors: dict[int, object] = field(default_factory=dict, compare=False, repr=False)
     plans: dict[object, object] = field(default_factory=dict, compare=False, repr=False)
     threads: int | None = None
+    memory: int | None = None
 
     @cached_property
     def _arguments(self) -> Arguments:
         return Arguments(self.program, np.dtype(self.dtype), self.fixed or {}, self.module.unfinite if self.module is not None else None)
 
-    def using(self, threads: int | None) -> Kernel:
-        """The same kernel, whose calls take so many threads; None for as many as there are processors, where that is worth it.
+    def using(self, threads: int | None | EllipsisType = ..., memory: int | None | EllipsisType = ...) -> Kernel:
+        """The same kernel with other wishes; what is left out stays as it is. Results are the same bits for any of them.
 
-        Results are the same bits for any number. Raises: ValueError.
+        threads: how many a call takes; None for as many as there are processors, where that is worth it. memory: how many bytes
+        `value_and_grad` may use beside arguments and results, None for all that it needs; where these do not hold the signals of all steps,
+        some are computed again when the gradient comes to them. Raises: ValueError.
         """
-        return replace(self, threads=None if threads is None else check_threads(threads, "threads"))
+        wishes: dict[str, int | None] = {}
+        if threads is not ...:
+            wishes["threads"] = None if threads is None else check_threads(threads, "threads")
+        if memory is not ...:
+            wishes["memory"] = None if memory is None else check_memory(memory)
+        return replace(self, **wishes)  # type: ignore[arg-type]
 
     def forward(
         self,
@@ -87,9 +102,13 @@ class Kernel:
         """The objective, summed over sequences, and its gradient at every differentiable name (or those in `wrt`), shaped as given.
 
         out: arrays that are filled with gradients, and handed back in their place.
-        Raises: as `forward`; ValueError where the recurrence has no objective.
+        Raises: as `forward`; ValueError where the recurrence has no objective, and where `memory` is too little for it.
         """
         self._require_objective()
+        if self.memory is not None:
+            from codegen.checkpoints import value_and_grad as within_memory
+
+            return within_memory(self, values, wrt, out, steps, batch)
         if wrt is None and not out and self.module is not None:
             return value_and_grad(self, values, steps, batch)
         run = self._run(values, steps, batch, ())

@@ -53,6 +53,14 @@ def window_sums(program: Program) -> tuple[str, ...] | None:
     return tuple(sorted(s.out for s in over_steps if program.buffers[s.out].kind != "timed"))
 
 
+def over_steps(phase: Phase, program: Program) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    """The buffers without time in which a phase sums over steps, and the places of the actions that these and its timed buffers need."""
+    statements = [s for action in phase.actions for s in _statements(action)]
+    sums = {s.out for s in statements if _sums_steps(program, s)}
+    timed = {s.out for s in statements if program.buffers[s.out].kind == "timed"}
+    return tuple(sorted(sums)), needed_actions(phase, timed | sums)
+
+
 def _is_placed(statement: Statement) -> bool:
     """Whether a step's place, or the number of steps, enters a statement; a value outside the steps that is zero has no place."""
     if isinstance(statement, PickStep):

@@ -12,7 +12,8 @@ class Streaming:
     problem: why the signals cannot be computed step by step, empty where they can; state: (label, buffer, position) of every value
     that a lag reads, position 0 being the last step; inputs: labels of the input sequences that signals depend on; actions: places of the
     forward phase's actions that signals need; windowless: why the objective has no windows, empty where it has; sums: buffers
-    of the gradient phase in which the steps are summed.
+    of the gradient phase in which the steps are summed, totals: those of the forward phase; forward, backward: places of the actions that
+    a window of steps needs.
     """
 
     problem: str = ""
@@ -21,3 +22,6 @@ class Streaming:
     actions: tuple[int, ...] = ()
     windowless: str = ""
     sums: tuple[str, ...] = ()
+    totals: tuple[str, ...] = ()
+    forward: tuple[int, ...] = ()
+    backward: tuple[int, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from codegen.plan import needed_actions, window_sums
+from codegen.plan import needed_actions, over_steps, window_sums
 from codegen.program import Program
 from codegen.streaming import Streaming
 from derive.nodes import At, Kind, Number, Pick, Quantity, T, position_text, quantity_of, walk
@@ -34,7 +34,10 @@ def streaming(recurrence: Recurrence, primal: Recurrence, program: Program, know
         return replace(found, windowless="it has no objective")
     ahead = _ahead(primal)
     sums = None if ahead else window_sums(program)
-    return replace(found, windowless=ahead or PLAIN) if sums is None else replace(found, sums=sums)
+    if sums is None:
+        return replace(found, windowless=ahead or PLAIN)
+    (totals, forward), (_, backward) = (over_steps(program.phases[name], program) for name in ("forward", "gradient"))
+    return replace(found, sums=sums, totals=totals, forward=forward, backward=backward)
 
 
 def _reached(recurrence: Recurrence, start: list[Quantity]) -> Iterator[Quantity]:

@@ -1,0 +1,112 @@
+"""Checkpoints: within a budget of bytes the value and the gradient have the bits of the whole tape."""
+
+import functools
+
+import numpy as np
+import pytest
+from oracles import stock_layouts
+
+from codegen import checkpoints
+from codegen.beginning import begin
+from codegen.checkpoints import Checkpoints
+from tests.codegen.kernel_cases import interpreted, same, worst
+
+CAUSAL = ["lstm", "gru", "elman", "narx", "fast_weights", "deep", "spiking", "clockwork"]
+SHARES = """
+x[t]: m
+h[t]: n = tanh(S @ h[t-1] + A @ h[t-3] + U @ x[t-2] + u)
+W: (n, n)
+S: (n, n) = (W - W.T)/2
+u: input[n]
+h[0] = tanh(start)
+h[-1] = start
+E = minimize(a*sum(norm2(h[t] - h[t-2]) for t in steps)/2 + norm2(W) + dot(u, start))
+start: n
+a: scalar
+"""
+
+
+def budgets(kernel, name, lengths):
+    """Bytes at which the schedule differs: for the fewest states, some, and one before every window."""
+    parts = Checkpoints(kernel, begin(kernel, case(name, lengths), None, None)[0])
+    state, window = parts._state_bytes(), parts._bytes(parts.rooms)
+    return [window, window + 2 * state, parts._bytes(max(4, parts.rooms)) + 5 * state]
+
+
+@functools.cache
+def case(name, lengths):
+    if name == SHARES:
+        rng, B = np.random.default_rng(5), 3
+        shapes = {"W": (3, 3), "A": (3, 3), "U": (3, 2), "start": (3,), "a": (), "x": (23, B, 2), "u": (B, 3)}
+        values = {label: np.asarray(0.5 * rng.standard_normal(shape)) for label, shape in shapes.items()}
+    else:
+        values = stock_layouts.draw(name, seed=3, steps=23, batch=3, lengths=None)
+    return {**values, "lengths": np.array(lengths)} if lengths else values
+
+
+@pytest.mark.parametrize("lengths", [None, (23, 4, 11), (8, 8, 0)])
+@pytest.mark.parametrize("name", [*CAUSAL, SHARES])
+def test_within_any_budget_the_bits_are_those_of_the_whole_tape(compiled, name, lengths):
+    kernel, values = compiled(name), case(name, lengths)
+    value, grads = kernel.value_and_grad(values)
+    for memory in budgets(kernel, name, lengths):
+        for threads in (1, 2):
+            found = kernel.using(threads=threads, memory=memory).value_and_grad(values)
+            assert found[0] == value and same(found[1], grads), (memory, threads)
+
+
+def test_a_window_that_forgets_what_comes_later_is_found(compiled, monkeypatch):
+    kernel, values = compiled("lstm"), case("lstm", None)
+    wanted = kernel.value_and_grad(values)[1]
+    original = checkpoints._Sweep._backward
+
+    def forgetful(self, *arguments):
+        self.later = {}
+        return original(self, *arguments)
+
+    monkeypatch.setattr(checkpoints._Sweep, "_backward", forgetful)
+    found = kernel.using(memory=budgets(kernel, "lstm", None)[1]).value_and_grad(values)[1]
+    assert worst(found["Wi"], wanted["Wi"]) > 1e-3
+
+
+def test_the_interpreter_follows_the_same_schedule():
+    kernel, values = interpreted(SHARES), case(SHARES, (23, 4, 11))
+    value, grads = kernel.value_and_grad(values)
+    found = kernel.using(memory=budgets(kernel, SHARES, (23, 4, 11))[0]).value_and_grad(values)
+    assert abs(found[0] - value) < 1e-12 and max(worst(found[1][label], grads[label]) for label in grads) < 1e-12
+
+
+def test_as_many_states_are_kept_as_the_budget_holds(compiled):
+    kernel, values = compiled("gru"), case("gru", None)
+    parts = Checkpoints(kernel, begin(kernel, values, None, None)[0])
+    for memory in budgets(kernel, "gru", None):
+        plan = parts.plan(memory)
+        assert plan.size <= memory
+    assert parts.plan(parts._bytes(23)) is None
+    assert parts.plan(budgets(kernel, "gru", None)[0]).kept == 0
+
+
+def test_chosen_gradients_and_arrays_to_fill(compiled):
+    kernel, values = compiled("elman"), case("elman", None)
+    wanted, out = kernel.value_and_grad(values)[1], {"W": np.empty_like(values["W"])}
+    found = kernel.using(memory=budgets(kernel, "elman", None)[0]).value_and_grad(values, wrt=["W", "x"], out=out)[1]
+    assert list(found) == ["W", "x"] and found["W"] is out["W"] and same(found, {"W": wanted["W"], "x": wanted["x"]})
+
+
+def test_errors_say_what_is_enough_or_why_there_are_no_windows(compiled):
+    kernel, values = compiled("lstm"), case("lstm", None)
+    least = budgets(kernel, "lstm", None)[0]
+    with pytest.raises(ValueError, match=rf"memory={least - 1} is too little for lstm with these sizes; {least} is enough"):
+        kernel.using(memory=least - 1).value_and_grad(values)
+    kernel.using(memory=least).value_and_grad(values)
+    with pytest.raises(ValueError, match="bidirectional cannot be computed in windows of steps, as memory= asks: .* still to come"):
+        compiled("bidirectional").using(memory=10**6).value_and_grad(case("bidirectional", None))
+    for wrong in (0, -1, 1.5, True, "200MB"):
+        with pytest.raises(ValueError, match="whole number of bytes"):
+            kernel.using(memory=wrong)
+
+
+def test_wishes_that_are_left_out_stay(compiled):
+    kernel = compiled("lstm").using(threads=2).using(memory=10**6)
+    assert (kernel.threads, kernel.memory) == (2, 10**6)
+    assert (kernel.using(memory=None).threads, kernel.using(threads=None).memory) == (2, 10**6)
