@@ -17,6 +17,7 @@ from codegen.frame import Frame
 
 TILE = 8  # rows of a register tile
 MOST_THREADS = 64
+LEAST_SEARCH = 1 << 19  # about the multiplications in one evaluation of a steady state's equations, likewise
 LEAST_WORK = 1 << 18  # about the numbers in the buffers of a call, below which other threads are not worth starting
 
 
@@ -24,7 +25,8 @@ LEAST_WORK = 1 << 18  # about the numbers in the buffers of a call, below which 
 class Table:
     """Where a module finds the buffers of calls of the same sizes. places: for each of `bases` an index and an offset in bytes, (-1, 0)
     for a buffer that is not there; strides: of a step, in numbers, 0 where there is one step's room; sizes: T, B, whether rows differ
-    in length, dims; addresses: of the three; alone: the border of rows for one thread; worth: whether others are worth starting."""  # noqa: D205, D209
+    in length, dims; addresses: of the three; alone: the border of rows for one thread; worth: whether others are worth starting, and
+    searching: in the search for a steady state."""  # noqa: D205, D209
 
     places: np.ndarray
     strides: np.ndarray
@@ -34,6 +36,7 @@ class Table:
     lengths: np.ndarray
     alone: np.ndarray
     worth: bool
+    searching: bool
 
 
 class Compiled:
@@ -51,6 +54,9 @@ class Compiled:
         self.bases = (table.active, table.lengths, *[memory for _, memory in arrays.blocks], *arrays.own.values())
         threads = self._threads()
         self.split = table.alone if threads == 1 else shares(frame.lengths, threads)
+        self.searching = self.split
+        if frame.threads is None and threads == 1 and table.searching:
+            self.searching = shares(frame.lengths, available_threads())
 
     def _threads(self) -> int:
         if self.frame.threads is not None:
@@ -61,6 +67,12 @@ class Compiled:
         """Run one segment over the steps t0..t1, in this thread."""
         self._call(number, self.table.alone, b"\1", t0, t1)
 
+    def settle(self, number: int, t: int) -> np.ndarray | None:
+        """Solve for a steady state from what its unknowns hold at step t: for every row (steps taken, residual, whether it is solved)."""
+        report = np.zeros((self.frame.batch, 3))
+        self._call(number, self.searching, b"\1", t, t, report)
+        return report
+
     def together(self, phase: str, numbers: Sequence[int], t0: int, t1: int) -> None:
         """Run segments that stand side by side in a phase, one after the other over the steps t0..t1."""
         for part in self.frame.program.phases[phase].runs:
@@ -69,8 +81,8 @@ class Compiled:
                 if any(wanted):
                     self._call(part[0].number, self.split, wanted, t0, t1)
 
-    def _call(self, number: int, split: np.ndarray, wanted: bytes, t0: int, t1: int) -> None:
-        self.module.run(number, self.bases, *self.table.addresses, split, wanted, t0, t1, self.frame.more)
+    def _call(self, number: int, split: np.ndarray, wanted: bytes, t0: int, t1: int, report: np.ndarray | None = None) -> None:
+        self.module.run(number, self.bases, *self.table.addresses, split, wanted, t0, t1, self.frame.more, report)
 
 
 def _table(frame: Frame) -> Table:
@@ -95,7 +107,7 @@ def _table(frame: Frame) -> Table:
     work = frame.steps * frame.batch * sum(frame.dims.values()) * len(program.buffers)
     return Table(
         *tables, tuple(address(table) for table in tables), frame.active, np.ascontiguousarray(frame.lengths),
-        np.array([0, frame.batch], np.int64), work >= LEAST_WORK,
+        np.array([0, frame.batch], np.int64), work >= LEAST_WORK, frame.batch * sum(frame.dims.values()) ** 2 >= LEAST_SEARCH,
     )  # type: ignore[arg-type]  # fmt: skip
 
 
@@ -112,7 +124,7 @@ def shares(lengths: np.ndarray, threads: int) -> np.ndarray:
     rows = len(lengths)
     if threads < 2 or rows < threads:
         return np.array([0, rows], np.int64)
-    done = np.concatenate([[0], np.cumsum(lengths)])
+    done = np.concatenate([[0], np.cumsum(np.maximum(lengths, 1))])
     middles = (done[1:] + done[:-1]) / 2
     borders = np.searchsorted(middles, done[-1] * np.arange(threads + 1) / threads)
     unit = TILE if rows >= 2 * TILE * threads else 1

@@ -12,12 +12,16 @@ from pathlib import Path
 import jinja2
 
 from codegen.loops import SegmentLines
-from codegen.printer import size_text
-from codegen.program import Program
+from codegen.printer import product_text, size_text
+from codegen.program import Program, Solve
 from codegen.stages import Matrix, Stage, Unit, units
 
 TEMPLATES = Path(__file__).parent / "templates"
 BLOCK = 256  # values of a reduction that are laid side by side
+PRECISION = {  # of numbers, of a steady state (docs/reliability.md), and of what one change along its way adds to the others
+    "float32": {"epsilon": "1.1920929e-07", "aim": "1e-6", "ridge": "1e-6"},
+    "float64": {"epsilon": "2.220446049250313e-16", "aim": "1e-13", "ridge": "1e-13"},
+}
 UNARY = "tanh exp log sqrt sin cos abs erf atan sigmoid relu softplus sign gelu".split()
 
 
@@ -35,7 +39,7 @@ def emit(program: Program, dtype: str, fixed: Mapping[str, int] | None = None, p
     return environment.get_template("kernel.pyx.j2").render(
         name=plain(program.name), dtype=dtype, ctype="double" if dtype == "float64" else "float", suffix="" if dtype == "float64" else "f",
         functions=UNARY, block=BLOCK, segments=source.segments(), units=source.described(), matrices=source.most_matrices(),
-        buffers=len(program.buffers) + 2,
+        buffers=len(program.buffers) + 2, settles=any(unit.solve for unit in source.units), **PRECISION[dtype],
     )  # fmt: skip
 
 
@@ -70,10 +74,22 @@ class _Source:
                 "number": unit.number,
                 "dims": [(name, str(self.fixed.get(name, f"call.d[{place + 3}]"))) for place, name in enumerate(self.program.dims)],
                 "rooms": [self._room(matrix) for matrix in unit.matrices],
+                "settle": None if unit.solve is None else self._settle(unit.solve),
                 "stages": [self._stage(unit, stage) for stage in unit.stages],
             }
             for unit in self.units
         ]
+
+    def _settle(self, solve: Solve) -> dict[str, object]:
+        """Where the unknowns of a steady state lie, and the rows that take part."""
+        lines = ["r1 = min(r1, (<const long long*> call.p[0])[t0 - 1])"] if solve.level == "step" else []
+        for number, names in enumerate(solve.cut):
+            for field, name in zip(("state", "image"), names, strict=True):
+                place = self.order.index(name) + 2
+                step = f" + (t0 - 1)*call.s[{place}]" if self.program.buffers[name].kind == "timed" else ""
+                lines.append(f"unknowns[{number}].{field} = <array> call.p[{place}]{step}")
+            lines.append(f"unknowns[{number}].width = {product_text(self.program.buffers[names[0]].shape)}")
+        return {"unknowns": solve.cut, "linear": int(solve.linear), "lines": lines}
 
     def _sizes(self, matrix: Matrix) -> tuple[str, str]:
         """Columns and inner dimension of a matrix as its products read it."""

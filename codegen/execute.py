@@ -7,8 +7,10 @@ from typing import Protocol
 
 import numpy as np
 
+from codegen.convergence import Solution
 from codegen.frame import Frame
 from codegen.program import Loop, Phase, Solve
+from codegen.stages import BY_ROWS
 from codegen.systems import Projection
 
 
@@ -17,6 +19,9 @@ class Runner(Protocol):
 
     def run(self, number: int, t0: int, t1: int) -> None:
         """Run one segment of a phase with steady states."""
+
+    def settle(self, number: int, t: int) -> np.ndarray | None:
+        """Solve a segment's equations for each row, from what their unknowns hold at step t; None where that cannot be done here."""
 
     def together(self, phase: str, numbers: Sequence[int], t0: int, t1: int) -> None:
         """Run segments of a phase without any, one after the other."""
@@ -69,6 +74,15 @@ def settle(solve: Solve, frame: Frame, runner: Runner, t: int) -> None:
         return
     start = np.concatenate([_guess(frame, state, view, rows) for (state, _), (view, _) in zip(solve.cut, views, strict=True)], axis=1)
     names = ", ".join(frame.program.buffers[n].label or n.split("_", 1)[-1] for n in solve.names)
+    if solve.level in BY_ROWS and frame.dtype.kind == "f":
+        for (state, _), part in zip(views, np.split(start, widths, axis=1), strict=True):
+            np.copyto(state, part.reshape(state.shape))
+        report = runner.settle(solve.segment.number, t)
+        if report is not None and report[:rows, 2].all():
+            x = np.concatenate([state.reshape(rows, -1) for state, _ in views], axis=1)
+            unknown = np.full(rows, np.nan)
+            frame.solutions[names] = Solution(x, report[:rows, 0].astype(int), report[:rows, 1], unknown, unknown.copy())
+            return
     solution = _solve(solve, frame, apply, start, names)
     apply(solution)
 

@@ -52,6 +52,9 @@ class Interpreter:
         for number in numbers:
             self.run(number, t0, t1)
 
+    def settle(self, number: int, t: int) -> None:
+        """Steady states are left to the solvers in NumPy."""
+
     def run(self, number: int, t0: int, t1: int) -> None:
         """Run a segment over the steps t0..t1."""
         segment = self.segments[number]

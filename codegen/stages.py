@@ -7,10 +7,11 @@ wait only where something shared is made: matrices laid out for products, sums o
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from codegen.program import Buffer, Loop, Phase, Product, Segment, Solve
 
+BY_ROWS = ("rows", "step")  # levels of steady states at which every sequence has its own
 Matrix = tuple[str, bool]  # the buffer of a product's matrix, and whether it is multiplied transposed
 
 
@@ -26,11 +27,13 @@ class Stage:
 @dataclass(frozen=True, slots=True)
 class Unit:
     """What one call of a compiled module runs, by the number of its first segment; back: sums go from the last step to the first;
-    matrices: all that it lays out, in order."""  # noqa: D205, D209
+    solve: the steady state that its one segment is the equations of, where rows are solved by themselves; matrices: all that it lays out,
+    in order."""  # noqa: D205, D209
 
     number: int
     back: bool
     stages: tuple[Stage, ...]
+    solve: Solve | None = None
 
     @property
     def matrices(self) -> tuple[Matrix, ...]:
@@ -50,8 +53,11 @@ def units(phase: Phase, buffers: Mapping[str, Buffer]) -> list[Unit]:
         if isinstance(part, tuple):
             found.append(_unit(part, buffers, back))
         else:
-            inside = (each.segment if isinstance(each, Solve) else each for each in (part.body if isinstance(part, Loop) else (part,)))
-            found += [_unit([segment], buffers, back) for segment in inside if isinstance(segment, Segment)]
+            for each in part.body if isinstance(part, Loop) else (part,):
+                if isinstance(each, Segment):
+                    found.append(_unit([each], buffers, back))
+                elif isinstance(each, Solve):
+                    found.append(replace(_unit([each.segment], buffers, back), solve=each if each.level in BY_ROWS else None))
     return found
 
 

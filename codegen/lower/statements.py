@@ -179,7 +179,8 @@ class Statements:
             kept, over = (), operand.shape
         index = (*kept, *axes(over, len(kept)))
         operation = "max" if isinstance(node, RowMax) else "sum"
-        self.statements.append(Reduce(out, operation, self._reduced(node, index, kept), tuple(as_size(size) for size in over)))
+        element = self._reduced(node, index, kept)
+        self.statements.append(Reduce(out, operation, element, tuple(as_size(size) for size in over)) if over else Map(out, element))
 
     def _reduced(self, node: Node, index: Index, kept: Index) -> Element:
         operand = node.args[0]

@@ -147,6 +147,7 @@ cdef extern from *:
         size threads, t0, t1;
         const char *wanted;
         int more;
+        double *report;
         scalar *packed[1];
         int arrived, turn, failed, stop;
         double asked;
@@ -396,6 +397,267 @@ cdef extern from *:
         for (size i = 0; i < matrices; i++) free(call->packed[i]);
         return call->failed ? 1 : call->stop ? -1 : 0;
     }
+
+    #define EPSILON 2.220446049250313e-16
+    #define AIM 1e-13 /* of the residual of a steady state, relative to 1 + the largest component */
+    /* One row of a steady state: the best point so far, the last one, and how it got there. */
+    enum { HISTORY = 5, PATIENCE = 15, EXTRA = 20, ROOM = 8 + 2*HISTORY }; /* numbers of a row, by components */
+    enum { PLAIN, LINEAR, PROBE };
+    typedef struct {
+        double norm, error, size, mark, first, begun, damping, gram[HISTORY][HISTORY], held[HISTORY];
+        int open, done, idle, extra, steps, used;
+        scalar *best, *best_defect, *x, *defect, *last, *last_defect, *offset, *other, *moves, *changes;
+    } Row;
+
+    /* a and its products with b and c, lane by lane */
+    static void dots(const scalar *restrict a, const scalar *restrict b, const scalar *restrict c, size n, double *with_b, double *with_c) {
+        scalar first[16] = {0}, second[16] = {0};
+        size whole = n/16*16;
+        for (size k = 0; k < whole; k += 16) for (size l = 0; l < 16; l++) { first[l] += a[k + l]*b[k + l]; second[l] += a[k + l]*c[k + l]; }
+        for (size k = whole; k < n; k++) { first[k - whole] += a[k]*b[k]; second[k - whole] += a[k]*c[k]; }
+        *with_b = *with_c = 0;
+        for (size l = 0; l < 16; l++) { *with_b += first[l]; *with_c += second[l]; }
+    }
+
+    static double length(const scalar *x, size n) {
+        double square, same;
+        dots(x, x, x, n, &square, &same);
+        return sqrt(square);
+    }
+
+    /* the largest |x|, by its bits, which are in order: NaN where any is */
+    static double magnitude(const scalar *x, size n) {
+        bits top = 0;
+        for (size k = 0; k < n; k++) { bits b = as_bits(fabs(x[k])); top = b > top ? b : top; }
+        return (double)as_real(top);
+    }
+
+    /* remember how the defect changed on the way from the last point to this one, and how its image moved */
+    static void remember(Row *row, size n) {
+        int slot = row->used % HISTORY, kept = row->used < HISTORY ? row->used + 1 : HISTORY;
+        scalar *restrict move = row->moves + slot*n, *restrict change = row->changes + slot*n;
+        for (size k = 0; k < n; k++) { change[k] = row->defect[k] - row->last_defect[k]; move[k] = row->x[k] - row->last[k] + change[k]; }
+        for (int i = 0; i < kept; i++) {
+            double product;
+            dots(row->changes + i*n, change, row->defect, n, &product, row->held + i);
+            row->gram[slot][i] = row->gram[i][slot] = product;
+        }
+        row->used++;
+    }
+
+    /* how much of every remembered change the defect holds, by least squares; nothing of what the others span already */
+    static void weigh(const Row *row, int kept, double *weights) {
+        double lower[HISTORY][HISTORY] = {0}, scale[HISTORY];
+        for (int i = 0; i < kept; i++) scale[i] = row->gram[i][i] > 0 ? 1/sqrt(row->gram[i][i]) : 0;
+        for (int i = 0; i < kept; i++) {
+            double rest = scale[i]*row->held[i], pivot = scale[i] > 0 ? 1 + 1e-13 : 0;
+            for (int j = 0; j < i; j++) {
+                double product = scale[i]*scale[j]*row->gram[i][j];
+                for (int k = 0; k < j; k++) product -= lower[i][k]*lower[j][k];
+                lower[i][j] = lower[j][j] > 0 ? product/lower[j][j] : 0;
+                pivot -= lower[i][j]*lower[i][j];
+                rest -= lower[i][j]*weights[j];
+            }
+            lower[i][i] = pivot > 1e-13/2 ? sqrt(pivot) : 0;
+            weights[i] = lower[i][i] > 0 ? rest/lower[i][i] : 0;
+        }
+        for (int i = kept - 1; i >= 0; i--) {
+            for (int j = i + 1; j < kept; j++) weights[i] -= lower[j][i]*weights[j];
+            weights[i] = lower[i][i] > 0 ? weights[i]/lower[i][i] : 0;
+        }
+        for (int i = 0; i < kept; i++) weights[i] *= scale[i];
+    }
+
+    /* The next point to try: a damped plain step, less what the history takes off it. Source: [anderson1965], [walker2011]. */
+    static void propose(Row *row, size n) {
+        int kept = row->used < HISTORY ? row->used : HISTORY;
+        double weights[HISTORY] = {0};
+        const scalar damping = (scalar)row->damping, *restrict last = row->last, *restrict defect = row->last_defect;
+        scalar *restrict x = row->x, w[HISTORY];
+        const scalar *restrict m = row->moves, *restrict c = row->changes;
+        weigh(row, kept, weights);
+        for (int i = 0; i < HISTORY; i++) w[i] = (scalar)weights[i];
+        if (!kept) for (size k = 0; k < n; k++) x[k] = last[k] + damping*defect[k];
+        else for (size k = 0; k < n; k++) {
+            scalar way = w[0]*m[k] + w[1]*m[k + n] + w[2]*m[k + 2*n] + w[3]*m[k + 3*n] + w[4]*m[k + 4*n];
+            x[k] = last[k] + (damping*defect[k] - way);
+        }
+        if (kept && damping < 1) for (size k = 0; k < n; k++) {
+            scalar turn = w[0]*c[k] + w[1]*c[k + n] + w[2]*c[k + 2*n] + w[3]*c[k + 3*n] + w[4]*c[k + 4*n];
+            x[k] += (1 - damping)*turn;
+        }
+    }
+
+    /* Whether the best point is a solution: to `aim` of its size (of a linear system also of what it is solved for), and no flight to infinity. */
+    static int is_solved(const Row *row, int kind, double aim) {
+        if (kind == PROBE) return row->error <= aim*row->first;
+        if (kind == LINEAR) return row->error <= aim*(row->size + row->first);
+        return row->error <= fmax(1e-3*row->first, aim*(1 + row->begun)) && row->error <= aim*(1 + row->size);
+    }
+
+    /* The point that was tried, its defect known: kept where it is the best, given up with its history where it is far worse. */
+    static void judge(Row *row, size n, int kind, double aim) {
+        double norm = length(row->defect, n);
+        if (!(magnitude(row->x, n) <= 1e12*(row->begun + row->first)) || !(norm < INFINITY)) norm = INFINITY;
+        row->steps++;
+        if (norm < row->norm) {
+            memcpy(row->best, row->x, (size_t)n*sizeof(scalar));
+            memcpy(row->best_defect, row->defect, (size_t)n*sizeof(scalar));
+            row->norm = norm, row->error = magnitude(row->defect, n), row->size = magnitude(row->x, n);
+        }
+        if (row->norm > 0.5*row->mark) row->idle++;
+        else row->idle = 0, row->mark = row->norm;
+        if (norm <= 2*row->norm) {
+            remember(row, n);
+            row->damping = fmin(1, 2*row->damping);
+        } else {
+            row->damping /= row->used ? 1 : 2;
+            row->used = 0;
+        }
+        memcpy(row->last, row->used ? row->x : row->best, (size_t)n*sizeof(scalar));
+        memcpy(row->last_defect, row->used ? row->defect : row->best_defect, (size_t)n*sizeof(scalar));
+        int solved = is_solved(row, kind, aim), still = row->idle >= 5 || row->extra > EXTRA || kind == PROBE;
+        row->extra += solved;
+        row->done = solved && (row->error <= 4*EPSILON*(row->size + (kind ? row->first : 0)) || (still && (kind || row->error <= aim*row->size)));
+        row->open = !row->done && !(solved && still) && row->steps < (kind ? 200 : 1000) && row->idle < PATIENCE;
+        if (row->open) propose(row, n);
+    }
+
+    static void begin_row(Row *row, scalar *room, size n) {
+        scalar **part[] = {&row->best, &row->best_defect, &row->x, &row->defect, &row->last, &row->last_defect, &row->offset, &row->other, &row->moves};
+        for (int i = 0; i < 9; i++) *part[i] = room + i*n;
+        row->changes = row->moves + HISTORY*n;
+        memset(row->moves, 0, (size_t)(2*HISTORY*n)*sizeof(scalar));  /* what is not remembered yet has no weight */
+        row->open = 1, row->done = row->idle = row->extra = row->used = 0, row->damping = 1;
+    }
+
+    /* the point that a search begins at, its defect known */
+    static void first_point(Row *row, size n, int kind) {
+        memcpy(row->best, row->x, (size_t)n*sizeof(scalar));
+        memcpy(row->best_defect, row->defect, (size_t)n*sizeof(scalar));
+        memcpy(row->last, row->x, (size_t)n*sizeof(scalar));
+        memcpy(row->last_defect, row->defect, (size_t)n*sizeof(scalar));
+        row->norm = row->mark = length(row->defect, n);
+        row->first = row->error = magnitude(row->defect, n), row->begun = row->size = magnitude(row->x, n);
+        row->done = row->error <= 4*EPSILON*(kind ? 0 : row->size);
+        row->open = !row->done && row->norm < INFINITY;
+        if (row->open) propose(row, n);
+    }
+
+    /* Another right-hand side for a linear system, such as no singular one has a solution for: of the size of its own, which is kept. */
+    static void mix_up(Row *row, size n) {
+        const scalar size = (scalar)magnitude(row->defect, n), scale = size > 0 ? size : 1;
+        unsigned state = 1;
+        memcpy(row->offset, row->defect, (size_t)n*sizeof(scalar));
+        for (long long k = 0; k < n; k++) {
+            state = state*1664525u + 1013904223u;
+            row->other[k] = ((scalar)(state >> 8)/8388608 - 1)*scale;
+            row->defect[k] = row->other[k];
+        }
+    }
+
+    /* What a steady state is solved for: a row of `state`, and what the equations make of it, `image`. */
+    typedef struct { scalar *state; const scalar *image; size width; } Unknown;
+    typedef void (*Equations)(Call *, size, size, size, size, size);
+
+    static void put(const Unknown *unknowns, int count, size r, const scalar *x) {
+        for (int i = 0; i < count; x += unknowns[i++].width) memcpy(unknowns[i].state + r*unknowns[i].width, x, (size_t)unknowns[i].width*sizeof(scalar));
+    }
+
+    static void take(const Unknown *unknowns, int count, size r, scalar *x, scalar *defect) {
+        for (int i = 0; i < count; x += unknowns[i].width, defect += unknowns[i++].width) for (size k = 0; k < unknowns[i].width; k++) {
+            x[k] = unknowns[i].state[r*unknowns[i].width + k];
+            defect[k] = unknowns[i].image[r*unknowns[i].width + k] - x[k];
+        }
+    }
+
+    /* One plain step where that costs no accuracy, else at least the zeros it gives: the slope of a rectified unit is read off its value.
+       Leaves the states of all rows at their solutions; whether everything else was computed from these too. */
+    static int land(Call *call, Equations equations, const Unknown *unknowns, int count, size n, Row *rows, size t, size r0, size r1, size id) {
+        int back = 0, left = 1;
+        for (int exact = 0; exact < 2 && left; exact++) {
+            for (size r = r0; r < r1; r++) {
+                Row *row = rows + r - r0;
+                if (row->done == 1) for (size k = 0; k < n; k++) {
+                    scalar value = row->best[k] + row->best_defect[k];
+                    row->x[k] = exact ? (value == 0 ? 0 : row->best[k]) : value;
+                }
+                put(unknowns, count, r, row->done == 1 ? row->x : row->best);
+            }
+            equations(call, t, t, r0, r1, id);
+            left = 0;
+            for (size r = r0; r < r1; r++) {
+                Row *row = rows + r - r0;
+                if (row->done != 1) continue;
+                take(unknowns, count, r, row->x, row->defect);
+                if (magnitude(row->defect, n) <= fmax(2*row->error, 8*EPSILON*row->size)) {
+                    memcpy(row->best, row->x, (size_t)n*sizeof(scalar));
+                    row->error = magnitude(row->defect, n), row->size = magnitude(row->x, n), row->done = 2;
+                } else left = 1;
+            }
+            back = left;
+        }
+        for (size r = r0; r < r1; r++) put(unknowns, count, r, rows[r - r0].best);
+        return !back;
+    }
+
+    /* Search all open rows until each is done or given up; the first point of a linear system is known. */
+    static void search(Call *call, Equations equations, const Unknown *unknowns, int count, size n, Row *rows, int kind, size t, size r0, size r1, size id) {
+        const double aim = kind == PROBE ? 1e-3 : kind == LINEAR ? 1e2*EPSILON : AIM;
+        int first = kind != LINEAR;
+        for (size open = r1 - r0; open && !stopped(call, id); first = 0) {
+            equations(call, t, t, r0, r1, id);
+            open = 0;
+            for (size r = r0; r < r1; r++) {
+                Row *row = rows + r - r0;
+                if (!row->open) continue;
+                take(unknowns, count, r, row->x, row->defect);
+                if (kind == PROBE && first) mix_up(row, n);
+                else if (kind == PROBE) for (size k = 0; k < n; k++) row->defect[k] += row->other[k] - row->offset[k];
+                if (first) first_point(row, n, kind);
+                else judge(row, n, kind, aim);
+                put(unknowns, count, r, row->open ? row->x : row->best);
+                open += row->open;
+            }
+        }
+    }
+
+    /* From a probe to the system itself, at zero: only where the probe shows that it is well posed. */
+    static void pose(const Unknown *unknowns, int count, size n, Row *rows, scalar *room, size r0, size r1) {
+        for (size r = r0; r < r1; r++) {
+            Row *row = rows + r - r0;
+            int fit = row->done && row->size*sqrt(EPSILON) <= 0.1*row->first;
+            begin_row(row, room + (r - r0)*n*ROOM, n);
+            memset(row->x, 0, (size_t)n*sizeof(scalar));
+            memcpy(row->defect, row->offset, (size_t)n*sizeof(scalar));
+            first_point(row, n, LINEAR);
+            row->open = fit && row->open, row->done = fit && row->done;
+            put(unknowns, count, r, row->open ? row->x : row->best);
+        }
+    }
+
+    /* Solve the rows r0..r1 at step t from what their states hold; report for each the steps taken, the residual, and whether it is solved. */
+    static void settle(Call *call, Equations equations, const Unknown *unknowns, int count, int linear, double *report, size t, size r0, size r1, size id) {
+        size n = 0;
+        for (int i = 0; i < count; i++) n += unknowns[i].width;
+        if (r1 <= r0) return;
+        Row *rows = calloc((size_t)(r1 - r0), sizeof(Row));
+        scalar *room = aligned_room((r1 - r0)*n*ROOM);
+        if (rows && room) {
+            for (size r = r0; r < r1; r++) begin_row(rows + r - r0, room + (r - r0)*n*ROOM, n);
+            search(call, equations, unknowns, count, n, rows, linear ? PROBE : PLAIN, t, r0, r1, id);
+            if (linear) pose(unknowns, count, n, rows, room, r0, r1);
+            if (linear) search(call, equations, unknowns, count, n, rows, LINEAR, t, r0, r1, id);
+            if (!land(call, equations, unknowns, count, n, rows, t, r0, r1, id)) equations(call, t, t, r0, r1, id);
+            for (size r = r0; r < r1; r++) {
+                Row *row = rows + r - r0;
+                double size = linear ? row->size + row->first : 1 + row->size;
+                report[3*r] = row->steps, report[3*r + 1] = size > 0 ? row->error/size : row->error, report[3*r + 2] = row->done;
+            }
+        } else __atomic_store_n(&call->failed, 1, __ATOMIC_RELAXED);
+        free(rows);
+        free(room);
+    }
     """
     ctypedef struct Call:
         char** p
@@ -407,6 +669,7 @@ cdef extern from *:
         int failed
         const char* wanted
         int more
+        double* report
     ctypedef struct Factor:
         long long columns
         const real* rows
@@ -420,6 +683,14 @@ cdef extern from *:
     long long share(long long, long long, long long) nogil
     real* room(Call*, long long, long long) nogil
     void pack_share(Call*, long long, long long, long long, const real*, long long, long long, real*) nogil
+    ctypedef struct Unknown:
+        real* state
+        const real* image
+        long long width
+    void settle(
+        Call*, void (*)(Call*, long long, long long, long long, long long, long long) noexcept nogil, const Unknown*, int, int, double*,
+        long long, long long, long long, long long
+    ) nogil
     ctypedef struct Term:
         pass
     Term term(long long, const real*, const real*) nogil
@@ -1351,6 +1622,15 @@ cdef void unit_3(Call* call, long long id) noexcept nogil:
         return
     pack_share(call, id, d_n, d_n, <array> call.p[7], 1, d_n, call.packed[0])
     wait(call)
+    cdef Unknown unknowns[1]
+    cdef long long r0 = call.split[id], r1 = call.split[id + 1]
+    if call.report != NULL:
+        r1 = min(r1, (<const long long*> call.p[0])[t0 - 1])
+        unknowns[0].state = <array> call.p[5] + (t0 - 1)*call.s[5]
+        unknowns[0].image = <array> call.p[54] + (t0 - 1)*call.s[54]
+        unknowns[0].width = d_n
+        settle(call, segment_3, unknowns, 1, 0, call.report, t0, r0, r1, id)
+        return
     if call.wanted[0]:
         segment_3(call, t0, t1, call.split[id], call.split[id + 1], id)
 
@@ -1401,6 +1681,15 @@ cdef void unit_13(Call* call, long long id) noexcept nogil:
         return
     pack_share(call, id, d_n, d_n, <array> call.p[7], d_n, 1, call.packed[0])
     wait(call)
+    cdef Unknown unknowns[1]
+    cdef long long r0 = call.split[id], r1 = call.split[id + 1]
+    if call.report != NULL:
+        r1 = min(r1, (<const long long*> call.p[0])[t0 - 1])
+        unknowns[0].state = <array> call.p[25] + (t0 - 1)*call.s[25]
+        unknowns[0].image = <array> call.p[55] + (t0 - 1)*call.s[55]
+        unknowns[0].width = d_n
+        settle(call, segment_13, unknowns, 1, 1, call.report, t0, r0, r1, id)
+        return
     if call.wanted[0]:
         segment_13(call, t0, t1, call.split[id], call.split[id + 1], id)
 
@@ -1468,6 +1757,15 @@ cdef void unit_27(Call* call, long long id) noexcept nogil:
         return
     pack_share(call, id, d_n, d_n, <array> call.p[7], d_n, 1, call.packed[0])
     wait(call)
+    cdef Unknown unknowns[1]
+    cdef long long r0 = call.split[id], r1 = call.split[id + 1]
+    if call.report != NULL:
+        r1 = min(r1, (<const long long*> call.p[0])[t0 - 1])
+        unknowns[0].state = <array> call.p[42] + (t0 - 1)*call.s[42]
+        unknowns[0].image = <array> call.p[56] + (t0 - 1)*call.s[56]
+        unknowns[0].width = d_n
+        settle(call, segment_27, unknowns, 1, 1, call.report, t0, r0, r1, id)
+        return
     if call.wanted[0]:
         segment_27(call, t0, t1, call.split[id], call.split[id + 1], id)
 
@@ -1535,10 +1833,12 @@ def unfinite(tuple arrays):
 
 
 def run(
-    int number, tuple bases, size_t places, size_t strides, size_t sizes, split, const char* wanted, long long t0, long long t1, bint more
+    int number, tuple bases, size_t places, size_t strides, size_t sizes, split, const char* wanted, long long t0, long long t1, bint more,
+    report=None
 ):
     """Run the wanted segments of a unit over the steps t0..t1. Buffers lie at `places`, in memory that `bases` hold; the i-th thread has
-    the rows split[i]..split[i + 1]; more: sums over steps go on from what they hold."""
+    the rows split[i]..split[i + 1]; more: sums over steps go on from what they hold; report: of a steady state, which is then solved for,
+    steps, residual and whether it is solved, for every row."""
     cdef Call call
     cdef char* base[57 + 2]
     cdef char* p[57]
@@ -1552,7 +1852,9 @@ def run(
     call.p, call.s, call.d = p, <const long long*> strides, <const long long*> sizes
     call.split = <const long long*> memory(split, &count)
     call.threads, call.t0, call.t1 = len(split) - 1, t0, t1
-    call.wanted, call.more = wanted, more
+    call.wanted, call.more, call.report = wanted, more, NULL
+    if report is not None:
+        call.report = <double*> memory(report, &count)
     with nogil:
         if number == 0:
             failed = together(&call, unit_0, 1)

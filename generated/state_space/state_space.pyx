@@ -147,6 +147,7 @@ cdef extern from *:
         size threads, t0, t1;
         const char *wanted;
         int more;
+        double *report;
         scalar *packed[3];
         int arrived, turn, failed, stop;
         double asked;
@@ -407,6 +408,7 @@ cdef extern from *:
         int failed
         const char* wanted
         int more
+        double* report
     ctypedef struct Factor:
         long long columns
         const real* rows
@@ -1438,10 +1440,12 @@ def unfinite(tuple arrays):
 
 
 def run(
-    int number, tuple bases, size_t places, size_t strides, size_t sizes, split, const char* wanted, long long t0, long long t1, bint more
+    int number, tuple bases, size_t places, size_t strides, size_t sizes, split, const char* wanted, long long t0, long long t1, bint more,
+    report=None
 ):
     """Run the wanted segments of a unit over the steps t0..t1. Buffers lie at `places`, in memory that `bases` hold; the i-th thread has
-    the rows split[i]..split[i + 1]; more: sums over steps go on from what they hold."""
+    the rows split[i]..split[i + 1]; more: sums over steps go on from what they hold; report: of a steady state, which is then solved for,
+    steps, residual and whether it is solved, for every row."""
     cdef Call call
     cdef char* base[53 + 2]
     cdef char* p[53]
@@ -1455,7 +1459,9 @@ def run(
     call.p, call.s, call.d = p, <const long long*> strides, <const long long*> sizes
     call.split = <const long long*> memory(split, &count)
     call.threads, call.t0, call.t1 = len(split) - 1, t0, t1
-    call.wanted, call.more = wanted, more
+    call.wanted, call.more, call.report = wanted, more, NULL
+    if report is not None:
+        call.report = <double*> memory(report, &count)
     with nogil:
         if number == 0:
             failed = together(&call, unit_0, 3)
