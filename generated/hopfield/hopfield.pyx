@@ -82,6 +82,21 @@ cdef extern from *:
         return copysign(a > 1 ? 1.57079632679489655800 - (y - 6.123233995736766036e-17) : y, x);
     }
 
+    /* x times the normal distribution at x, whose tail is exp(-x*x/2) p(t)/(a + 5), the square in two parts */
+    static inline double f_gelu(double x) {
+        double a = fabs(x) > 39.5 ? 39.5 : fabs(x), r = 1/(a + 5), t = 1 - 10*r;
+        double high = as_real(as_bits(a) & (bits)0xfffffffff8000000), rest = a - high;
+        double square = a*a, low = ((high*high - square) + 2*high*rest) + rest*rest;
+        double p = 9.2686590370271182253e-9 + t*(1.3221029627816940829e-9 + t*(-7.8427963636359202933e-10 + t*-1.4191921893580602647e-10));
+        p = 4.3345610194757537315e-7 + t*(3.8753309224358397979e-8 + t*(-6.7401611797720313273e-8 + t*(-7.0680456539809060268e-9 + t*p)));
+        p = 0.000016680843519640493514 + t*(3.9794571807920497776e-6 + t*(-2.7688616333729408268e-6 + t*(-3.3370603508359769732e-7 + t*p)));
+        p = -0.00079786942842878629129 + t*(0.00054489897744543662663 + t*(-0.000059375585163440918731 + t*(-0.000049762364675076807155 + t*p)));
+        p = 0.165020366170189682 + t*(-0.069118638706956706875 + t*(0.02079506680331946932 + t*(-0.0029933767603476348056 + t*p)));
+        p = 0.76919304975006294363 + t*(-0.66538250289005685714 + t*(0.49530561596998063936 + t*(-0.31353315667128584865 + t*p)));
+        double e = f_exp(-square/2), tail = a*(p*r)*(e - e*low/2);
+        return x > 0 ? x - tail : x == x ? -tail : x;
+    }
+
     /* What the two precisions share, on top of exp, log and tanh. */
     typedef double scalar;
 
@@ -96,7 +111,6 @@ cdef extern from *:
         return (x > 0 ? x : 0) + (high + (f + (log_rest(f) + low)));
     }
 
-    static inline scalar f_gelu(scalar x) { return x*(1 + f_erf(x*(scalar)0.70710678118654752440))/2; }
     static inline scalar f_relu(scalar x) { return x <= 0 ? 0 : x; }
     static inline scalar f_sign(scalar x) { return x > 0 ? 1 : x < 0 ? -1 : x; }
     static inline scalar f_abs(scalar x) { return fabs(x); }

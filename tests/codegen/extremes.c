@@ -16,6 +16,8 @@ enum { DIGITS = 53, LEAST = -1074 };
 static exact e_sigmoid(exact x) { exact e = OF(exp)(-OF(fabs)(x)); return (x >= 0 ? 1 : e)/(1 + e); }
 static exact e_softplus(exact x) { return (x > 0 ? x : 0) + OF(log1p)(OF(exp)(-OF(fabs)(x))); }
 
+static exact e_gelu(exact x) { return x < -1000 ? -0. : x*OF(erfc)(-x*OF(sqrt)((exact)0.5))/2; } /* far left its limit */
+
 static double units(scalar found, exact right) {
     scalar rounded = (scalar)right;
     if (found == rounded || (found != found && rounded != rounded)) return 0;
@@ -26,7 +28,7 @@ static double units(scalar found, exact right) {
 }
 
 #define FUNCTIONS(X) X(tanh, OF(tanh)) X(exp, OF(exp)) X(log, OF(log)) X(erf, OF(erf)) X(atan, OF(atan)) X(sin, OF(sin)) X(cos, OF(cos)) \
-    X(sigmoid, e_sigmoid) X(softplus, e_softplus)
+    X(sigmoid, e_sigmoid) X(softplus, e_softplus) X(gelu, e_gelu)
 #define WORST(name, right) \
     double worst_##name(const scalar *x, long count) { \
         double top = 0; \

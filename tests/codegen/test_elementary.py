@@ -26,8 +26,9 @@ EVERY = os.environ.get("RETROGRAD_EVERY_FLOAT") == "1"
 STRIDE, DOUBLES = (1, 10**7) if EVERY else (4093, 10**5)
 EXACT = {
     "tanh": mp.tanh, "exp": mp.exp, "log": lambda x: mp.log(x) if x >= 0 else mp.nan, "sigmoid": lambda x: 1 / (1 + mp.exp(-x)),
-    "softplus": lambda x: mp.log1p(mp.exp(x)), "erf": mp.erf, "atan": mp.atan, "sin": mp.sin, "cos": mp.cos,
+    "softplus": lambda x: mp.log1p(mp.exp(x)), "gelu": lambda x: x * mp.erfc(-x * mp.sqrt(0.5)) / 2, "erf": mp.erf, "atan": mp.atan, "sin": mp.sin, "cos": mp.cos,
 }  # fmt: skip
+BOUND = {"gelu": 8}  # units in the last place, where more than two are allowed
 TEXT = "x[t]: scalar\n" + "".join(f"{name}_[t]: scalar = {name}(x[t])\n" for name in EXACT)
 SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, 5e-324, -5e-324, 1e-310, 1e-45, 3e-39, 1.7e308, 3e38, -745.2, -103.9, 88.8, 710.0]
 
@@ -84,7 +85,7 @@ def test_every_float_or_a_sample_of_them(extremes):
         tops = pool.map(lambda piece: called(getattr(library, f"between_{piece[0]}"), c_long(piece[1]), c_long(piece[1] + part),
                                              c_long(STRIDE)), pieces)  # fmt: skip
         top = {name: max(of) for name, of in groupby_name(pieces, tops)}
-    assert max(top.values()) <= 2, top
+    assert all(value <= BOUND.get(name, 2) for name, value in top.items()), top
     assert min(top.values()) > 0.4, top
 
 
@@ -101,14 +102,14 @@ def test_doubles_against_extended_precision_and_fifty_digits(compiled, extremes)
     spans = [(-1, 1), (-7, 7), (-30, 30), (-745, 709)]
     x = np.concatenate([*(rng.uniform(*span, DOUBLES // 5) for span in spans), np.exp(rng.uniform(-40, 7, DOUBLES // 5)), SPECIAL])
     top = {name: called(getattr(library, f"worst_{name}"), x.ctypes.data_as(c_void_p), c_long(x.size)) for name in EXACT}
-    assert max(top.values()) <= 2 and min(top.values()) > 0.4, top
+    assert all(value <= BOUND.get(name, 2) for name, value in top.items()) and min(top.values()) > 0.4, top
     few = rng.uniform(-8, 8, 1500)
     for dtype in ("float64", "float32"):
         x = few.astype(dtype)
         found = computed(compiled(TEXT, dtype), x)
         for name in EXACT:
             error = units(found[name], exactly(name, x), np.dtype(dtype))
-            assert error.max() <= 2, (name, dtype, x[error.argmax()])
+            assert error.max() <= BOUND.get(name, 2), (name, dtype, x[error.argmax()])
     assert units(np.nextafter(np.nextafter(np.nextafter(found["erf"], 9), 9), 9), exactly("erf", x), np.float32).max() > 2
 
 
