@@ -109,9 +109,10 @@ class Writer:
         return self.define(f"ahead{count}_{name}", f"{joined}[{count}:]"), 2
 
     def outside(self, buffer: Buffer, from_end: bool, place: int) -> str:
-        """A value outside the steps: as it was filled in, or zero."""
+        """A value outside the steps: as it was filled in, or zero; of integers, none."""
         name = outside_name(buffer.name, from_end, place)
-        return self.define(name, self.dialect.form("zeros", shape=sizes_text(buffer.shape, 1)))
+        form = "zeros" if buffer.below is None else "none"
+        return self.define(name, self.dialect.form(form, shape=sizes_text(buffer.shape, 1)))
 
     def inside(self, start: int | None, stop: int | None) -> tuple[str, int]:
         """Which steps lie in a window, as an array over steps, with an axis of rows."""
