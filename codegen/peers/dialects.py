@@ -22,6 +22,7 @@ class Scan:
     inputs: Sequence[tuple[str, str]]
     body: Sequence[str]
     outputs: Sequence[tuple[str, str]]
+    unroll: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ def _jax_scan(loop: Scan) -> list[str]:
     body = [*_unpacked(names, "state"), *_unpacked([name for name, _ in loop.inputs], "now"), *loop.body]
     body.append(f"return {_tuple(following)}, {_tuple([name for _, name in loop.outputs])}")
     inputs = _tuple([array for _, array in loop.inputs]) if loop.inputs else "None"
-    reverse = ", reverse=True" if loop.backward else ""
+    how = (", reverse=True" if loop.backward else "") + (f", unroll={loop.unroll}" if loop.unroll > 1 else "")
     step = f"step_{loop.number}"
     found = _tuple([array for array, _ in loop.outputs])
     return [
@@ -69,7 +70,7 @@ def _jax_scan(loop: Scan) -> list[str]:
         f"def {step}(state, now):",
         *(f"    {line}" for line in body),
         "",
-        f"_, {found} = jax.lax.scan({step}, {_tuple(starts)}, {inputs}, length=T{reverse})",
+        f"_, {found} = jax.lax.scan({step}, {_tuple(starts)}, {inputs}, length=T{how})",
     ]
 
 

@@ -1,4 +1,4 @@
-"""Frameworks: a Task -> what can be called and timed, for the compiled kernel, the interpreter, JAX and PyTorch.
+"""Frameworks: a Task and the variant of its source -> what can be called and timed, for the compiled kernel, the interpreter, JAX and PyTorch.
 
 Every maker gives `forward` and `gradient`: results by label, computed when the call returns. Arrays are handed to a framework once.
 """
@@ -20,7 +20,7 @@ NEEDS = {"jax": "jax", "torch": "torch"}  # what a peer imports, and what is to 
 MAKERS = {name: f"{__name__}:{name}" for name in ("retrograd", "numpy", "jax", "torch")}
 
 
-def retrograd(task: Task) -> dict[str, Call]:
+def retrograd(task: Task, variant: str) -> dict[str, Call]:
     """The compiled kernel: one that was pickled, or compiled here from text."""
     import codegen
 
@@ -31,7 +31,7 @@ def retrograd(task: Task) -> dict[str, Call]:
     return _calls(kernel.using(task.threads), task)
 
 
-def numpy(task: Task) -> dict[str, Call]:
+def numpy(task: Task, variant: str) -> dict[str, Call]:
     """The interpreter: the same program, in NumPy."""
     from codegen.kernel import Kernel
     from codegen.lower import lower
@@ -53,7 +53,7 @@ def _calls(kernel: Any, task: Task) -> dict[str, Call]:
     return {"forward": lambda: {} if kernel.forward(values, **sizes) is None else {}, "gradient": gradient}
 
 
-def jax(task: Task) -> dict[str, Call]:
+def jax(task: Task, variant: str) -> dict[str, Call]:
     """JAX, compiled: the value and the gradient of the reference by `jax.value_and_grad`."""
     os.environ["XLA_FLAGS"] = " ".join(
         [os.environ.get("XLA_FLAGS", ""), f"--xla_cpu_multi_thread_eigen={'true' if task.threads > 1 else 'false'}"]
@@ -62,7 +62,7 @@ def jax(task: Task) -> dict[str, Call]:
 
     framework.config.update("jax_enable_x64", task.dtype == "float64")
     framework.config.update("jax_platforms", "cpu")
-    score = _scored(task, framework.numpy.asarray, framework.numpy.sum)
+    score = _scored(task, variant, framework.numpy.asarray, framework.numpy.sum)
     arrays = {label: framework.device_put(array) for label, array in task.values.items()}
     free = {label: arrays[label] for label in task.wrt}
     held = {label: array for label, array in arrays.items() if label not in free}
@@ -76,13 +76,13 @@ def jax(task: Task) -> dict[str, Call]:
     return {"forward": lambda: {VALUE: framework.block_until_ready(forward(free, held))}, "gradient": gradient}
 
 
-def torch(task: Task) -> dict[str, Call]:
+def torch(task: Task, variant: str) -> dict[str, Call]:
     """PyTorch: the reference step by step and its gradient by autograd, or compiled by `torch.compile` on request."""
     import torch as framework
 
     framework.set_num_threads(task.threads)
     framework.set_default_dtype(getattr(framework, task.dtype))
-    score = _scored(task, framework.as_tensor, framework.sum)
+    score = _scored(task, variant, framework.as_tensor, framework.sum)
     if task.options.get("compile"):
         score = framework.compile(score)
     leaves = {label: framework.as_tensor(array).requires_grad_(label in task.wrt) for label, array in task.values.items()}
@@ -101,9 +101,9 @@ def torch(task: Task) -> dict[str, Call]:
     return {"forward": forward, "gradient": gradient}
 
 
-def _scored(task: Task, array: Callable, total: Callable) -> Callable[[Mapping[str, Any]], Any]:
+def _scored(task: Task, variant: str, array: Callable, total: Callable) -> Callable[[Mapping[str, Any]], Any]:
     """The objective of the reference; where there is none, its signals times their cotangents, summed."""
-    objective = runpy.run_path(str(Path(task.folder) / "objective.py"))["objective"]
+    objective = runpy.run_path(str(Path(task.folder) / variant))["objective"]
     if not task.seeded:
         return objective
     seeds = {label: array(seed) for label, seed in task.seeds.items()}

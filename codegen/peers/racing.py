@@ -26,7 +26,7 @@ from codegen.lower import lower
 from codegen.peers.frameworks import MAKERS, NEEDS
 from codegen.peers.marking import marked_program
 from codegen.peers.processes import PeerProcess, start
-from codegen.peers.reference import reference
+from codegen.peers.reference import variants
 from codegen.peers.tasks import Arrays, Task
 from codegen.timing import TOLERANCE, chosen_sizes, draw_finite, relative_error
 from derive.recurrence import Recurrence
@@ -114,7 +114,7 @@ def race(
     sizes, steps, batch = chosen_sizes(program, wishes, dims, steps, batch)
     all_sizes = {"T": steps, "B": batch, **sizes}
     marked = marked_program(free) if set(against) & set(NEEDS) else program
-    sources = {name: reference(marked, name, dtype, all_sizes) for name in against if name in NEEDS}
+    sources = {name: variants(marked, name, dtype, all_sizes) for name in against if name in NEEDS}
     drawn, seeds = draw_finite(Kernel(program, dtype), sizes, steps, batch, wishes)
     count = threads or available()
     wrt = tuple(program.results["gradient" if seeds is None else "pullback"])
@@ -125,7 +125,7 @@ def race(
             task = Task(MAKERS[name], dtype, count, steps, batch, wrt, seeds is not None, str(Path(folder) / name), {
                 "source": write(free), "compile": compiled,
             })  # fmt: skip
-            peers.append(stack.enter_context(at_work(name, task, drawn, seeds, kernel, sources.get(name, ""))))
+            peers.append(stack.enter_context(at_work(name, task, drawn, seeds, kernel, sources.get(name, ()))))
         say("comparing results of")
         found = [_compared(peers[0].results, peer, wrt) for peer in peers]
         result = Race(
@@ -145,16 +145,18 @@ def available() -> int:
 
 @contextlib.contextmanager
 def at_work(
-    name: str, task: Task, values: Arrays, seeds: Arrays | None, kernel: Kernel | None = None, source: str = "",
+    name: str, task: Task, values: Arrays, seeds: Arrays | None, kernel: Kernel | None = None, sources: Sequence[str] = (),
     environment: dict[str, str] | None = None,
 ) -> Iterator[PeerProcess]:  # fmt: skip
-    """A peer that has computed its first results; it is ended on leaving. kernel: pickled for it; source: its reference."""
+    """A peer that has computed its first results; it is ended on leaving. kernel: pickled for it; sources: its references."""
     folder = Path(task.folder)
     folder.mkdir()
-    task.save(values, seeds)
+    files = {f"objective_{number}.py": source for number, source in enumerate(sources)}
+    for file, source in files.items():
+        (folder / file).write_text(source)
+    (replace(task, variants=tuple(files)) if files else task).save(values, seeds)
     if kernel is not None:
         (folder / "kernel.pickle").write_bytes(pickle.dumps(kernel))
-    (folder / "objective.py").write_text(source)
     peer = start(name, task, environment)
     try:
         peer.wait()

@@ -16,16 +16,27 @@ from codegen.peers.statements import ROWS, Place, StatementWriter, outside_name,
 from codegen.peers.terms import sizes_text
 from codegen.program import Buffer, Loop, PickStep, Program, Segment, Statement
 from codegen.traversal import reads
+UNROLLED = 4  # steps at a time, where small steps cost less than what surrounds them
 
 
-def reference(program: Program, dialect: str, dtype: str, sizes: Mapping[str, int]) -> str:
+def reference(program: Program, dialect: str, dtype: str, sizes: Mapping[str, int], merged: bool = True, unroll: int = 1) -> str:
     """The source of a module with `objective(values)`: label -> array in, the objective or the signals by label out.
 
-    dialect: jax or torch; sizes: T, B and every dim, which the source begins with.
+    dialect: jax or torch; sizes: T, B and every dim, which the source begins with; merged: products that share an operand as one;
+    unroll: steps that JAX's scan takes at a time.
     Raises: ValueError naming what references do not cover.
     """
     check_covered(program, sizes)
-    return Writer(program, DIALECTS[dialect], sizes).module(dtype)
+    return Writer(program, DIALECTS[dialect], sizes, merged, unroll).module(dtype)
+
+
+def variants(program: Program, dialect: str, dtype: str, sizes: Mapping[str, int]) -> list[str]:
+    """The sources that an expert would try, of which the fastest counts: which it is depends on the sizes.
+
+    Raises: ValueError as `reference`.
+    """
+    tried = [(False, 1), (True, 1), (True, UNROLLED)] if dialect == "jax" else [(True, 1), (False, 1)]
+    return list(dict.fromkeys(reference(program, dialect, dtype, sizes, *how) for how in tried))
 
 
 @dataclass(slots=True)
@@ -35,6 +46,8 @@ class Writer:
     program: Program
     dialect: Dialect
     sizes: Mapping[str, int]
+    merged: bool
+    unroll: int
     lines: list[str] = field(default_factory=list)
     known: set[str] = field(default_factory=set)
     needed: set[str] = field(default_factory=set)
@@ -90,9 +103,8 @@ class Writer:
     # -- statements outside loops
 
     def _straight(self, segment: Segment) -> None:
-        StatementWriter(self.program, self.dialect, Place(self.lines, self.whole, self.inside, self.define, self.position)).write(
-            self._kept(segment)
-        )
+        place = Place(self.lines, self.whole, self.inside, self.define, self.position)
+        StatementWriter(self.program, self.dialect, place, self.merged).write(self._kept(segment))
 
     def whole(self, name: str, lag: int = 0) -> tuple[str, int]:
         """A buffer over all its steps, seen from `lag` steps on; for a lag, what stands outside the steps is joined to it."""
@@ -160,13 +172,12 @@ class Writer:
             return f"now_{whole}", 1
 
         body: list[str] = []
-        StatementWriter(self.program, self.dialect, Place(body, read, inside, self.define, self.position, in_step=True)).write(
-            statements
-        )
+        place = Place(body, read, inside, self.define, self.position, in_step=True)
+        StatementWriter(self.program, self.dialect, place, self.merged).write(statements)
         state = list(self._state(reach, backward))
         outputs = [(name, step_name(name, 0)) for name in sorted(own & self._read_outside(statements))]
         number = segments[0].number
-        self.lines += self.dialect.scan(Scan(number, backward, state, list(inputs.items()), body, outputs))
+        self.lines += self.dialect.scan(Scan(number, backward, state, list(inputs.items()), body, outputs, self.unroll))
 
     def _state(self, reach: Mapping[str, int], backward: bool) -> Iterator[tuple[str, str, str]]:
         """Every value of earlier steps that a step reads: its name, what it begins with, and what follows it."""

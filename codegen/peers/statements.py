@@ -1,4 +1,4 @@
-"""Statements of a Program -> lines on whole arrays, in the words of a dialect. Products that share an operand are one."""
+"""Statements of a Program -> lines on whole arrays, in the words of a dialect. Products that share an operand may be one."""
 
 from __future__ import annotations
 
@@ -6,8 +6,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from codegen.peers.dialects import Dialect
-from codegen.peers.terms import Terms, size_text
-from codegen.program import Accumulate, Fill, Map, OuterSum, PickStep, Product, Program, Read, Reduce, Size, Statement
+from codegen.peers.terms import Terms, added, size_text
+from codegen.program import (
+    ZERO_SIZE,
+    Accumulate,
+    Fill,
+    Map,
+    OuterSum,
+    PickStep,
+    Product,
+    Program,
+    Read,
+    Reduce,
+    Size,
+    Statement,
+)  # fmt: skip
 
 ROWS = {"shared": 0, "sequence": 1, "timed": 2}  # axes of rows of a whole buffer
 
@@ -40,11 +53,12 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class StatementWriter:
-    """Writes statements of one program at one place."""
+    """Writes statements of one program at one place; merged: products that share an operand as one, with their weights side by side."""
 
     program: Program
     dialect: Dialect
     place: Place
+    merged: bool
 
     def write(self, statements: Sequence[Statement]) -> None:
         """Write statements in order."""
@@ -77,9 +91,12 @@ class StatementWriter:
                 text = self._terms(self._sizes(statement.out)).full(statement.element, 1)
                 self.place.define(outside_name(statement.out, statement.from_end, statement.offset), text)
 
+    def _name(self, name: str) -> str:
+        """A buffer's name where it is filled."""
+        return step_name(name, 0) if self.place.in_step and self.program.buffers[name].kind == "timed" else name
+
     def _assign(self, name: str, text: str) -> None:
-        timed = self.place.in_step and self.program.buffers[name].kind == "timed"
-        self.place.lines.append(f"{step_name(name, 0) if timed else name} = {text}")
+        self.place.lines.append(f"{self._name(name)} = {text}")
 
     def _sizes(self, name: str) -> tuple[Size, ...]:
         return self.program.buffers[name].shape
@@ -97,25 +114,26 @@ class StatementWriter:
         texts = []
         for number, (matrix, transposed, operand) in enumerate(statement.factors):
             alike = sharing[operand]
-            if len(alike) > 1:
+            if self.merged and len(alike) > 1:
                 if (statement.out, number) not in parts:
-                    self._merged(operand, alike, parts)
+                    self._merge(operand, alike, parts)
                 texts.append(parts[statement.out, number])
             else:
                 texts.append(f"{self.place.read(operand.buffer, operand.lag)[0]} @ {_weights(matrix, transposed)}")
-        self._assign(statement.out, " + ".join(texts))
+        if texts != [self._name(statement.out)]:
+            self._assign(statement.out, " + ".join(texts))
 
-    def _merged(self, operand: Read, alike: Sequence[tuple[Product, int]], parts: dict[tuple[str, int], str]) -> None:
+    def _merge(self, operand: Read, alike: Sequence[tuple[Product, int]], parts: dict[tuple[str, int], str]) -> None:
         """One product with the weights of several side by side, taken apart again."""
         first = alike[0][0].out
         weights = [_weights(*statement.factors[number][:2]) for statement, number in alike]
         stacked = self.place.define(f"weights_{first}", self.dialect.form("joined", parts=", ".join(weights), axis=1))
-        bounds, reached = [], []
+        bounds, reached = [], ZERO_SIZE
         for statement, _ in alike[:-1]:
-            reached.append(f"({size_text(self._sizes(statement.out)[0])})")
-            bounds.append(" + ".join(reached))
+            reached = added(reached, self._sizes(statement.out)[0])
+            bounds.append(size_text(reached))
         whole = f"{self.place.read(operand.buffer, operand.lag)[0]} @ {stacked}"
-        names = [f"part{number}_{statement.out}" for statement, number in alike]
+        names = [f"part{number}_{statement.out}" if statement.further else self._name(statement.out) for statement, number in alike]
         self.place.lines.append(f"{', '.join(names)} = {self.dialect.form('split', array=whole, bounds=', '.join(bounds))}")
         parts.update({(statement.out, number): name for (statement, number), name in zip(alike, names, strict=True)})
 

@@ -1,6 +1,6 @@
 """Tasks: what one process is asked to compute, in a folder that it shares with the process that asks.
 
-The folder holds `task.json` (a Task), `values.npz` and `seeds.npz` (arrays by label), what the maker needs (`objective.py`, or
+The folder holds `task.json` (a Task), `values.npz` and `seeds.npz` (arrays by label), what the maker needs (a reference's source, or
 `kernel.pickle`), and later `results.npz`.
 """
 
@@ -35,6 +35,7 @@ class Task:
     seeded: bool
     folder: str
     options: Mapping[str, object]
+    variants: tuple[str, ...] = ("",)
 
     def save(self, values: Mapping[str, np.ndarray], seeds: Mapping[str, np.ndarray] | None) -> None:
         """Write the task and its arrays into its folder."""
@@ -57,7 +58,7 @@ class Task:
 def read_task(folder: str) -> Task:
     """The task in a folder."""
     found = json.loads((Path(folder) / "task.json").read_text())
-    return Task(**{**found, "wrt": tuple(found["wrt"]), "folder": folder})
+    return Task(**{**found, "wrt": tuple(found["wrt"]), "variants": tuple(found["variants"]), "folder": folder})
 
 
 def read_arrays(file: Path) -> Arrays:

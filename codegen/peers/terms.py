@@ -212,7 +212,7 @@ class Terms:
     def _span(self, axis: int, offset: Size, size: Size) -> str:
         if not offset and size == self.axes[axis]:
             return ":"
-        return f"{size_text(offset)}:{size_text(_sum(self.axes[axis], offset))}"
+        return f"{size_text(offset)}:{size_text(added(self.axes[axis], offset))}"
 
     def _positions(self, axis: int | None, offset: Size) -> Term:
         """The places 0, 1, … along an axis of the statement, or one place."""
@@ -284,7 +284,7 @@ class Terms:
     @staticmethod
     def _moved(piece: Piece) -> Load:
         """The load as seen from where the piece starts."""
-        index = tuple((base, _sum(offset, piece.start)) if base == piece.axis else (base, offset) for base, offset in piece.load.index)
+        index = tuple((base, added(offset, piece.start)) if base == piece.axis else (base, offset) for base, offset in piece.load.index)
         return replace(piece.load, index=index)
 
     def _shape(self, length: Size, axis: int, lead: int, axes: frozenset[int]) -> str:
@@ -304,7 +304,7 @@ class Terms:
 ZERO = Term("0.0", plain=True)
 
 
-def _sum(first: Size, second: Size) -> Size:
+def added(first: Size, second: Size) -> Size:
     """The sum of two sizes, terms that cancel left out."""
     found: dict[tuple[str, ...], int] = {}
     for coefficient, names in (*first, *second):
@@ -313,4 +313,4 @@ def _sum(first: Size, second: Size) -> Size:
 
 
 def _difference(first: Size, second: Size) -> Size:
-    return _sum(first, tuple((-coefficient, names) for coefficient, names in second))
+    return added(first, tuple((-coefficient, names) for coefficient, names in second))
