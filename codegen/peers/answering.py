@@ -18,6 +18,7 @@ import numpy as np
 from codegen.peers.frameworks import as_array
 from codegen.peers.tasks import Call, Task, read_task
 
+WAKING = 0.08  # seconds of calls before one is timed; a longer call needs none
 TRIALS = 5  # calls of each variant, of which the shortest counts
 
 
@@ -31,7 +32,7 @@ def main() -> None:
     np.savez(Path(task.folder) / "results.npz", **{label: as_array(array) for label, array in found.items()})
     print(first, file=answers, flush=True)
     for line in sys.stdin:
-        print(_seconds(calls[line.strip()]), file=answers, flush=True)
+        print(_awake(calls[line.strip()]), file=answers, flush=True)
 
 
 def _tried(maker: Callable, task: Task, variant: str) -> tuple[float, tuple[dict[str, Call], Mapping[str, object], float]]:
@@ -43,6 +44,16 @@ def _tried(maker: Callable, task: Task, variant: str) -> tuple[float, tuple[dict
     if len(task.variants) == 1:
         return 0.0, (calls, found, first)
     return min(_seconds(calls["gradient"]) for _ in range(TRIALS)), (calls, found, first)
+
+
+def _awake(call: Call) -> float:
+    """The seconds of a call that follows others at once, as in training: those wake threads, fill caches and raise the clock."""
+    begun = time.perf_counter()
+    while True:
+        taken = _seconds(call)
+        if time.perf_counter() - begun > WAKING:
+            break
+    return taken if taken > WAKING else _seconds(call)
 
 
 def _seconds(call: Call) -> float:
