@@ -94,7 +94,6 @@ def _torch_loop(loop: Scan) -> list[str]:
     return [*lines, *(f"{array} = torch.stack(list_{array}{order})" for array, _ in loop.outputs)]
 
 
-
 JAX = Dialect(
     "jax",
     "import jax\nimport jax.numpy as jnp",

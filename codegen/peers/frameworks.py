@@ -1,4 +1,4 @@
-"""Frameworks: a Task and the variant of its source -> what can be called and timed, for the compiled kernel, the interpreter, JAX and PyTorch.
+"""Frameworks: a Task and a variant of its source -> what can be called and timed, for the kernel, the interpreter, JAX and PyTorch.
 
 Every maker gives `forward` and `gradient`: results by label, computed when the call returns. Arrays are handed to a framework once.
 """

@@ -16,6 +16,7 @@ from codegen.peers.statements import ROWS, Place, StatementWriter, outside_name,
 from codegen.peers.terms import sizes_text
 from codegen.program import Buffer, Loop, PickStep, Program, Segment, Statement
 from codegen.traversal import reads
+
 UNROLLED = 4  # steps at a time, where small steps cost less than what surrounds them
 
 

@@ -261,7 +261,8 @@ class Terms:
         axes = frozenset[int]().union(*(term.axes for term in terms))
         in_line = all(piece.start == before for piece, before in zip(pieces, [(), *(piece.stop for piece in pieces)], strict=False))
         if len({piece.axis for piece in pieces}) > 1 or not in_line and len(pieces) > 1:
-            return self._joint([self._joined((piece,)) for piece in pieces], " + ".join(self._joined((piece,)).text for piece in pieces), SUM)
+            alone = [self._joined((piece,)) for piece in pieces]
+            return self._joint(alone, " + ".join(term.text for term in alone), SUM)
         for piece, term in zip(pieces, terms, strict=True):
             if piece.start != reached:
                 parts.append(self._blank(_difference(piece.start, reached), axis, lead, axes))
