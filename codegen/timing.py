@@ -66,14 +66,12 @@ def compare(
     say = progress or (lambda stage: None)
     program = lower(recurrence)
     wishes = read_wishes(program.name, arguments_of(program), ranges, values)
-    fitted, steps, batch = fitted_sizes(arguments_of(program), wishes.values, dims, steps, batch)
-    steps, batch = STEPS if steps is None else steps, BATCH if batch is None else batch
-    sizes = {name: fitted.get(name, DIM) for name in choose_dims(program, fitted)}
+    sizes, steps, batch = chosen_sizes(program, wishes, dims, steps, batch)
     peer = Kernel(program, kernel.dtype)
     say("comparing results of")
-    drawn, seeds = _draw(peer, sizes, steps, batch, wishes)
+    drawn, seeds = draw_finite(peer, sizes, steps, batch, wishes)
     ours, theirs = (_results(each, drawn, seeds, steps, batch) for each in (kernel, peer))
-    errors = {label: _error(ours[label], theirs[label]) for label in theirs}
+    errors = {label: relative_error(ours[label], theirs[label]) for label in theirs}
     worst = max(errors, key=lambda label: (np.isnan(errors[label]), errors[label]), default="")
     shown = {"T": steps, "B": batch, **sizes}
     found = Comparison(
@@ -84,6 +82,15 @@ def compare(
     say("timing")
     calls = _calls(program, drawn, seeds, steps, batch)
     return replace(found, rows=tuple((what, *_medians(call, (kernel, peer), repeat)) for what, call in calls.items()))
+
+
+def chosen_sizes(
+    program: Program, wishes: Wishes, dims: Mapping[str, int], steps: int | None, batch: int | None
+) -> tuple[dict[str, int], int, int]:
+    """Dims, steps and batch: as given, as the user's arrays have them, or those of a benchmark. Raises: ValueError, WishError."""
+    fitted, steps, batch = fitted_sizes(arguments_of(program), wishes.values, dims, steps, batch)
+    sizes = {name: fitted.get(name, DIM) for name in choose_dims(program, fitted)}
+    return sizes, STEPS if steps is None else steps, BATCH if batch is None else batch
 
 
 def _medians(call: Callable[[Kernel], object], sides: tuple[Kernel, Kernel], repeat: int) -> tuple[float, float]:
@@ -117,15 +124,16 @@ def _results(
     return {**signals, **{f"gradient at {label}": np.asarray(found) for label, found in run.backward(seeds).items()}}
 
 
-def _error(ours: np.ndarray, theirs: np.ndarray) -> float:
+def relative_error(ours: np.ndarray, theirs: np.ndarray) -> float:
+    """The norm of the difference, relative to that of the peer's; NaN where either holds one."""
     scale = float(np.linalg.norm(theirs.astype(np.float64).ravel()))
     return float(np.linalg.norm((ours.astype(np.float64) - theirs).ravel())) / (scale or 1.0)
 
 
-def _draw(
+def draw_finite(
     peer: Kernel, dims: Mapping[str, int], steps: int, batch: int, wishes: Wishes
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray] | None]:
-    """Values with a finite result, and cotangents where there is no objective."""
+    """Values with a finite result, and cotangents where there is no objective. Raises: ValueError where none were found."""
     rng, program = np.random.default_rng(0), peer.program
     buffers = arguments_of(program)
     for draw in range(DRAWS):
