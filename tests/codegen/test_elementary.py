@@ -26,7 +26,8 @@ EVERY = os.environ.get("RETROGRAD_EVERY_FLOAT") == "1"
 STRIDE, DOUBLES = (1, 10**7) if EVERY else (4093, 10**5)
 EXACT = {
     "tanh": mp.tanh, "exp": mp.exp, "log": lambda x: mp.log(x) if x >= 0 else mp.nan, "sigmoid": lambda x: 1 / (1 + mp.exp(-x)),
-    "softplus": lambda x: mp.log1p(mp.exp(x)), "gelu": lambda x: x * mp.erfc(-x * mp.sqrt(0.5)) / 2, "erf": mp.erf, "atan": mp.atan, "sin": mp.sin, "cos": mp.cos,
+    "softplus": lambda x: mp.log1p(mp.exp(x)), "gelu": lambda x: x * mp.erfc(-x * mp.sqrt(0.5)) / 2, "erf": mp.erf, "atan": mp.atan,
+    "sin": mp.sin, "cos": mp.cos,
 }  # fmt: skip
 BOUND = {"gelu": 8}  # units in the last place, where more than two are allowed
 TEXT = "x[t]: scalar\n" + "".join(f"{name}_[t]: scalar = {name}(x[t])\n" for name in EXACT)
