@@ -29,6 +29,8 @@ from codegen.peers.processes import PeerProcess, start
 from codegen.peers.reference import variants
 from codegen.peers.tasks import Arrays, Task
 from codegen.timing import TOLERANCE, chosen_sizes, draw_finite, relative_error
+from derive.arrays import Project
+from derive.nodes import walk
 from derive.recurrence import Recurrence
 from derive.writing import write
 
@@ -51,7 +53,11 @@ class Entrant:
 
 @dataclass(frozen=True, slots=True)
 class Race:
-    """What was found; the kernel is the first of the entrants. left_out: what both sides do without."""
+    """What was found; the kernel is the first of the entrants.
+
+    left_out: what both sides do without; cold: seconds from
+    text to the first results, with nothing in the cache; NaN where not asked for.
+    """
 
     name: str
     dtype: str
@@ -61,6 +67,7 @@ class Race:
     tolerance: float
     entrants: tuple[Entrant, ...]
     left_out: str = ""
+    cold: float = float("nan")
 
     @property
     def agrees(self) -> bool:
@@ -96,15 +103,20 @@ def race(
     progress: Callable[[str], None] | None = None,
     ranges: Mapping[str, Range] | None = None,
     values: Mapping[str, object] | None = None,
+    makers: Mapping[str, str] = MAKERS,
+    cold: bool = False,
 ) -> Race:
     """Race a kernel against peers, with the same arrays and as many threads.
 
     against: names among numpy, jax and torch; steps, batch, ranges, values: as in `timing.compare`; repeat: calls whose median is taken;
-    threads: None for one for each processor; compiled: whether PyTorch's is compiled by `torch.compile`.
+    threads: None for one for each processor; compiled: whether PyTorch's is compiled by `torch.compile`; makers: by name, as in a Task;
+    cold: whether to time a first call with an empty cache too.
     Raises: ValueError for what cannot be compared or is not installed; PeerError; WishError; ConvergenceError.
     """
     require_installed(against)
     say = progress or (lambda stage: None)
+    if any(isinstance(node, Project) for equation in recurrence.equations for node in walk(equation.expr)):
+        raise ValueError(f"{recurrence.name} projects onto what asserts allow, which JAX and PyTorch are not compared with")
     free = replace(recurrence, constraints=())
     kernel = compile_kernel(free, dtype, progress=say)
     if kernel.module is None:
@@ -122,8 +134,8 @@ def race(
         peers = []
         for name in (OURS, *against):
             say(f"starting {name} for")
-            task = Task(MAKERS[name], dtype, count, steps, batch, wrt, seeds is not None, str(Path(folder) / name), {
-                "source": write(free), "compile": compiled,
+            task = Task(makers[name], dtype, count, steps, batch, wrt, seeds is not None, str(Path(folder) / name), {
+                "source": write(free), "compile": compiled, "name": recurrence.name,
             })  # fmt: skip
             peers.append(stack.enter_context(at_work(name, task, drawn, seeds, kernel, sources.get(name, ()))))
         say("comparing results of")
@@ -133,6 +145,11 @@ def race(
         )
         if not result.agrees:
             return result
+        if cold:
+            say("compiling anew")
+            task = replace(task, maker=makers[OURS], folder=str(Path(folder) / "cold"), options={"text": write(free)})
+            with at_work(OURS, task, drawn, seeds, environment={"RETROGRAD_CACHE": str(Path(folder) / "cache")}) as anew:
+                result = replace(result, cold=anew.first)
         say("timing")
         times = turn_by_turn(peers, tuple(CALLS), repeat)
     return replace(result, entrants=tuple(replace(peer, times=times[peer.name]) for peer in found))

@@ -81,11 +81,11 @@ def test_stock_recurrences(name, dialect):
 
 @pytest.mark.parametrize("name", COVERED)
 def test_a_sabotaged_reference_is_found_out(name):
-    """A sign in the first sum, a step lost from the last sum."""
+    """1 % of the first sum, a tenth of the first value outside the steps."""
     recurrence, sizes, values, wanted = stock(name)
     source = reference(marked_program(recurrence), "torch", "float64", sizes)
     head, _, body = source.partition("def objective")
-    for old, new in ((" + ", " - "), ("torch.sum(", "0.99 * torch.sum(")):
+    for old, new in (("torch.sum(", "0.99 * torch.sum("), ("= before1_", "= 0.9 * before1_")):
         twin = f"{head}def objective{body.replace(old, new, 1)}"
         assert old not in body or error(twin, "torch", values, wanted) > 1e3 * ALLOWED
 
@@ -103,7 +103,9 @@ def test_variants_compute_the_same(name, dialect):
 @pytest.mark.parametrize("seed", SEEDS)
 def test_random_recurrences(seed):
     """Of the whole language, without asserts and without what is refused; every index, window, slice, edge of time."""
-    recurrence = replace(parse(generate(seed).text), constraints=())
+    recurrence = parse(generate(seed).text)
+    if recurrence.constraints:
+        return
     program = lower(recurrence)
     sizes = {"T": 4, "B": 2, **{dim: DIMS[dim] for dim in program.dims}}
     try:
