@@ -75,8 +75,8 @@ def save(rows: Sequence[Row], output: Path | None) -> None:
 @click.option("--rounds", type=click.IntRange(min=1), default=15, show_default=True, help="Calls of each peer, in turn; medians are shown.")
 @click.option("--compile", "compiled", is_flag=True, help="Compile PyTorch's by torch.compile, which takes long.")
 @click.option("--cold/--no-cold", default=True, show_default=True, help="Time a first call with an empty cache too.")
-@click.option("--growth", metavar="NAME", help="How the cost of one recurrence grows with steps, sequences and units, instead of the matrix.")
-@click.option("--load", "loaded", type=click.Path(exists=True, path_type=Path), help="Show rows that were saved; nothing is run.")
+@click.option("--growth", metavar="NAME", help="How the cost of one grows with steps, sequences and units.")
+@click.option("--load", "loaded", type=click.Path(exists=True, path_type=Path), help="Show saved rows.", metavar="FILE.json")
 @click.option("-o", "output", type=click.Path(path_type=Path), help="Save rows as JSON, each as it is done.", metavar="FILE.json")
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw them; needs matplotlib.", metavar="FILE.png|svg")
 def main(

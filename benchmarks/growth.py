@@ -22,6 +22,7 @@ def run_growth(name: str, dtype: str, threads: int, against: Sequence[str], roun
             found = race(recurrence, dtype, against, dims, T, B, rounds, threads)
             times = {peer.name: found.median("gradient", peer) for peer in found.entrants} if found.agrees else {}
             ratios = {peer.name: found.ratio("gradient", peer) for peer in found.entrants[1:]} if found.agrees else {}
-            rows.append({"recurrence": name, "dtype": dtype, "threads": threads, "along": along, "at": at, "seconds": times, "ratios": ratios})
+            row: Row = {"recurrence": name, "dtype": dtype, "threads": threads, "along": along, "at": at}
+            rows.append(row | {"seconds": times, "ratios": ratios})
             done(rows)
     return rows

@@ -1,4 +1,7 @@
-"""Plots: rows of the matrix -> ratios by recurrence; rows of growth -> times by steps, sequences and units. PNG or SVG by the file's name."""
+"""Plots: rows of the matrix -> ratios by recurrence; rows of growth -> times by steps, sequences and units.
+
+PNG or SVG, as the file's name says.
+"""
 
 from __future__ import annotations
 
@@ -39,8 +42,11 @@ def draw_ratios(rows: Sequence[Row], file: Path) -> None:
     handles = [plt.Line2D([], [], color=COLOURS[peer], marker="o", linestyle="", label=peer) for peer in peers]
     sizes = [size for size in MARKS if any(row["size"] == size for row in done)]
     handles += [plt.Line2D([], [], color="grey", marker=MARKS[size], linestyle="", label=size) for size in sizes]
-    figure.legend(handles=handles, loc="upper right", fontsize=8, frameon=False)
-    figure.tight_layout(rect=(0, 0, 0.88, 1))
+    for panel in panels[0]:
+        panel.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    width = figure.get_size_inches()[0]
+    figure.tight_layout(rect=(0, 0, 1 - 1.4 / width, 1))
+    figure.legend(handles=handles, loc="center right", fontsize=8, frameon=False)
     figure.savefig(file, dpi=150)
     plt.close(figure)
 

@@ -115,44 +115,46 @@ def race(
     """
     require_installed(against)
     say = progress or (lambda stage: None)
-    if any(isinstance(node, Project) for equation in recurrence.equations for node in walk(equation.expr)):
-        raise ValueError(f"{recurrence.name} projects onto what asserts allow, which JAX and PyTorch are not compared with")
-    free = replace(recurrence, constraints=())
+    free = _without_asserts(recurrence)
     kernel = compile_kernel(free, dtype, progress=say)
     if kernel.module is None:
         raise ValueError("without a compiler there is nothing to time: the kernel would be the interpreter")
     program = lower(free)
     wishes = read_wishes(program.name, arguments_of(program), ranges, values)
-    sizes, steps, batch = chosen_sizes(program, wishes, dims, steps, batch)
-    all_sizes = {"T": steps, "B": batch, **sizes}
+    dims, steps, batch = chosen_sizes(program, wishes, dims, steps, batch)
+    sizes = {"T": steps, "B": batch, **dims}
     marked = marked_program(free) if set(against) & set(NEEDS) else program
-    sources = {name: variants(marked, name, dtype, all_sizes) for name in against if name in NEEDS}
-    drawn, seeds = draw_finite(Kernel(program, dtype), sizes, steps, batch, wishes)
-    count = threads or available()
+    sources = {name: variants(marked, name, dtype, sizes) for name in against if name in NEEDS}
+    drawn, seeds = draw_finite(Kernel(program, dtype), dims, steps, batch, wishes)
     wrt = tuple(program.results["gradient" if seeds is None else "pullback"])
+    options = {"source": write(free), "compile": compiled, "name": recurrence.name}
+    task = Task("", dtype, threads or available(), steps, batch, wrt, seeds is not None, "", options)
+    found = Race(recurrence.name, dtype, sizes, task.threads, repeat, TOLERANCE[dtype], (), "asserts" if recurrence.constraints else "")
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         peers = []
         for name in (OURS, *against):
             say(f"starting {name} for")
-            task = Task(makers[name], dtype, count, steps, batch, wrt, seeds is not None, str(Path(folder) / name), {
-                "source": write(free), "compile": compiled, "name": recurrence.name,
-            })  # fmt: skip
-            peers.append(stack.enter_context(at_work(name, task, drawn, seeds, kernel, sources.get(name, ()))))
+            own = replace(task, maker=makers[name], folder=str(Path(folder) / name))
+            peers.append(stack.enter_context(at_work(name, own, drawn, seeds, kernel, sources.get(name, ()))))
         say("comparing results of")
-        found = [_compared(peers[0].results, peer, wrt) for peer in peers]
-        result = Race(
-            recurrence.name, dtype, all_sizes, count, repeat, TOLERANCE[dtype], tuple(found), "asserts" if recurrence.constraints else ""
-        )
-        if not result.agrees:
-            return result
+        found = replace(found, entrants=tuple(_compared(peers[0].results, peer, wrt) for peer in peers))
+        if not found.agrees:
+            return found
         if cold:
             say("compiling anew")
-            task = replace(task, maker=makers[OURS], folder=str(Path(folder) / "cold"), options={"text": write(free)})
-            with at_work(OURS, task, drawn, seeds, environment={"RETROGRAD_CACHE": str(Path(folder) / "cache")}) as anew:
-                result = replace(result, cold=anew.first)
+            anew = replace(task, maker=makers[OURS], folder=str(Path(folder) / "cold"), options={"text": write(free)})
+            with at_work(OURS, anew, drawn, seeds, environment={"RETROGRAD_CACHE": str(Path(folder) / "cache")}) as peer:
+                found = replace(found, cold=peer.first)
         say("timing")
         times = turn_by_turn(peers, tuple(CALLS), repeat)
-    return replace(result, entrants=tuple(replace(peer, times=times[peer.name]) for peer in found))
+    return replace(found, entrants=tuple(replace(peer, times=times[peer.name]) for peer in found.entrants))
+
+
+def _without_asserts(recurrence: Recurrence) -> Recurrence:
+    """The recurrence without its constraints, whose gradients frameworks do not project. Raises: ValueError where it needs them."""
+    if any(isinstance(node, Project) for equation in recurrence.equations for node in walk(equation.expr)):
+        raise ValueError(f"{recurrence.name} projects onto what asserts allow, which JAX and PyTorch are not compared with")
+    return replace(recurrence, constraints=())
 
 
 def available() -> int:

@@ -13,11 +13,13 @@ from codegen.checking import choose_dims
 from codegen.drawing import Wishes, draw_values
 from codegen.kernel import Kernel
 from codegen.lower import lower
+from codegen.peers.dialects import FORMS, JAX, TORCH
 from codegen.peers.marking import marked_program
 from codegen.peers.reference import reference, variants
 from codegen.timing import draw_finite, relative_error
 from codegen.traversal import solves
 from derive.files import stock_names
+from derive.functions import FUNCTIONS
 from derive.language import load, parse
 
 torch = pytest.importorskip("torch")
@@ -124,6 +126,11 @@ def test_random_recurrences(seed):
     assert np.isfinite(value) and abs(found - value) <= ALLOWED * max(1.0, abs(value))
     for label, grad in grads.items():  # relative to the largest, since many are zero but for rounding
         np.testing.assert_allclose(theirs[label], grad, rtol=ALLOWED, atol=ALLOWED * max(1.0, largest))
+
+
+def test_both_dialects_have_every_form():
+    assert {*JAX.templates} == {*TORCH.templates} == {*FORMS}
+    assert JAX.functions.keys() == TORCH.functions.keys() == FUNCTIONS.keys()
 
 
 STOPPED = """
