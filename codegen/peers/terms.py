@@ -154,7 +154,8 @@ class Terms:
         return self._where(condition, x, y)
 
     def _where(self, condition: Term, yes: Term, no: Term) -> Term:
-        text = self.dialect.form("where", condition=condition.text, yes=yes.text, no=no.text)
+        first = self._as_array(yes) if no.plain else yes  # two numbers of Python's would have PyTorch's own precision
+        text = self.dialect.form("where", condition=condition.text, yes=first.text, no=no.text)
         return replace(self._joint((condition, yes, no), text, ATOM), plain=False)
 
     # -- reads
