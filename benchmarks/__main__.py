@@ -1,128 +1,146 @@
-"""Kernels beside PyTorch's modules and JAX's scan: results compared first, then calls turn by turn, and a table of ratios.
-
-python -m benchmarks [--cells lstm,gru,tanh] [--sizes small,mid,large] [--dtypes float32,float64] [--threads 2] [--rounds 15] [-o FILE.json]
-"""
+"""Kernels beside PyTorch, JAX and NumPy: results compared first, then calls turn by turn; a table of ratios, and plots."""
 
 from __future__ import annotations
 
 import json
-import os
-import statistics
-import subprocess
-import sys
-import tempfile
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.cells import SIZES, TEXTS, flops
-from benchmarks.peak import measure_peak
-from benchmarks.peers import PEERS
+from benchmarks.cells import TEXTS
+from benchmarks.growth import AXES, run_growth
+from benchmarks.matrix import SIZES, Row, run_row
+from codegen.peers.processes import PeerError
+from codegen.peers.racing import available, require_installed
+from derive.files import stock_names
 
-WIDTH = 110  # of the table
-ALLOWED = {"float32": 2e-3, "float64": 1e-9}
+WIDTH = 130  # of the table
+EPILOG = """\b
+Examples:
+  python -m benchmarks --recurrences cell_lstm,gru --sizes mid --dtypes float32
+  python -m benchmarks -o rows.json --plot ratios.svg
+  python -m benchmarks --growth lstm --plot growth.png
+  python -m benchmarks --load rows.json --plot ratios.svg
 
-
-@dataclass
-class Peer:
-    """A process that answers lines with seconds."""
-
-    name: str
-    process: subprocess.Popen
-    first: float
-    results: Path
-
-    def call(self) -> float:
-        """The seconds of one value and gradient."""
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        return float(self.process.stdout.readline())
+Sizes are steps, sequences, inputs, units: small 200, 1, 16, 32; mid 100, 32, 64, 128; large 50, 64, 256, 512. Times are those of a value
+with its full gradient. Cells (cell_tanh, cell_lstm, cell_gru) meet PyTorch's own modules too. Rows are saved as they are done; those that
+the file holds already are not run again."""
 
 
-def begin(name: str, cell: str, size: str, dtype: str, threads: int, folder: Path) -> Peer | None:
-    """Start a peer, or say why it is left out."""
-    file = folder / f"{name}.npz"
-    environment = {key: value for key, value in os.environ.items() if key not in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")}
-    command = [sys.executable, "-m", "benchmarks.peers", name, cell, size, dtype, str(threads), str(file)]
-    process = subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env=environment | {"OMP_NUM_THREADS": str(threads)},
-    )  # fmt: skip
-    answer = process.stdout.readline()
-    if answer:
-        return Peer(name, process, float(answer), file)
-    click.echo(f"{name} is left out: {(process.communicate()[1].strip().splitlines() or ['it ended'])[-1]}", err=True)
-    return None
+def parts(text: str, known: Sequence[str], what: str) -> list[str]:
+    """Names out of a list with commas. Raises: click.UsageError for one that is not known."""
+    found = [part.strip() for part in text.split(",") if part.strip()]
+    for name in found:
+        if name not in known:
+            raise click.UsageError(f"there is no {what} {name!r}; there are {', '.join(known)}")
+    return found
 
 
-def distance(ours: Path, theirs: Path) -> float:
-    """The largest error of any result, relative to the norm of the peer's."""
-    with np.load(ours) as a, np.load(theirs) as b:
-        shared = [name for name in a.files if name in b.files]
-        errors = [np.linalg.norm(a[name].astype(float) - b[name]) / np.linalg.norm(b[name].astype(float)) for name in shared]
-    return float(np.max(errors)) if len(errors) > 4 else float("nan")
-
-
-def compare(cell: str, size: str, dtype: str, threads: int, rounds: int) -> dict[str, object]:
-    """One row: medians, ratios pair by pair, and the share of the measured peak."""
-    with tempfile.TemporaryDirectory() as folder:
-        peers = [peer for name in PEERS if (peer := begin(name, cell, size, dtype, threads, Path(folder))) is not None]
-        ours = peers[0]
-        row: dict[str, object] = {"cell": cell, "size": size, "dtype": dtype, "threads": threads}
-        for peer in peers[1:]:
-            error = distance(ours.results, peer.results)
-            if not error <= ALLOWED[dtype]:
-                raise click.ClickException(f"{cell}, {size}, {dtype}: results differ from {peer.name}'s by {error:.1e}")
-        times: dict[str, list[float]] = {peer.name: [] for peer in peers}
-        for _ in range(rounds):
-            for peer in peers:
-                times[peer.name].append(peer.call())
-        for peer in peers:
-            peer.process.stdin.close()
-            peer.process.wait()
-    for name, seconds in times.items():
-        row[name] = statistics.median(seconds)
-        row[f"{name}/ours"] = statistics.median(b / a for a, b in zip(times["retrograd"], seconds, strict=True))
-    row["first calls"] = {peer.name: peer.first for peer in peers}
-    row["share of peak"] = flops(cell, SIZES[size]) / row["retrograd"] / measure_peak(dtype, threads)
-    return row
-
-
-def table(rows: list[dict[str, object]]) -> Table:
+def table(rows: Sequence[Row]) -> Table:
     """Milliseconds, and how many times longer the peers take."""
-    made = Table("cell", "size", "dtype", "ms", "of peak", "torch ms", "torch/ours", "jax ms", "jax/ours", "first call s")
+    done = [row for row in rows if "seconds" in row]
+    peers = list(dict.fromkeys(peer for row in done for peer in row["ratios"]))  # type: ignore[attr-defined]
+    made = Table("recurrence", "size", "dtype", "threads", "ms", "of peak", "tape MB", *(f"{peer} ×" for peer in peers), "first call s")
     for row in rows:
-        cells = [str(row[name]) for name in ("cell", "size", "dtype")] + [f"{1e3 * row['retrograd']:.2f}", f"{row['share of peak']:.0%}"]
-        for peer in ("torch", "jax"):
-            cells += [f"{1e3 * row[peer]:.2f}", f"{row[f'{peer}/ours']:.2f}"] if peer in row else ["", ""]
-        made.add_row(*cells, f"{row['first calls']['retrograd']:.1f}")
+        head = [str(row[name]) for name in ("recurrence", "size", "dtype", "threads")]
+        if "seconds" not in row:
+            made.add_row(*head, str(row["left out"]))
+            continue
+        ratios = [f"{row['ratios'][peer]:.2f}" if peer in row["ratios"] else "" for peer in peers]  # type: ignore[index, operator]
+        first = row["first calls"]["retrograd, nothing cached"]  # type: ignore[index]
+        made.add_row(
+            *head, f"{1e3 * row['seconds']['retrograd']:.3g}", f"{row['share of peak']:.0%}",  # type: ignore[index]
+            f"{row['tape bytes'] / 1e6:.3g}", *ratios, "" if first != first else f"{first:.1f}",  # type: ignore[operator]
+        )  # fmt: skip
     return made
 
 
-@click.command(help=__doc__.split("\n")[0])
-@click.option("--cells", default=",".join(TEXTS), show_default=True)
+def save(rows: Sequence[Row], output: Path | None) -> None:
+    """Write what there is, in place of what there was."""
+    if output is not None:
+        part = output.with_name(output.name + ".part")
+        part.write_text(json.dumps(rows, indent=1) + "\n")
+        part.replace(output)
+
+
+@click.command(epilog=EPILOG, help=__doc__)
+@click.option("--recurrences", default="", help="Cells, stock recurrences; all by default.", metavar="NAMES")
 @click.option("--sizes", default=",".join(SIZES), show_default=True)
 @click.option("--dtypes", default="float32,float64", show_default=True)
-@click.option("--threads", default=len(os.sched_getaffinity(0)), show_default=True)
-@click.option("--rounds", default=15, show_default=True, help="Calls of each peer, turn by turn; medians are shown.")
-@click.option("-o", "output", type=click.Path(path_type=Path), help="Also write the rows as JSON.")
-def main(cells: str, sizes: str, dtypes: str, threads: int, rounds: int, output: Path | None) -> None:
-    """Run the matrix."""
-    rows = []
-    for cell in cells.split(","):
-        for size in sizes.split(","):
-            for dtype in dtypes.split(","):
-                click.echo(f"{cell} {size} {dtype}", err=True)
-                rows.append(compare(cell, size, dtype, threads, rounds))
-    console = Console()
-    console = console if console.width >= WIDTH else Console(width=WIDTH)
-    console.print(table(rows))
-    if output:
-        output.write_text(json.dumps(rows, indent=1) + "\n")
+@click.option("--threads", default=str(available()), show_default=True, help="Counts of threads, with commas.")
+@click.option("--against", default="torch,jax,numpy", show_default=True, help="Peers; torch takes its own modules in where there are any.")
+@click.option("--rounds", type=click.IntRange(min=1), default=15, show_default=True, help="Calls of each peer, in turn; medians are shown.")
+@click.option("--compile", "compiled", is_flag=True, help="Compile PyTorch's by torch.compile, which takes long.")
+@click.option("--cold/--no-cold", default=True, show_default=True, help="Time a first call with an empty cache too.")
+@click.option("--growth", metavar="NAME", help="How the cost of one grows with steps, sequences and units.")
+@click.option("--load", "loaded", type=click.Path(exists=True, path_type=Path), help="Show saved rows.", metavar="FILE.json")
+@click.option("-o", "output", type=click.Path(path_type=Path), help="Save rows as JSON, each as it is done.", metavar="FILE.json")
+@click.option("--plot", type=click.Path(path_type=Path), help="Draw them; needs matplotlib.", metavar="FILE.png|svg")
+def main(
+    recurrences: str, sizes: str, dtypes: str, threads: str, against: str, rounds: int, compiled: bool, cold: bool, growth: str | None,
+    loaded: Path | None, output: Path | None, plot: Path | None,
+) -> None:  # fmt: skip
+    """Run the matrix, or the growth of one recurrence."""
+    peers = parts(against, ("torch", "jax", "numpy"), "peer")
+    try:
+        require_installed([*peers, *(["matplotlib"] if plot else [])])
+    except ValueError as missing:
+        raise click.UsageError(str(missing)) from missing
+    types = parts(dtypes, ("float32", "float64"), "dtype")
+    counts = [int(count) for count in parts(threads, [str(n) for n in range(1, available() + 1)], "thread count")]
+    names = parts(recurrences, (*TEXTS, *stock_names()), "recurrence") or [*TEXTS, *stock_names()]
+    before: list[Row] = json.loads((loaded or output).read_text()) if loaded or output and output.exists() else []  # type: ignore[union-attr]
+    if loaded:
+        rows = before
+    elif growth:
+        parts(growth, (*TEXTS, *stock_names()), "recurrence")
+        rows = run_growth(growth, types[0], counts[0], peers, rounds, lambda found: (say(found), save(found, output)))
+    else:
+        cases = [(name, size, dtype, count) for name in names for size in parts(sizes, tuple(SIZES), "size")
+                 for dtype in types for count in counts]  # fmt: skip
+        rows = run_matrix(cases, before, peers, rounds, compiled, cold, output)
+    show(rows, plot)
+
+
+def run_matrix(
+    cases: Sequence[tuple[str, str, str, int]], rows: list[Row], peers: Sequence[str], rounds: int, compiled: bool, cold: bool,
+    output: Path | None,
+) -> list[Row]:  # fmt: skip
+    """Every case that is not among the rows yet, each saved as it is done."""
+    done = {(row["recurrence"], row["size"], row["dtype"], row["threads"]) for row in rows}
+    for number, case in enumerate(cases, 1):
+        if case in done:
+            continue
+        click.echo(f"{number}/{len(cases)} {' '.join(map(str, case))}", err=True)
+        try:
+            rows.append(run_row(*case, peers, rounds, compiled, cold, lambda stage: None))
+        except PeerError as failure:
+            rows.append(dict(zip(("recurrence", "size", "dtype", "threads"), case, strict=True)) | {"left out": str(failure)})
+        say(rows)
+        save(rows, output)
+    return rows
+
+
+def say(rows: Sequence[Row]) -> None:
+    """The last row in a line."""
+    row = rows[-1]
+    ratios = ", ".join(f"{peer} {ratio:.2f} times" for peer, ratio in row.get("ratios", {}).items())  # type: ignore[attr-defined]
+    click.echo(f"  {1e3 * row['seconds']['retrograd']:.3g} ms; {ratios}" if "seconds" in row else f"  {row['left out']}", err=True)  # type: ignore[index]
+
+
+def show(rows: Sequence[Row], plot: Path | None) -> None:
+    """The table, and the plot."""
+    grown = any(row.get("along") in AXES for row in rows)
+    if not grown:
+        console = Console()
+        (console if console.width >= WIDTH else Console(width=WIDTH)).print(table(rows))
+    if plot is not None:
+        from benchmarks.plots import draw_growth, draw_ratios
+
+        (draw_growth if grown else draw_ratios)(rows, plot)
 
 
 if __name__ == "__main__":

@@ -11,12 +11,12 @@ from pathlib import Path
 
 from codegen.environment import find_toolchain
 
-LOOPS = 3_000_000
+LOOPS, ROUNDS = 3_000_000, 60
 
 
 @functools.cache
 def measure_peak(dtype: str, threads: int) -> float:
-    """The best of some rounds, threads side by side."""
+    """The best of many rounds, threads side by side; the first wake the cores."""
     toolchain = find_toolchain()
     with tempfile.TemporaryDirectory() as folder:
         library = Path(folder) / "peak.so"
@@ -28,4 +28,4 @@ def measure_peak(dtype: str, threads: int) -> float:
             return spin(c_long(LOOPS), byref(c_double()))
 
         with ThreadPoolExecutor(threads) as pool:
-            return max(sum(pool.map(once, range(threads))) for _ in range(8))
+            return max(sum(pool.map(once, range(threads))) for _ in range(ROUNDS))

@@ -1,1 +1,1 @@
-"""Peers: JAX and PyTorch computing the same recurrence, from source made of its Program. The rest of the package never imports this."""
+"""Peers: JAX and PyTorch computing the same recurrence, from source made of its Program. Of the rest, only the command `bench` does."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+FORMS = (
+    "joined", "split", "where", "zeros", "none", "arange", "sum", "spread", "permuted", "held", "highest", "number", "outer", "head",
+)  # fmt: skip
 COMMON = ("tanh", "exp", "log", "sqrt", "sin", "cos", "abs", "sign", "maximum", "minimum")
 
 

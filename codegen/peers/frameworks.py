@@ -81,7 +81,6 @@ def torch(task: Task, variant: str) -> dict[str, Call]:
     import torch as framework
 
     framework.set_num_threads(task.threads)
-    framework.set_default_dtype(getattr(framework, task.dtype))
     score = _scored(task, variant, framework.as_tensor, framework.sum)
     if task.options.get("compile"):
         score = framework.compile(score)

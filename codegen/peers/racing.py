@@ -29,6 +29,8 @@ from codegen.peers.processes import PeerProcess, start
 from codegen.peers.reference import variants
 from codegen.peers.tasks import Arrays, Task
 from codegen.timing import TOLERANCE, chosen_sizes, draw_finite, relative_error
+from derive.arrays import Project
+from derive.nodes import walk
 from derive.recurrence import Recurrence
 from derive.writing import write
 
@@ -51,7 +53,11 @@ class Entrant:
 
 @dataclass(frozen=True, slots=True)
 class Race:
-    """What was found; the kernel is the first of the entrants. left_out: what both sides do without."""
+    """What was found; the kernel is the first of the entrants.
+
+    left_out: what both sides do without; cold: seconds from
+    text to the first results, with nothing in the cache; NaN where not asked for.
+    """
 
     name: str
     dtype: str
@@ -61,6 +67,7 @@ class Race:
     tolerance: float
     entrants: tuple[Entrant, ...]
     left_out: str = ""
+    cold: float = float("nan")
 
     @property
     def agrees(self) -> bool:
@@ -96,46 +103,58 @@ def race(
     progress: Callable[[str], None] | None = None,
     ranges: Mapping[str, Range] | None = None,
     values: Mapping[str, object] | None = None,
+    makers: Mapping[str, str] = MAKERS,
+    cold: bool = False,
 ) -> Race:
     """Race a kernel against peers, with the same arrays and as many threads.
 
     against: names among numpy, jax and torch; steps, batch, ranges, values: as in `timing.compare`; repeat: calls whose median is taken;
-    threads: None for one for each processor; compiled: whether PyTorch's is compiled by `torch.compile`.
+    threads: None for one for each processor; compiled: whether PyTorch's is compiled by `torch.compile`; makers: by name, as in a Task;
+    cold: whether to time a first call with an empty cache too.
     Raises: ValueError for what cannot be compared or is not installed; PeerError; WishError; ConvergenceError.
     """
     require_installed(against)
     say = progress or (lambda stage: None)
-    free = replace(recurrence, constraints=())
+    free = _without_asserts(recurrence)
     kernel = compile_kernel(free, dtype, progress=say)
     if kernel.module is None:
         raise ValueError("without a compiler there is nothing to time: the kernel would be the interpreter")
     program = lower(free)
     wishes = read_wishes(program.name, arguments_of(program), ranges, values)
-    sizes, steps, batch = chosen_sizes(program, wishes, dims, steps, batch)
-    all_sizes = {"T": steps, "B": batch, **sizes}
+    dims, steps, batch = chosen_sizes(program, wishes, dims, steps, batch)
+    sizes = {"T": steps, "B": batch, **dims}
     marked = marked_program(free) if set(against) & set(NEEDS) else program
-    sources = {name: variants(marked, name, dtype, all_sizes) for name in against if name in NEEDS}
-    drawn, seeds = draw_finite(Kernel(program, dtype), sizes, steps, batch, wishes)
-    count = threads or available()
+    sources = {name: variants(marked, name, dtype, sizes) for name in against if name in NEEDS}
+    drawn, seeds = draw_finite(Kernel(program, dtype), dims, steps, batch, wishes)
     wrt = tuple(program.results["gradient" if seeds is None else "pullback"])
+    options = {"source": write(free), "compile": compiled, "name": recurrence.name}
+    task = Task("", dtype, threads or available(), steps, batch, wrt, seeds is not None, "", options)
+    found = Race(recurrence.name, dtype, sizes, task.threads, repeat, TOLERANCE[dtype], (), "asserts" if recurrence.constraints else "")
     with tempfile.TemporaryDirectory() as folder, contextlib.ExitStack() as stack:
         peers = []
         for name in (OURS, *against):
             say(f"starting {name} for")
-            task = Task(MAKERS[name], dtype, count, steps, batch, wrt, seeds is not None, str(Path(folder) / name), {
-                "source": write(free), "compile": compiled,
-            })  # fmt: skip
-            peers.append(stack.enter_context(at_work(name, task, drawn, seeds, kernel, sources.get(name, ()))))
+            own = replace(task, maker=makers[name], folder=str(Path(folder) / name))
+            peers.append(stack.enter_context(at_work(name, own, drawn, seeds, kernel, sources.get(name, ()))))
         say("comparing results of")
-        found = [_compared(peers[0].results, peer, wrt) for peer in peers]
-        result = Race(
-            recurrence.name, dtype, all_sizes, count, repeat, TOLERANCE[dtype], tuple(found), "asserts" if recurrence.constraints else ""
-        )
-        if not result.agrees:
-            return result
+        found = replace(found, entrants=tuple(_compared(peers[0].results, peer, wrt) for peer in peers))
+        if not found.agrees:
+            return found
+        if cold:
+            say("compiling anew")
+            anew = replace(task, maker=makers[OURS], folder=str(Path(folder) / "cold"), options={"text": write(free)})
+            with at_work(OURS, anew, drawn, seeds, environment={"RETROGRAD_CACHE": str(Path(folder) / "cache")}) as peer:
+                found = replace(found, cold=peer.first)
         say("timing")
         times = turn_by_turn(peers, tuple(CALLS), repeat)
-    return replace(result, entrants=tuple(replace(peer, times=times[peer.name]) for peer in found))
+    return replace(found, entrants=tuple(replace(peer, times=times[peer.name]) for peer in found.entrants))
+
+
+def _without_asserts(recurrence: Recurrence) -> Recurrence:
+    """The recurrence without its constraints, whose gradients frameworks do not project. Raises: ValueError where it needs them."""
+    if any(isinstance(node, Project) for equation in recurrence.equations for node in walk(equation.expr)):
+        raise ValueError(f"{recurrence.name} projects onto what asserts allow, which JAX and PyTorch are not compared with")
+    return replace(recurrence, constraints=())
 
 
 def available() -> int:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 
 from codegen.peers.dialects import DIALECTS, Dialect, Scan
 from codegen.peers.refusals import check_covered
+from codegen.peers.sizes import sizes_text
 from codegen.peers.statements import ROWS, Place, StatementWriter, outside_name, step_name
-from codegen.peers.terms import sizes_text
 from codegen.program import Buffer, Loop, PickStep, Program, Segment, Statement
 from codegen.traversal import reads
 

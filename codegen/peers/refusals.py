@@ -20,6 +20,7 @@ def check_covered(program: Program, sizes: Mapping[str, int]) -> None:
             raise ValueError("project(…) is not covered by references for JAX and PyTorch; compare with numpy")
     for statement in forward.statements():
         if isinstance(statement, Accumulate) and statement.place:
-            raise ValueError("a sum at places that an index input chooses is not covered by references for JAX and PyTorch; compare with numpy")
+            problem = "a sum at places that an index input chooses is not covered by references for JAX and PyTorch"
+            raise ValueError(f"{problem}; compare with numpy")
     if sizes.get("T", 1) < 1 or sizes.get("B", 1) < 1:
         raise ValueError("references for JAX and PyTorch need at least one step and one sequence")

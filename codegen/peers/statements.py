@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from codegen.peers.dialects import Dialect
-from codegen.peers.terms import Terms, added, size_text
+from codegen.peers.sizes import added, size_text
+from codegen.peers.terms import Terms
 from codegen.program import (
     ZERO_SIZE,
     Accumulate,

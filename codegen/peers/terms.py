@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from codegen.peers.dialects import Dialect
+from codegen.peers.sizes import LEAD, added, difference, size_text, sizes_text
 from codegen.program import (
     Const,
     Element,
@@ -27,7 +28,6 @@ from codegen.program import (
 )  # fmt: skip
 
 LOOSE, SUM, TIMES, SIGN, ATOM = range(5)  # how tightly an expression holds together
-ROWS = ("", "B", "T, B")  # the axes of rows, by how many there are
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,21 +44,6 @@ class Term:
     def within(self, strength: int) -> str:
         """The text, in parentheses where it would come apart."""
         return self.text if self.strength >= strength else f"({self.text})"
-
-
-def size_text(size: Size) -> str:
-    """A size in names of dims."""
-    terms = []
-    for coefficient, names in size:
-        factors = [f"size_{name}" for name in names]
-        terms.append("*".join(factors if coefficient == 1 and factors else [str(coefficient), *factors]))
-    return " + ".join(terms).replace("+ -", "- ") or "0"
-
-
-def sizes_text(sizes: Sequence[Size], lead: int = 0) -> str:
-    """The inside of a tuple of sizes, after axes of rows."""
-    parts = [*filter(None, ROWS[lead].split(", ")), *map(size_text, sizes)]
-    return ", ".join(parts) + ("," if len(parts) == 1 else "")
 
 
 class Terms:
@@ -169,7 +154,8 @@ class Terms:
         return self._where(condition, x, y)
 
     def _where(self, condition: Term, yes: Term, no: Term) -> Term:
-        text = self.dialect.form("where", condition=condition.text, yes=yes.text, no=no.text)
+        first = self._as_array(yes) if no.plain else yes  # two numbers of Python's would have PyTorch's own precision
+        text = self.dialect.form("where", condition=condition.text, yes=first.text, no=no.text)
         return replace(self._joint((condition, yes, no), text, ATOM), plain=False)
 
     # -- reads
@@ -244,7 +230,7 @@ class Terms:
         rows = [
             f"{self.dialect.form('arange', stop=name)}[:, {', '.join(['None'] * (len(self.axes) + lead - 1 - place))}]"
             if len(self.axes) + lead - 1 - place else self.dialect.form("arange", stop=name)
-            for place, name in enumerate(ROWS[lead].split(", ")) if name
+            for place, name in enumerate(LEAD[lead].split(", ")) if name
         ]  # fmt: skip
         found = self._joint(terms, f"{text}[{', '.join([*rows, *(term.text for term in terms)])}]", ATOM)
         return replace(found, lead=max(lead, found.lead), plain=False)
@@ -265,11 +251,11 @@ class Terms:
             return self._joint(alone, " + ".join(term.text for term in alone), SUM)
         for piece, term in zip(pieces, terms, strict=True):
             if piece.start != reached:
-                parts.append(self._blank(_difference(piece.start, reached), axis, lead, axes))
+                parts.append(self._blank(difference(piece.start, reached), axis, lead, axes))
             parts.append(self._evened(piece, term, axis, lead, axes))
             reached = piece.stop
         if reached != self.axes[axis]:
-            parts.append(self._blank(_difference(self.axes[axis], reached), axis, lead, axes))
+            parts.append(self._blank(difference(self.axes[axis], reached), axis, lead, axes))
         text = self.dialect.form("joined", parts=", ".join(parts), axis=axis - len(self.axes))
         return Term(text if len(parts) > 1 else parts[0], lead, axes | {axis})
 
@@ -278,7 +264,7 @@ class Terms:
 
     def _within(self, piece: Piece) -> Terms:
         """The same statement, its axis as long as the piece."""
-        length = _difference(piece.stop, piece.start)
+        length = difference(piece.stop, piece.start)
         axes = [length if axis == piece.axis else size for axis, size in enumerate(self.axes)]
         return Terms(self.dialect, axes, self.read, self.shapes, self.inside)
 
@@ -299,19 +285,7 @@ class Terms:
         """A piece with the axes that the others have."""
         if term.lead == lead and term.axes | {axis} == axes | {axis} and axis in term.axes:
             return term.text
-        return self.dialect.form("spread", array=term.text, shape=self._shape(_difference(piece.stop, piece.start), axis, lead, axes))
+        return self.dialect.form("spread", array=term.text, shape=self._shape(difference(piece.stop, piece.start), axis, lead, axes))
 
 
 ZERO = Term("0.0", plain=True)
-
-
-def added(first: Size, second: Size) -> Size:
-    """The sum of two sizes, terms that cancel left out."""
-    found: dict[tuple[str, ...], int] = {}
-    for coefficient, names in (*first, *second):
-        found[names] = found.get(names, 0) + coefficient
-    return tuple((coefficient, names) for names, coefficient in sorted(found.items()) if coefficient)
-
-
-def _difference(first: Size, second: Size) -> Size:
-    return added(first, tuple((-coefficient, names) for coefficient, names in second))

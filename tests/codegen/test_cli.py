@@ -13,6 +13,7 @@ import pytest
 import codegen.driver
 from codegen.cache import Cache
 from codegen.kernel import Compiled, Run
+from codegen.peers.reference import variants
 from derive import files
 from derive.language import load, parse
 from tests.codegen.command_line import ROOT, SMALL, hear_interrupts, refused, run, start
@@ -210,6 +211,18 @@ def test_bench_of_a_wrong_kernel_times_nothing(small, monkeypatch):
     monkeypatch.setattr(Compiled, "together", lambda self, phase, numbers, t0, t1: None)
     result = run("bench", small, "--dims", "n=3", "--steps", "4", "--repeat", "1")
     assert result.exit_code == 1 and "results differ" in result.stdout and "median" not in result.stdout
+
+
+def test_bench_against_jax(small, monkeypatch):
+    pytest.importorskip("jax")
+    options = ("bench", small, "--dims", "n=3", "--steps", "4", "--batch", "2", "--repeat", "1", "--against", "jax,numpy")
+    result = run(*options)
+    assert result.exit_code == 0 and "results agree with jax's" in result.stdout and "results agree with numpy's" in result.stdout
+    assert "value and gradient" in result.stdout
+    wrong = lambda *how: [source.replace("jnp.tanh(", "1.01 * jnp.tanh(") for source in variants(*how)]  # noqa: E731
+    monkeypatch.setattr("codegen.peers.racing.variants", wrong)
+    result = run(*options)
+    assert result.exit_code == 1 and "results differ from jax's" in result.stdout and "median" not in result.stdout
 
 
 # -- cache

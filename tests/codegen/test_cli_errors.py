@@ -81,12 +81,20 @@ def test_dims_that_do_not_exist(command, small):
     assert "small has no dim q; it has n" in refused(command, small, "--dims", "q=3")
 
 
+def test_peers_that_are_not_installed_or_do_not_cover(small, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    said = refused("bench", small, "--against", "numpy,jax")
+    assert "jax is not installed" in said and "pip install jax" in said
+    monkeypatch.undo()
+    pytest.importorskip("jax")
+    assert "x is a steady state" in refused("bench", "settle", "--against", "jax")
+
+
 def test_other_options(small, tmp_path):
     assert "'--steps': 0 is not in the range" in refused("check", small, "--steps", "0")
     assert "'--batch': 0 is not in the range" in refused("check", small, "--batch", "0")
     assert "'--seed'" in refused("check", small, "--seed", "-1")
     assert "float32" in refused("check", small, "--dtype", "int8")
-    assert "jax is not available yet" in refused("bench", small, "--against", "numpy,jax")
     assert "not a peer" in refused("bench", small, "--against", "fortran")
     assert "nothing to time" in refused("bench", small)
     assert "'-o'" in refused("generate", small)
