@@ -1,6 +1,6 @@
 """Long sequences: the gradient within a budget of bytes beside that of the whole tape, in processes of their own, the same bits first.
 
-python -m benchmarks.long [--steps 100000] [--units 128] [--inputs 64] [--batch 8] [--memory 200000000] [--cell lstm]
+python -m benchmarks.long [--steps 100000] [--units 128] [--inputs 64] [--batch 8] [--memory 200000000] [--cell cell_lstm]
 """
 
 from __future__ import annotations
@@ -15,7 +15,17 @@ import time
 import click
 import numpy as np
 
-from benchmarks.cells import TEXTS, values
+from benchmarks.cells import GATES, TEXTS
+
+
+def values(cell: str, T: int, B: int, m: int, n: int) -> dict[str, np.ndarray]:
+    """Values of every argument, from a fixed seed."""
+    rng = np.random.default_rng(0)
+    found = {"x": rng.standard_normal((T, B, m), np.float32), "a": rng.standard_normal(n)}
+    for gate in GATES[cell]:
+        found |= {f"W{gate}": rng.standard_normal((n, n)) / n**0.5, f"U{gate}": rng.standard_normal((n, m)) / m**0.5}
+        found[f"b{gate}"] = 0.1 * rng.standard_normal(n)
+    return {name: array.astype(np.float32) for name, array in found.items() if name != "a" or cell == "cell_gru"}
 
 
 def measured(cell: str, sizes: tuple[int, int, int, int], memory: int | None, threads: int, rounds: int) -> dict[str, object]:
@@ -24,8 +34,8 @@ def measured(cell: str, sizes: tuple[int, int, int, int], memory: int | None, th
     from codegen.beginning import begin
     from codegen.checkpoints import Checkpoints
 
-    kernel, given = codegen.compile(TEXTS[cell], "float32"), values(cell, sizes, "float32")
-    small = values(cell, (4, *sizes[1:]), "float32")
+    kernel, given = codegen.compile(TEXTS[cell], "float32"), values(cell, *sizes)
+    small = values(cell, 4, *sizes[1:])
     kernel.value_and_grad(small)
     kernel = kernel.using(threads=threads, memory=memory)
     before, seconds = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, []
@@ -44,7 +54,7 @@ def measured(cell: str, sizes: tuple[int, int, int, int], memory: int | None, th
 
 
 @click.command(help=__doc__.split("\n")[0])
-@click.option("--cell", default="lstm", type=click.Choice(list(TEXTS)), show_default=True)
+@click.option("--cell", default="cell_lstm", type=click.Choice(list(TEXTS)), show_default=True)
 @click.option("--steps", default=100_000, show_default=True)
 @click.option("--batch", default=8, show_default=True)
 @click.option("--inputs", default=64, show_default=True)
