@@ -16,7 +16,6 @@ from pathlib import Path
 import click
 import numpy as np
 
-
 TEXT = "u: input[m]\nx: n = tanh(W @ x + U @ u + b)\nE = minimize(norm2(x))\n"
 SETTLED = {"float32": 1e-6, "float64": 1e-13}  # of the largest change, as in docs/reliability.md
 ALLOWED = {"float32": 1e-4, "float64": 1e-10}  # of the norm of a result

@@ -14,6 +14,7 @@ from types import ModuleType
 import numpy as np
 
 from codegen.frame import Frame
+from codegen.traversal import solves
 
 TILE = 8  # rows of a register tile
 MOST_THREADS = 64
@@ -25,8 +26,8 @@ LEAST_WORK = 1 << 18  # about the numbers in the buffers of a call, below which 
 class Table:
     """Where a module finds the buffers of calls of the same sizes. places: for each of `bases` an index and an offset in bytes, (-1, 0)
     for a buffer that is not there; strides: of a step, in numbers, 0 where there is one step's room; sizes: T, B, whether rows differ
-    in length, dims; addresses: of the three; alone: the border of rows for one thread; worth: whether others are worth starting, and
-    searching: in the search for a steady state."""  # noqa: D205, D209
+    in length, dims; addresses: of the three; alone: the border of rows for one thread; worth: whether others are worth starting;
+    searches: whether there are steady states."""  # noqa: D205, D209
 
     places: np.ndarray
     strides: np.ndarray
@@ -36,7 +37,7 @@ class Table:
     lengths: np.ndarray
     alone: np.ndarray
     worth: bool
-    searching: bool
+    searches: bool
 
 
 class Compiled:
@@ -52,11 +53,12 @@ class Compiled:
             table = frame.plans.get(key) or frame.keep(key, _table(frame))
         self.table, arrays = table, frame.arrays
         self.bases = (table.active, table.lengths, *[memory for _, memory in arrays.blocks], *arrays.own.values())
-        threads = self._threads()
-        self.split = table.alone if threads == 1 else shares(frame.lengths, threads)
-        self.searching = self.split
-        if frame.threads is None and threads == 1 and table.searching:
-            self.searching = shares(frame.lengths, available_threads())
+        threads, lengths = self._threads(), frame.lengths
+        shared = table.alone if threads == 1 else shares(lengths, threads)
+        # Between searches stands little: what starts threads for it waits longer for them than it takes.
+        self.split = table.alone if table.searches and not table.worth else shared
+        more = threads == 1 and frame.threads is None and table.searches and frame.batch * sum(frame.dims.values()) ** 2 >= LEAST_SEARCH
+        self.searching = shares(lengths, available_threads()) if more else shared
 
     def _threads(self) -> int:
         if self.frame.threads is not None:
@@ -107,7 +109,8 @@ def _table(frame: Frame) -> Table:
     work = frame.steps * frame.batch * sum(frame.dims.values()) * len(program.buffers)
     return Table(
         *tables, tuple(address(table) for table in tables), frame.active, np.ascontiguousarray(frame.lengths),
-        np.array([0, frame.batch], np.int64), work >= LEAST_WORK, frame.batch * sum(frame.dims.values()) ** 2 >= LEAST_SEARCH,
+        np.array([0, frame.batch], np.int64), work >= LEAST_WORK,
+        any(solves(action) for phase in program.phases.values() for action in phase.actions),
     )  # type: ignore[arg-type]  # fmt: skip
 
 
