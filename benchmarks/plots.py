@@ -12,6 +12,7 @@ from benchmarks.matrix import BUILT_IN, Row
 
 COLOURS = {"jax": "#0072b2", "torch": "#d55e00", BUILT_IN: "#cc79a7", "numpy": "#009e73", "retrograd": "#000000"}
 MARKS = {"small": "o", "mid": "s", "large": "D"}
+TICKS = (0.25, 0.5, 1, 2, 4, 8, 16, 32, 64, 128, 256)
 NAMES = {"T": "steps", "B": "sequences", "n": "units"}
 
 
@@ -43,7 +44,9 @@ def draw_ratios(rows: Sequence[Row], file: Path) -> None:
     sizes = [size for size in MARKS if any(row["size"] == size for row in done)]
     handles += [plt.Line2D([], [], color="grey", marker=MARKS[size], linestyle="", label=size) for size in sizes]
     for panel in panels[0]:
-        panel.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        ticks = [tick for tick in TICKS if panel.get_xlim()[0] <= tick <= panel.get_xlim()[1]]
+        panel.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
+        panel.xaxis.set_minor_formatter(lambda value, _: "")
     width = figure.get_size_inches()[0]
     figure.tight_layout(rect=(0, 0, 1 - 1.4 / width, 1))
     figure.legend(handles=handles, loc="center right", fontsize=8, frameon=False)
