@@ -43,7 +43,7 @@ class Plan:
 class Checkpoints:
     """The gradient of one call, window by window. frame: the arguments, of all steps."""
 
-    def __init__(self, kernel: Kernel, frame: Frame) -> None:
+    def __init__(self, kernel: Kernel, frame: Frame, wrt: Iterable[str] | None = None) -> None:
         program = kernel.program
         if program.streaming.windowless:
             raise ValueError(f"{program.name} cannot be computed in windows of steps, as memory= asks: {program.streaming.windowless}")
@@ -53,7 +53,7 @@ class Checkpoints:
         timed = [b for b in timed if b.kind == "timed" and not b.loose]
         self.state = [b.name for b in timed if b.before and b.name in phases["forward"].writes]
         self.ahead = [b.name for b in timed if b.after]
-        self.results = dict.fromkeys(program.results["gradient"].values())
+        self.results = dict.fromkeys(asked_for(program.results["gradient"], wrt).values())
         self.rooms = max([1, *(max(b.before, b.after) for b in timed)])
 
     # -- how to cut
@@ -61,9 +61,9 @@ class Checkpoints:
     def plan(self, memory: int) -> Plan | None:
         """How to stay within so many bytes; None where the whole tape does. Raises: ValueError naming the least that is enough."""
         steps = self.frame.steps
-        if self._bytes(steps) <= memory or steps <= self.rooms:
+        if self._bytes(steps) <= memory:
             return None
-        lengths = sorted({self.rooms, *(n for n in (LONGEST >> k for k in range(20)) if self.rooms <= n < steps)}, reverse=True)
+        lengths = sorted({min(self.rooms, steps), *(n for n in (LONGEST >> k for k in range(20)) if self.rooms <= n < steps)}, reverse=True)
         plans = [plan for length in lengths if (plan := self._cut(length, memory)) is not None]
         if not plans:
             least = min(self._bytes(length) for length in lengths)
@@ -82,7 +82,7 @@ class Checkpoints:
     def blocks(self, length: int) -> tuple[int, int]:
         """The sizes of the blocks of memory of a window's two phases; the last window may be shorter."""
         found = []
-        for steps in {length, self.frame.steps % length or length}:
+        for steps in {length, self.frame.steps % max(length, 1) or length}:
             frame = self.window(0, steps, {})
             first = frame.layout(self.program.phases["forward"].writes)
             frame.arrays.blocks.append((first, np.empty(0, np.uint8)))
@@ -122,7 +122,7 @@ def value_and_grad(
 ) -> tuple[float, dict[str, np.ndarray]]:  # fmt: skip
     """As `Kernel.value_and_grad`, within the kernel's memory."""
     frame, sizes, arrays = begin(kernel, values, steps, batch)
-    parts = Checkpoints(kernel, frame)
+    parts = Checkpoints(kernel, frame, wrt)
     plan = parts.plan(kernel.memory)  # type: ignore[arg-type]
     if plan is None:
         run = kernel._run(values, steps, batch, ())

@@ -89,8 +89,31 @@ def test_as_many_states_are_kept_as_the_budget_holds(compiled):
 def test_chosen_gradients_and_arrays_to_fill(compiled):
     kernel, values = compiled("elman"), case("elman", None)
     wanted, out = kernel.value_and_grad(values)[1], {"W": np.empty_like(values["W"])}
-    found = kernel.using(memory=budgets(kernel, "elman", None)[0]).value_and_grad(values, wrt=["W", "x"], out=out)[1]
+    found = kernel.using(memory=2 * budgets(kernel, "elman", None)[0]).value_and_grad(values, wrt=["W", "x"], out=out)[1]
     assert list(found) == ["W", "x"] and found["W"] is out["W"] and same(found, {"W": wanted["W"], "x": wanted["x"]})
+
+
+def test_gradients_that_are_not_asked_for_take_no_room_of_all_steps(compiled):
+    kernel, values = compiled("lstm"), case("lstm", None)
+    frame = begin(kernel, values, None, None)[0]
+    both = [Checkpoints(kernel, frame, wrt) for wrt in (["Wi"], None)]
+    few, everything = (checkpoints._Sweep(parts, parts.plan(parts._bytes(4))) for parts in both)
+    assert "g_x_bar" in everything.whole and list(few.whole) == ["g_Wi_bar"]
+    wanted = kernel.value_and_grad(values)[1]
+    found = kernel.using(memory=both[0]._bytes(4)).value_and_grad(values, wrt=["Wi"])[1]
+    assert same(found, {"Wi": wanted["Wi"]})
+
+
+@pytest.mark.parametrize("steps", [0, 1])
+def test_the_shortest_sequences_have_a_budget_too(compiled, steps):
+    kernel, values = compiled("lstm"), stock_layouts.draw("lstm", seed=3, steps=1, batch=3, lengths=None)
+    values = {label: array[:steps] if label in ("x", "d") else array for label, array in values.items()}
+    wanted = kernel.value_and_grad(values)
+    found = kernel.using(memory=10**6).value_and_grad(values)
+    assert found[0] == wanted[0] and same(found[1], wanted[1])
+    if steps:
+        with pytest.raises(ValueError, match="memory=1 is too little"):
+            kernel.using(memory=1).value_and_grad(values)
 
 
 def test_errors_say_what_is_enough_or_why_there_are_no_windows(compiled):
