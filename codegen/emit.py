@@ -74,13 +74,13 @@ class _Source:
                 "number": unit.number,
                 "dims": [(name, str(self.fixed.get(name, f"call.d[{place + 3}]"))) for place, name in enumerate(self.program.dims)],
                 "rooms": [self._room(matrix) for matrix in unit.matrices],
-                "settle": None if unit.solve is None else self._settle(unit.solve),
+                "steady": None if unit.solve is None else self._steady(unit.solve),
                 "stages": [self._stage(unit, stage) for stage in unit.stages],
             }
             for unit in self.units
         ]
 
-    def _settle(self, solve: Solve) -> dict[str, object]:
+    def _steady(self, solve: Solve) -> dict[str, object]:
         """Where the unknowns of a steady state lie, and the rows that take part."""
         lines = ["r1 = min(r1, (<const long long*> call.p[0])[t0 - 1])"] if solve.level == "step" else []
         for number, names in enumerate(solve.cut):
