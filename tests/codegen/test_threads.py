@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -108,6 +109,30 @@ def test_a_forked_child_may_call_too(compiled):
         os.waitpid(child, 0)
         pytest.fail("the child hangs")
     assert os.waitstatus_to_exitcode(status) == 0
+
+
+def test_calls_from_several_threads_at_once_do_not_meet(compiled):
+    kernel = compiled(MIXED).using(2)
+    each = [values(batch=8) | {"x": np.random.default_rng(seed).standard_normal((9, 8, 3))} for seed in range(6)]
+    wanted = [kernel.using(1).value_and_grad(given) for given in each]
+    assert len({value for value, _ in wanted}) == 6
+    with ThreadPoolExecutor(6) as at_once:
+        for found in at_once.map(lambda _: [kernel.value_and_grad(given) for given in each], range(30)):
+            for (value, gradients), (right, all_right) in zip(found, wanted, strict=True):
+                assert value == right and all(np.array_equal(gradients[name], all_right[name]) for name in all_right)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="threads are counted in Linux's /proc")
+def test_threads_go_when_there_is_nothing_to_do_and_come_back(compiled):
+    kernel, given = compiled(MIXED), values()
+    wanted, before = kernel.using(1).value_and_grad(given)[0], len(os.listdir("/proc/self/task"))
+    for _ in range(3):
+        assert kernel.using(4).value_and_grad(given)[0] == wanted
+        assert before < len(os.listdir("/proc/self/task")) <= before + 3
+        deadline = time.monotonic() + 60
+        while len(os.listdir("/proc/self/task")) > before:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
 
 
 LONG = """
