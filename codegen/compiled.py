@@ -26,7 +26,7 @@ LEAST_WORK = 1 << 18  # about the numbers in the buffers of a call, below which 
 class Table:
     """Where a module finds the buffers of calls of the same sizes. places: for each of `bases` an index and an offset in bytes, (-1, 0)
     for a buffer that is not there; strides: of a step, in numbers, 0 where there is one step's room; sizes: T, B, whether rows differ
-    in length, dims; addresses: of the three; alone: the border of rows for one thread; worth: whether others are worth starting;
+    in length, whether they are few, dims; addresses: of the three; alone: the border of rows for one thread; worth: whether others are worth starting;
     searches: whether there are steady states."""  # noqa: D205, D209
 
     places: np.ndarray
@@ -104,7 +104,7 @@ def _table(frame: Frame) -> Table:
         strides.append(step)
     tables = (
         np.array(places, np.int64), np.array(strides, np.int64),
-        np.array([frame.steps, frame.batch, int(frame.ragged), *frame.dims.values()], np.int64),
+        np.array([frame.steps, frame.batch, int(frame.ragged), int(frame.few), *frame.dims.values()], np.int64),
     )  # fmt: skip
     work = frame.steps * frame.batch * sum(frame.dims.values()) * len(program.buffers)
     return Table(

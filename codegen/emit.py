@@ -72,7 +72,7 @@ class _Source:
         return [
             {
                 "number": unit.number,
-                "dims": [(name, str(self.fixed.get(name, f"call.d[{place + 3}]"))) for place, name in enumerate(self.program.dims)],
+                "dims": [(name, str(self.fixed.get(name, f"call.d[{place + 4}]"))) for place, name in enumerate(self.program.dims)],
                 "rooms": [self._room(matrix) for matrix in unit.matrices],
                 "steady": None if unit.solve is None else self._steady(unit.solve),
                 "stages": [self._stage(unit, stage) for stage in unit.stages],

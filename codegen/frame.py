@@ -13,6 +13,7 @@ from codegen.program import Buffer, Program, Size, size_value
 from codegen.workspace import empty
 
 BYTE, MOST_PLANS = np.dtype(np.uint8), 256
+FEW = 6  # sequences, below which products of a step waste much of a register tile; they are made for all steps at once where they can be
 Plan = TypeVar("Plan")
 
 
@@ -47,6 +48,11 @@ class Frame:
         self.ragged = bool(self.batch) and int(self.lengths[-1]) < self.steps
 
     @property
+    def few(self) -> bool:
+        """Whether what is known before a loop is multiplied before it."""
+        return self.batch < FEW
+
+    @property
     def active(self) -> np.ndarray:
         """How many rows, from the first, take part in each step 1..T, `(T,)`."""
         return np.count_nonzero(self.lengths[None, :] >= np.arange(1, self.steps + 1)[:, None], axis=1).astype(np.int64)
@@ -76,7 +82,8 @@ class Frame:
             return self.shape(buffer)
         if buffer.kind == "sequence":
             return (self.batch, *self.shape(buffer))
-        return (buffer.before + self.steps + buffer.after if whole or not buffer.loose else 1, self.batch, *self.shape(buffer))
+        single = buffer.loose and not whole and not (buffer.hoisted and self.few)
+        return (1 if single else buffer.before + self.steps + buffer.after, self.batch, *self.shape(buffer))
 
     def allocate(self, name: str, whole: bool, zeroed: bool = False) -> np.ndarray:
         """An array of its own for a buffer, of -1 where it holds integers.

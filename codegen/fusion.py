@@ -1,6 +1,7 @@
-"""Fusion: scheduled phases -> the same, where products that only meet in a sum are formed as one sum.
+"""Fusion: scheduled phases -> the same, with products where their values are used.
 
-The terms of such a sum then never leave the registers, nor need room.
+A product for all steps whose only reader is a loop moves into that loop; products that only meet in a sum are formed as one sum, whose
+terms then never leave the registers; and what is nothing but such a product is written by it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from codegen.program import (
     InWindow,
     Load,
     Loop,
+    Map,
     OnDiagonal,
     Op,
     Phase,
@@ -28,10 +30,10 @@ from codegen.program import (
 from codegen.traversal import elements, reads, solves
 
 
-def add_products(
+def fuse_products(
     phases: Mapping[str, Phase], buffers: Mapping[str, Buffer], results: Mapping[str, Mapping[str, str]]
 ) -> dict[str, Phase]:
-    """Phases whose products are added up where one sum alone reads them, at the step of its own loop."""
+    """Phases whose products stand in the loops that alone read them, added up where one sum alone reads them at the step of its loop."""
     read = Counter(read.buffer for phase in phases.values() for s in phase.statements() for read in reads(s))
     wanted = {name for of_phase in results.values() for name in of_phase.values()}
     wanted |= {name for phase in phases.values() for a in phase.actions for solve in solves(a) for pair in solve.cut for name in pair}
@@ -39,15 +41,38 @@ def add_products(
 
     def fused(action: Action) -> Action:
         if isinstance(action, Segment):
-            return replace(action, statements=_fused(action.statements, buffers, lone))
+            return replace(action, statements=_written(_fused(action.statements, buffers, lone), buffers, lone))
         return replace(action, body=tuple(fused(part) for part in action.body)) if isinstance(action, Loop) else action  # type: ignore[arg-type]
 
-    return {name: replace(phase, actions=tuple(fused(action) for action in phase.actions)) for name, phase in phases.items()}
+    return {
+        name: replace(phase, actions=tuple(fused(action) for action in _sunk(phase.actions, buffers, lone)))
+        for name, phase in phases.items()
+    }
 
+
+def _sunk(actions: Sequence[Action], buffers: Mapping[str, Buffer], lone: set[str]) -> list[Action]:
+    """Actions with products out of sweeps moved into the loops that alone read them, at their own step and component by component."""
+    waiting: dict[str, Product] = {}
+    left: list[Action] = []
+    homes: dict[str, int] = {}
+    for place, action in enumerate(actions):
+        if isinstance(action, Segment) and action.order == "sweep":
+            waiting |= {s.out: s for s in action.statements if isinstance(s, Product) and s.out in lone}
+        if isinstance(action, Segment) and action.order in ("forward", "backward"):
+            plain = (e for s in action.statements if isinstance(s, Map) for e in elements(s.element) if isinstance(e, Load))
+            homes |= {e.buffer: place for e in plain if e.buffer in waiting and _is_plain(e, buffers[e.buffer])}
+    for place, action in enumerate(actions):
+        if isinstance(action, Segment):
+            moved = [replace(waiting[name], ahead=len(waiting[name].factors)) for name, home in homes.items() if home == place]
+            kept = [s for s in action.statements if s.out not in homes]
+            action = replace(action, statements=(*moved, *kept))
+        if not isinstance(action, Segment) or action.statements:
+            left.append(action)
+    return left
 
 
 def _fused(statements: Sequence[Statement], buffers: Mapping[str, Buffer], lone: set[str]) -> tuple[Statement, ...]:
-    """The statements of a segment, each sum of products formed where the last of its products stood."""
+    """The statements of a segment, each sum of products formed where the last of its products stood; first what is known ahead."""
     products = {s.out: s for s in statements if isinstance(s, Product) and s.out in lone}
     sums: dict[str, Product] = {}
     gone: set[str] = set()
@@ -59,12 +84,38 @@ def _fused(statements: Sequence[Statement], buffers: Mapping[str, Buffer], lone:
                 chosen = [product for product in products.values() if product.out in terms]
                 last = chosen[-1].out
                 gone |= terms - {last}
-                sums[last] = replace(chosen[0], out=last, further=tuple(f for product in chosen[1:] for f in product.factors))
+                sums[last] = _added(last, chosen)
                 kept = tuple(arg for arg in element.args if not (isinstance(arg, Load) and arg.buffer in terms - {last}))
                 whole = kept[0] if len(kept) == 1 else replace(element, args=kept)
                 before = changed.get(statement.out, statement)
                 changed[statement.out] = replace(before, element=_replaced(before.element, element, whole))
     return tuple(sums.get(s.out, changed.get(s.out, s)) for s in statements if s.out not in gone)
+
+
+def _added(out: str, chosen: Sequence[Product]) -> Product:
+    """The sum of products, those that are known before the loop first."""
+    ahead, now = [], []
+    for product in chosen:
+        ahead += product.factors[: product.ahead]
+        now += product.factors[product.ahead :]
+    (matrix, transposed, operand), *further = ahead + now
+    return Product(out, matrix, transposed, operand, tuple(further), len(ahead))
+
+
+def _written(statements: Sequence[Statement], buffers: Mapping[str, Buffer], lone: set[str]) -> tuple[Statement, ...]:
+    """The statements of a segment without maps that only copy a product: it takes their place."""
+    products = {s.out: s for s in statements if isinstance(s, Product) and s.out in lone}
+    copies = {s.element.buffer: s.out for s in statements if isinstance(s, Map) and _is_copy(s, products, buffers)}  # type: ignore[union-attr]
+    return tuple(
+        replace(s, out=copies[s.out]) if s.out in copies else s for s in statements if s.out not in set(copies.values())
+    )  # fmt: skip
+
+
+def _is_copy(statement: Map, products: Mapping[str, Product], buffers: Mapping[str, Buffer]) -> bool:
+    load, out = statement.element, buffers[statement.out]
+    if not isinstance(load, Load) or load.buffer not in products or not _is_plain(load, buffers[load.buffer]):
+        return False
+    return (out.kind, out.shape) == (buffers[load.buffer].kind, buffers[load.buffer].shape)
 
 
 def _terms(element: Element, products: Mapping[str, Product], buffers: Mapping[str, Buffer]) -> set[str]:

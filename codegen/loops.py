@@ -30,7 +30,8 @@ from codegen.stages import Matrix, Unit, is_shared
 from codegen.traversal import elements, reads
 
 FACTORS = {"left": "Factor", "right": "Factor", "pairs": "Pair", "terms": "Term"}  # arrays that calls are made with, and their types
-ROWS_NOW = "rows = active[t - 1] if active[t - 1] < r1 else r1"
+ACTIVE = "active[t - 1] if active[t - 1] < r1 else r1"
+ROWS_NOW = f"rows = {ACTIVE}"
 
 
 def packed_name(matrix: str, transposed: bool) -> str:
@@ -57,7 +58,7 @@ class SegmentLines:
         )
         return {
             "number": self.segment.number,
-            "dims": [(name, str(self.fixed.get(name, f"call.d[{place + 3}]"))) for place, name in enumerate(self.program.dims)],
+            "dims": [(name, str(self.fixed.get(name, f"call.d[{place + 4}]"))) for place, name in enumerate(self.program.dims)],
             "buffers": [(self.order.index(name) + 2, name, b.kind == "timed", b.below is not None) for name, b in self._named(used)],
             "windows": [f"w{n}" for n in range(self.components.windows)],
             "integers": [f"g{n}" for n in range(self.components.integers)],
@@ -83,9 +84,23 @@ class SegmentLines:
             return head + [line for group in groups for line in self.components.zero(group[0]) + self._group(group)]
         if order == "sweep":
             return [line for group in groups for line in self.components.zero(group[0]) + self._sweep(group)]
+        lines = self._hoisted()
         steps = "range(t0, t1 + 1)" if order == "forward" else "range(t1, t0 - 1, -1)"
         inner = ["if stopped(call, id):", f"{INDENT}return", ROWS_NOW, *(line for group in groups for line in self._group(group))]
-        return [f"for t in {steps}:", *(INDENT + line for line in inner)]
+        return [*lines, f"for t in {steps}:", *(INDENT + line for line in inner)]
+
+    def _hoisted(self) -> list[str]:
+        """What is known before a loop, for all its steps, where the products of one have few rows."""
+        lines = []
+        for s in (s for s in self.segment.statements if isinstance(s, Product) and s.ahead):
+            terms, wide = self._terms(s.factors[: s.ahead], "first"), product_text(self.buffers[s.out].shape)
+            product = f"product(last - first, {wide}, terms, {s.ahead}, 0, {self._pointer(Read(s.out))} + first*{wide})"
+            step = [f"first, last = r0, {ACTIVE}", *terms, product]
+            whole = ["t, first, last = t0, share(batch*(t1 - t0 + 1), id, threads), share(batch*(t1 - t0 + 1), id + 1, threads)"]
+            lines += ["if ragged:", f"{INDENT}for t in range(t0, t1 + 1):", *(INDENT * 2 + line for line in step)]
+            lines += ["else:", *(INDENT + line for line in [*whole, *terms, product])]
+        # Threads share all steps and rows here, so each waits for what the others know, and for what they make.
+        return ["if few:", *(INDENT + line for line in ["wait(call)", *lines, "wait(call)"])] if lines else []
 
     def _shared_body(self, groups: Sequence[Sequence[Statement]]) -> list[str]:
         """Sums split their own components over the threads, which wait where one reads what another made."""
@@ -102,12 +117,17 @@ class SegmentLines:
     def _groups(self) -> list[list[Statement]]:
         """The statements in runs that share a loop: maps of one shape that read each other component by component.
 
-        Sums of outer products share their factors; they read nothing that is shared, so all can stand where the first does.
+        Sums of outer products share their factors, whose own sums come with them; they read nothing that is shared, so all can stand where
+        the first does.
         """
         groups: list[list[Statement]] = []
         outer: list[Statement] = []
+        factors = {s.left for s in self.segment.statements if isinstance(s, OuterSum)}
+        summed = set[Read]()
         for statement in self.segment.statements:
-            if isinstance(statement, OuterSum):
+            read = self._whole(statement)
+            if isinstance(statement, OuterSum) or read in factors - summed:
+                summed |= {read} - {None}
                 outer.append(statement)
                 if len(outer) == 1:
                     groups.append(outer)
@@ -115,7 +135,16 @@ class SegmentLines:
                 groups[-1].append(statement)
             else:
                 groups.append([statement])
+        outer.sort(key=lambda statement: isinstance(statement, Accumulate))
         return groups
+
+    def _whole(self, statement: Statement) -> Read | None:
+        """What a sum over all rows and steps adds as it stands, if anything."""
+        if not isinstance(statement, Accumulate) or not isinstance(statement.element, Load) or statement.place:
+            return None
+        load, out = statement.element, self.buffers[statement.out]
+        plainly = load.shape is None and load.index == plain(out) and self.buffers[load.buffer].shape == out.shape
+        return Read(load.buffer, load.lag) if plainly and self.unit.back and statement.window in ((None, None), (0, None)) else None
 
     def _joins(self, statement: Statement, group: Sequence[Statement]) -> bool:
         first = self.buffers[group[0].out]
@@ -170,15 +199,22 @@ class SegmentLines:
 
     def _product(self, statement: Product) -> list[str]:
         """Out (rows, n) = sum of operand (rows, m) @ matrix.T or, transposed, operand (rows, n) @ matrix."""
-        wide, lines = product_text(self.buffers[statement.out].shape), []
-        for place, (matrix, transposed, operand) in enumerate(statement.factors):
-            inner = size_text(self.buffers[matrix].shape[0 if transposed else 1])
-            lines.append(f"terms[{place}] = term({inner}, {self._pointer(operand)} + r0*{inner}, {packed_name(matrix, transposed)})")
-        self.factors["terms"] = max(self.factors["terms"], len(lines))
-        return [*lines, f"product(rows - r0, {wide}, terms, {len(lines)}, {self._pointer(Read(statement.out))} + r0*{wide})"]
+        wide, lines = product_text(self.buffers[statement.out].shape), self._terms(statement.factors, "r0")
+        done = f"{statement.ahead} if few else 0" if statement.ahead else "0"
+        return [*lines, f"product(rows - r0, {wide}, terms, {len(lines)}, {done}, {self._pointer(Read(statement.out))} + r0*{wide})"]
 
-    def _outer_sums(self, group: Sequence[OuterSum], timed: bool) -> list[str]:
-        """Sums over the same rows, whose factors are laid out once."""
+    def _terms(self, factors: Sequence[tuple[str, bool, Read]], row: str) -> list[str]:
+        lines = []
+        for place, (matrix, transposed, operand) in enumerate(factors):
+            inner = size_text(self.buffers[matrix].shape[0 if transposed else 1])
+            lines.append(f"terms[{place}] = term({inner}, {self._pointer(operand)} + {row}*{inner}, {packed_name(matrix, transposed)})")
+        self.factors["terms"] = max(self.factors["terms"], len(lines))
+        return lines
+
+    def _outer_sums(self, together: Sequence[OuterSum | Accumulate], timed: bool) -> list[str]:
+        """Sums over the same rows, whose factors are laid out once, and sums of these."""
+        group = [s for s in together if isinstance(s, OuterSum)]
+        sums = {self._whole(s): f"b_{s.out}" for s in together if isinstance(s, Accumulate)}
         lefts, rights = (list(dict.fromkeys(getattr(s, side) for s in group)) for side in ("left", "right"))
         lines = ["t = t0"]
         for name, factors in (("left", lefts), ("right", rights)):
@@ -186,6 +222,7 @@ class SegmentLines:
             for place, read in enumerate(factors):
                 columns = product_text(self.buffers[read.buffer].shape)
                 lines += [f"{name}[{place}].columns = {columns}", f"{name}[{place}].rows = {self._pointer(read)}"]
+                lines.append(f"{name}[{place}].sum = {sums.get(read, 'NULL') if name == 'left' else 'NULL'}")
         self.factors["pairs"] = max(self.factors["pairs"], len(group))
         for place, each in enumerate(group):
             lines += [f"pairs[{place}].left = {lefts.index(each.left)}", f"pairs[{place}].right = {rights.index(each.right)}"]

@@ -155,13 +155,15 @@ class Reduce:
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """out[row, :] = matrix @ operand[row, :], the matrix shared, as stored or transposed; further: factors of products that are added."""
+    """out[row, :] = matrix @ operand[row, :], the matrix shared, as stored or transposed; further: factors of products that are added;
+    ahead: so many of the factors, from the first, are known for all steps before the loop that this stands in."""  # noqa: D205, D209
 
     out: str
     matrix: str
     transposed: bool
     operand: Read
     further: tuple[tuple[str, bool, Read], ...] = ()
+    ahead: int = 0
 
     @property
     def factors(self) -> tuple[tuple[str, bool, Read], ...]:
@@ -219,8 +221,9 @@ Statement = Project | Map | Reduce | Product | OuterSum | Accumulate | PickStep 
 class Buffer:
     """A named array. label: what the caller calls it, if anything; kind: shared `shape`, sequence `(B, shape)` or timed
     `(before + T + after, B, shape)`; role: argument (the caller gives it) or value (a statement fills it); loose: a timed value
-    that is read only within its own loop at its own step, so that one step's room is enough unless it is asked for; below: of
-    integers, what they are less than (they begin at -1)."""  # noqa: D205, D209
+    that is read only within its own loop at its own step, so that one step's room is enough unless it is asked for; hoisted: a loose
+    value of which parts are made for all steps before the loop, where sequences are few; below: of integers, what they are less than
+    (they begin at -1)."""  # noqa: D205, D209
 
     name: str
     label: str
@@ -230,6 +233,7 @@ class Buffer:
     before: int = 0
     after: int = 0
     loose: bool = False
+    hoisted: bool = False
     below: Size | None = None
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from codegen.fusion import add_products
+from codegen.fusion import fuse_products
 from codegen.program import (
     Accumulate,
     Action,
@@ -19,6 +19,7 @@ from codegen.program import (
     OuterSum,
     Phase,
     PickStep,
+    Product,
     Program,
     Segment,
     Solve,
@@ -50,9 +51,13 @@ def schedule(program: Program, drafts: Sequence[Draft]) -> Program:
     for draft in drafts:
         wanted = set(program.results[draft.name].values())
         phases[draft.name] = _Scheduler(draft, buffers, guesses, numbers).run(wanted, drafts if draft.name == "forward" else ())
-    phases = {name: _with_writes(phase) for name, phase in add_products(phases, buffers, program.results).items()}
+    phases = {name: _with_writes(phase) for name, phase in fuse_products(phases, buffers, program.results).items()}
     kept = _tape(phases)
-    buffers = {name: replace(b, loose=_is_loose(b, phases, kept, program)) for name, b in buffers.items() if _is_used(b, phases)}
+    ahead = {s.out for phase in phases.values() for s in phase.statements() if isinstance(s, Product) and s.ahead}
+    buffers = {
+        name: replace(b, loose=_is_loose(b, phases, kept, program), hoisted=name in ahead)
+        for name, b in buffers.items() if _is_used(b, phases)
+    }  # fmt: skip
     done = replace(program, buffers=buffers, phases=phases, kept=kept, guesses=_guesses(guesses, buffers, program))
     verify(done)
     return done

@@ -25,17 +25,19 @@ def products(action):
             if isinstance(s, Product) for matrix, _, _ in s.factors}  # fmt: skip
 
 
-def test_input_products_are_hoisted_out_of_the_loop():
+def test_input_products_are_known_ahead_of_the_loop():
     made = program(ELMAN)
     loop = home(made, "q_h")
-    assert loop.order == "forward" and products(loop) == {"q_W"}
-    sweeps = [a for a in made.phases["forward"].actions if isinstance(a, Segment) and "q_U" in products(a)]
-    assert [a.order for a in sweeps] == ["sweep"]
+    assert loop.order == "forward" and products(loop) == {"q_U", "q_W"}
+    (only,) = [s for s in loop.statements if isinstance(s, Product)]
+    assert [matrix for matrix, _, _ in only.factors] == ["q_U", "q_W"] and only.ahead == 1
+    assert made.buffers[only.out].loose and made.buffers[only.out].hoisted and not made.buffers["q_h"].hoisted
 
 
 def test_a_product_with_the_state_stays_in_the_loop():
     loop = home(program(ELMAN.replace("U @ x[t]", "U @ x[t] + V @ h[t-2]")), "q_h")
-    assert products(loop) == {"q_W", "q_V"}
+    (only,) = [s for s in loop.statements if isinstance(s, Product)]
+    assert only.factors[0][0] == "q_U" and only.ahead == 1 and products(loop) == {"q_U", "q_W", "q_V"}
 
 
 def test_the_gradient_runs_backward_and_its_weights_are_one_sum():
@@ -62,15 +64,15 @@ def test_reading_ahead_of_another_signal_is_no_loop():
     assert home(made, "q_f").order == "sweep"
 
 
-def test_two_layers_are_two_loops_with_a_sweep_between_them():
+def test_two_layers_are_two_loops_of_which_the_second_reads_the_first():
     layers = "x[t]: m\na[t]: n = tanh(W @ a[t-1] + U @ x[t])\nb[t]: k = tanh(V @ b[t-1] + P @ a[t])\n"
     text = layers + "E = minimize(sum(norm2(b[t]) for t in steps))\n"
     made = program(text)
     first, second = home(made, "q_a"), home(made, "q_b")
     assert first is not second and first.order == second.order == "forward"
-    between = next(a for a in made.phases["forward"].actions if "q_P" in products(a))
     actions = made.phases["forward"].actions
-    assert between.order == "sweep" and actions.index(first) < actions.index(between) < actions.index(second)
+    assert actions.index(first) < actions.index(second)
+    assert [s.ahead for s in second.statements if isinstance(s, Product) and s.factors[0][0] == "q_P"] == [1]
 
 
 def test_signals_of_one_cycle_are_one_loop():
