@@ -42,7 +42,7 @@ class Draft:
     statements: list[Statement]
 
 
-def schedule(program: Program, drafts: Sequence[Draft]) -> Program:
+def schedule(program: Program, drafts: Sequence[Draft], fused: bool = True) -> Program:
     """Order every phase, find the tape, and verify the result against the written specification."""
     buffers = dict(program.buffers)
     guesses: dict[str, str] = {}
@@ -51,7 +51,9 @@ def schedule(program: Program, drafts: Sequence[Draft]) -> Program:
     for draft in drafts:
         wanted = set(program.results[draft.name].values())
         phases[draft.name] = _Scheduler(draft, buffers, guesses, numbers).run(wanted, drafts if draft.name == "forward" else ())
-    phases = {name: _with_writes(phase) for name, phase in fuse_products(phases, buffers, program.results).items()}
+    if fused:
+        phases = fuse_products(phases, buffers, program.results)
+    phases = {name: _with_writes(phase) for name, phase in phases.items()}
     kept = _tape(phases)
     ahead = {s.out for phase in phases.values() for s in phase.statements() if isinstance(s, Product) and s.ahead}
     buffers = {

@@ -26,11 +26,11 @@ from derive.temporal import TimeSum
 ROLES = {"input": "argument", "index": "argument", "parameter": "argument", "constant": "argument"}
 
 
-def lower(recurrence: Recurrence, derivatives: bool = True) -> Program:
+def lower(recurrence: Recurrence, derivatives: bool = True, fused: bool = True) -> Program:
     """Lower a recurrence, with its gradient and pullback, to a Program.
 
     The forward phase computes every quantity the user defined; the gradient phase, the gradients of the objective; the pullback
-    phase, gradients from cotangents.
+    phase, gradients from cotangents. fused: with products where their values are used (`codegen.fusion`).
     Raises: RecurrenceError for what has no value (abstract functions and objectives) or no order.
     """
     check_concrete(recurrence)
@@ -41,7 +41,7 @@ def lower(recurrence: Recurrence, derivatives: bool = True) -> Program:
             derivations["gradient"] = gradient(recurrence)
         derivations["pullback"] = pullback(recurrence)
     lowering = Lowering(recurrence, primal, derivations)
-    scheduled = schedule(*lowering.draft())
+    scheduled = schedule(*lowering.draft(), fused)
     return replace(scheduled, streaming=streaming(recurrence, primal, scheduled, lowering.primal_only[0]))
 
 

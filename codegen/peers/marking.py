@@ -20,15 +20,15 @@ HELD = "stop_gradient"
 
 
 def marked_program(recurrence: Recurrence) -> Program:
-    """The forward phase of a recurrence, with the operation `stop_gradient` where nothing flows back.
+    """The forward phase of a recurrence, products apart from the loops that read them, with the operation `stop_gradient` where nothing flows back.
 
     Raises: RecurrenceError for what has no value.
     """
     primal = normalise(recurrence)
     equations = tuple(replace(equation, expr=_marked(equation.expr)) for equation in primal.equations)
     if equations == primal.equations:
-        return lower(recurrence, derivatives=False)
-    program = lower(replace(primal, equations=equations), derivatives=False)
+        return lower(recurrence, derivatives=False, fused=False)
+    program = lower(replace(primal, equations=equations), derivatives=False, fused=False)
     names = {quantity.name for quantity in recurrence.quantities}
     results = {label: buffer for label, buffer in program.results["forward"].items() if label in names}
     return replace(program, results={**program.results, "forward": results})

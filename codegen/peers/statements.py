@@ -63,15 +63,13 @@ class StatementWriter:
 
     def write(self, statements: Sequence[Statement]) -> None:
         """Write statements in order."""
-        sharing: dict[Read, list[tuple[Product, int]]] = {}
+        sharing: dict[Read, list[Product]] = {}
         for statement in statements:
             if isinstance(statement, Product):
-                for number, (_, _, operand) in enumerate(statement.factors):
-                    sharing.setdefault(operand, []).append((statement, number))
-        parts: dict[tuple[str, int], str] = {}
+                sharing.setdefault(statement.operand, []).append(statement)
         for statement in statements:
             if isinstance(statement, Product):
-                self._product(statement, sharing, parts)
+                self._product(statement, sharing[statement.operand])
             else:
                 self._write(statement)
 
@@ -111,32 +109,25 @@ class StatementWriter:
 
     # -- products
 
-    def _product(self, statement: Product, sharing: dict[Read, list[tuple[Product, int]]], parts: dict[tuple[str, int], str]) -> None:
-        texts = []
-        for number, (matrix, transposed, operand) in enumerate(statement.factors):
-            alike = sharing[operand]
-            if self.merged and len(alike) > 1:
-                if (statement.out, number) not in parts:
-                    self._merge(operand, alike, parts)
-                texts.append(parts[statement.out, number])
-            else:
-                texts.append(f"{self.place.read(operand.buffer, operand.lag)[0]} @ {_weights(matrix, transposed)}")
-        if texts != [self._name(statement.out)]:
-            self._assign(statement.out, " + ".join(texts))
+    def _product(self, statement: Product, alike: Sequence[Product]) -> None:
+        operand = self.place.read(statement.operand.buffer, statement.operand.lag)[0]
+        if not self.merged or len(alike) == 1:
+            self._assign(statement.out, f"{operand} @ {_weights(statement)}")
+        elif statement is alike[0]:
+            self._merge(operand, alike)
 
-    def _merge(self, operand: Read, alike: Sequence[tuple[Product, int]], parts: dict[tuple[str, int], str]) -> None:
+    def _merge(self, operand: str, alike: Sequence[Product]) -> None:
         """One product with the weights of several side by side, taken apart again."""
-        first = alike[0][0].out
-        weights = [_weights(*statement.factors[number][:2]) for statement, number in alike]
+        first = alike[0].out
+        weights = [_weights(product) for product in alike]
         stacked = self.place.define(f"weights_{first}", self.dialect.form("joined", parts=", ".join(weights), axis=1))
         bounds, reached = [], ZERO_SIZE
-        for statement, _ in alike[:-1]:
+        for statement in alike[:-1]:
             reached = added(reached, self._sizes(statement.out)[0])
             bounds.append(size_text(reached))
-        whole = f"{self.place.read(operand.buffer, operand.lag)[0]} @ {stacked}"
-        names = [f"part{number}_{statement.out}" if statement.further else self._name(statement.out) for statement, number in alike]
-        self.place.lines.append(f"{', '.join(names)} = {self.dialect.form('split', array=whole, bounds=', '.join(bounds))}")
-        parts.update({(statement.out, number): name for (statement, number), name in zip(alike, names, strict=True)})
+        names = [self._name(statement.out) for statement in alike]
+        split = self.dialect.form("split", array=f"{operand} @ {stacked}", bounds=", ".join(bounds))
+        self.place.lines.append(f"{', '.join(names)} = {split}")
 
     # -- sums
 
@@ -163,6 +154,6 @@ class StatementWriter:
         self._assign(statement.out, self.dialect.form("outer", spec=f"{rows}i,{rows}j->ij", left=left, right=right))
 
 
-def _weights(matrix: str, transposed: bool) -> str:
+def _weights(product: Product) -> str:
     """What rows are multiplied by from the right."""
-    return matrix if transposed else f"{matrix}.T"
+    return product.matrix if product.transposed else f"{product.matrix}.T"
