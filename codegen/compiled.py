@@ -14,6 +14,8 @@ from types import ModuleType
 import numpy as np
 
 from codegen.frame import Frame
+from codegen.reports import COLUMNS, Reports
+from codegen.stages import Part, number_of
 from codegen.traversal import solves
 
 TILE = 8  # rows of a register tile
@@ -26,8 +28,8 @@ LEAST_WORK = 1 << 18  # about the numbers in the buffers of a call, below which 
 class Table:
     """Where a module finds the buffers of calls of the same sizes. places: for each of `bases` an index and an offset in bytes, (-1, 0)
     for a buffer that is not there; strides: of a step, in numbers, 0 where there is one step's room; sizes: T, B, whether rows differ
-    in length, whether they are few, dims; addresses: of the three; alone: the border of rows for one thread; worth: whether others are worth starting;
-    searches: whether there are steady states."""  # noqa: D205, D209
+    in length, whether they are few, dims; addresses: of the three; alone: the border of rows for one thread; worth: whether others are
+    worth starting."""  # noqa: D205, D209
 
     places: np.ndarray
     strides: np.ndarray
@@ -37,11 +39,10 @@ class Table:
     lengths: np.ndarray
     alone: np.ndarray
     worth: bool
-    searches: bool
 
 
 class Compiled:
-    """Runs the segments of a compiled module on a frame's buffers."""
+    """Runs the actions of a compiled module on a frame's buffers."""
 
     def __init__(self, module: ModuleType, frame: Frame) -> None:
         self.frame, self.module = frame, module
@@ -53,12 +54,8 @@ class Compiled:
             table = frame.plans.get(key) or frame.keep(key, _table(frame))
         self.table, arrays = table, frame.arrays
         self.bases = (table.active, table.lengths, *[memory for _, memory in arrays.blocks], *arrays.own.values())
-        threads, lengths = self._threads(), frame.lengths
-        shared = table.alone if threads == 1 else shares(lengths, threads)
-        # Between searches stands little: what starts threads for it waits longer for them than it takes.
-        self.split = table.alone if table.searches and not table.worth else shared
-        more = threads == 1 and frame.threads is None and table.searches and frame.batch * sum(frame.dims.values()) ** 2 >= LEAST_SEARCH
-        self.searching = shares(lengths, available_threads()) if more else shared
+        threads = self._threads()
+        self.split = table.alone if threads == 1 else shares(frame.lengths, threads)
 
     def _threads(self) -> int:
         if self.frame.threads is not None:
@@ -66,25 +63,39 @@ class Compiled:
         return available_threads() if self.table.worth else 1
 
     def run(self, number: int, t0: int, t1: int) -> None:
-        """Run one segment over the steps t0..t1, in this thread."""
-        self._call(number, self.table.alone, b"\1", t0, t1)
+        """Run one segment that takes part in a steady state over the steps t0..t1, in this thread."""
+        self._call(~number, self.table.alone, b"\1", t0, t1)
 
-    def settle(self, number: int, t: int) -> np.ndarray | None:
+    def settle(self, number: int, t: int) -> np.ndarray:
         """Solve for a steady state from what its unknowns hold at step t: for every row (steps taken, residual, whether it is solved)."""
-        report = np.zeros((self.frame.batch, 3))
-        self._call(number, self.searching, b"\1", t, t, report)
+        report = np.ones((self.frame.batch, COLUMNS))
+        self._call(~number, self.split, b"\1", t, t, report)
         return report
 
-    def together(self, phase: str, numbers: Sequence[int], t0: int, t1: int) -> None:
-        """Run segments that stand side by side in a phase, one after the other over the steps t0..t1."""
-        for part in self.frame.program.phases[phase].runs:
-            if isinstance(part, tuple):
-                wanted = bytes(segment.number in numbers for segment in part)
-                if any(wanted):
-                    self._call(part[0].number, self.split, wanted, t0, t1)
+    def together(self, phase: str, actions: Sequence[Part], t0: int, t1: int) -> Sequence[Part]:
+        """Run actions that stand side by side in a phase over the steps t0..t1: those that are left, where a steady state was not found."""
+        numbers = {number_of(action) for action in actions}
+        for run in self.frame.program.phases[phase].runs:
+            if isinstance(run, tuple):
+                wanted = bytes(number_of(action) in numbers for action in run)
+                if any(wanted) and not self._together(run, wanted, t0, t1):
+                    return [action for action in actions if number_of(action) >= number_of(run[0])]
+        return ()
 
-    def _call(self, number: int, split: np.ndarray, wanted: bytes, t0: int, t1: int, report: np.ndarray | None = None) -> None:
-        self.module.run(number, self.bases, *self.table.addresses, split, wanted, t0, t1, self.frame.more, report)
+    def _together(self, run: Sequence[Part], wanted: bytes, t0: int, t1: int) -> bool:
+        sought = [solve for action, chosen in zip(run, wanted, strict=True) if chosen for solve in solves(action)]
+        if sought and self.frame.more:  # sums that have begun elsewhere cannot be formed twice
+            return False
+        reports = Reports(self.frame, run)
+        for solve in sought:
+            reports.begin(solve)
+        done = self._call(number_of(run[0]), self.split, wanted, t0, t1, reports.rows)
+        for solve in sought if done else ():
+            reports.keep(solve)
+        return done
+
+    def _call(self, number: int, split: np.ndarray, wanted: bytes, t0: int, t1: int, report: np.ndarray | None = None) -> bool:
+        return self.module.run(number, self.bases, *self.table.addresses, split, wanted, t0, t1, self.frame.more, report)
 
 
 def _table(frame: Frame) -> Table:
@@ -107,10 +118,11 @@ def _table(frame: Frame) -> Table:
         np.array([frame.steps, frame.batch, int(frame.ragged), int(frame.few), *frame.dims.values()], np.int64),
     )  # fmt: skip
     work = frame.steps * frame.batch * sum(frame.dims.values()) * len(program.buffers)
+    searches = any(solves(action) for phase in program.phases.values() for action in phase.actions)
+    search = frame.batch * sum(frame.dims.values()) ** 2
     return Table(
         *tables, tuple(address(table) for table in tables), frame.active, np.ascontiguousarray(frame.lengths),
-        np.array([0, frame.batch], np.int64), work >= LEAST_WORK,
-        any(solves(action) for phase in program.phases.values() for action in phase.actions),
+        np.array([0, frame.batch], np.int64), work >= LEAST_WORK or (searches and search >= LEAST_SEARCH),
     )  # type: ignore[arg-type]  # fmt: skip
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 import jinja2
 
 from codegen.loops import SegmentLines
-from codegen.printer import product_text, size_text
-from codegen.program import Program, Solve
-from codegen.stages import Matrix, Stage, Unit, units
+from codegen.program import Program
+from codegen.stages import Matrix, Unit, units
+from codegen.unit import UnitLines
 
 TEMPLATES = Path(__file__).parent / "templates"
 BLOCK = 256  # values of a reduction that are laid side by side
@@ -38,8 +38,8 @@ def emit(program: Program, dtype: str, fixed: Mapping[str, int] | None = None, p
     source = _Source(program, fixed or {}, [unit for phase in chosen for unit in units(phase, program.buffers)])
     return environment.get_template("kernel.pyx.j2").render(
         name=plain(program.name), dtype=dtype, ctype="double" if dtype == "float64" else "float", suffix="" if dtype == "float64" else "f",
-        functions=UNARY, block=BLOCK, segments=source.segments(), units=source.described(), matrices=source.most_matrices(),
-        buffers=len(program.buffers) + 2, settles=any(unit.solve for unit in source.units), **PRECISION[dtype],
+        functions=UNARY, block=BLOCK, segments=source.segments(), units=source.described(), matrices=max(1, len(source.matrices)),
+        buffers=len(program.buffers) + 2, solves=source.solves(), **PRECISION[dtype],
     )  # fmt: skip
 
 
@@ -54,62 +54,24 @@ class _Source:
     def __init__(self, program: Program, fixed: Mapping[str, int], chosen: Sequence[Unit]) -> None:
         self.program, self.fixed, self.units = program, fixed, chosen
         self.order = list(program.buffers)
-
-    def most_matrices(self) -> int:
-        """The largest number of matrices that a unit lays out, and at least one."""
-        return max([1, *(len(unit.matrices) for unit in self.units)])
+        self.matrices: list[Matrix] = list(dict.fromkeys(matrix for unit in chosen for matrix in unit.matrices))
 
     def segments(self) -> list[dict[str, object]]:
         """Every segment's function, by number."""
-        found = [
-            SegmentLines(self.program, self.order, segment, self.fixed, unit)
-            for unit in self.units for stage in unit.stages for segment in stage.segments
+        found = {segment.number: (segment, unit.back) for unit in self.units for segment in unit.segments}
+        return [
+            SegmentLines(self.program, self.order, segment, self.fixed, back, self.matrices).describe()
+            for _, (segment, back) in sorted(found.items())
         ]  # fmt: skip
-        return [lines.describe() for lines in sorted(found, key=lambda lines: lines.segment.number)]
+
+    def solves(self) -> list[dict[str, object]]:
+        """Every steady state's function, by the number of its equations."""
+        return [self.unit_lines(unit).solve(solve) for unit in self.units if not unit.piece for solve in unit.solves]
 
     def described(self) -> list[dict[str, object]]:
-        """Every unit's function: its matrices, and its stages with what is laid out before each."""
-        return [
-            {
-                "number": unit.number,
-                "dims": [(name, str(self.fixed.get(name, f"call.d[{place + 4}]"))) for place, name in enumerate(self.program.dims)],
-                "rooms": [self._room(matrix) for matrix in unit.matrices],
-                "steady": None if unit.solve is None else self._steady(unit.solve),
-                "stages": [self._stage(unit, stage) for stage in unit.stages],
-            }
-            for unit in self.units
-        ]
+        """Every unit's function."""
+        return [self.unit_lines(unit).describe() for unit in self.units]
 
-    def _steady(self, solve: Solve) -> dict[str, object]:
-        """Where the unknowns of a steady state lie, and the rows that take part."""
-        lines = ["r1 = min(r1, (<const long long*> call.p[0])[t0 - 1])"] if solve.level == "step" else []
-        for number, names in enumerate(solve.cut):
-            for field, name in zip(("state", "image"), names, strict=True):
-                place = self.order.index(name) + 2
-                step = f" + (t0 - 1)*call.s[{place}]" if self.program.buffers[name].kind == "timed" else ""
-                lines.append(f"unknowns[{number}].{field} = <array> call.p[{place}]{step}")
-            lines.append(f"unknowns[{number}].width = {product_text(self.program.buffers[names[0]].shape)}")
-        return {"unknowns": solve.cut, "linear": int(solve.linear), "lines": lines}
-
-    def _sizes(self, matrix: Matrix) -> tuple[str, str]:
-        """Columns and inner dimension of a matrix as its products read it."""
-        n, m = (size_text(size) for size in self.program.buffers[matrix[0]].shape)
-        return (m, n) if matrix[1] else (n, m)
-
-    def _room(self, matrix: Matrix) -> str:
-        return ", ".join(self._sizes(matrix))
-
-    def _stage(self, unit: Unit, stage: Stage) -> dict[str, object]:
-        packs, places = [], [segment.number for each in unit.stages for segment in each.segments]
-        for name, transposed in stage.packs:
-            _, m = (size_text(size) for size in self.program.buffers[name].shape)
-            strides = f"{m}, 1" if transposed else f"1, {m}"
-            place = self.order.index(name) + 2
-            columns, inner = self._sizes((name, transposed))
-            slot = unit.matrices.index((name, transposed))
-            packs.append(f"pack_share(call, id, {columns}, {inner}, <array> call.p[{place}], {strides}, call.packed[{slot}])")
-        return {
-            "packs": packs,
-            "segments": [(places.index(segment.number), segment.number) for segment in stage.segments],
-            "shared": stage.shared,
-        }
+    def unit_lines(self, unit: Unit) -> UnitLines:
+        """The lines of one unit."""
+        return UnitLines(self.program, self.order, unit, self.fixed, self.matrices)

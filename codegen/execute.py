@@ -9,46 +9,53 @@ import numpy as np
 
 from codegen.convergence import Solution
 from codegen.frame import Frame
-from codegen.program import Loop, Phase, Solve
-from codegen.stages import BY_ROWS
-from codegen.systems import Projection
+from codegen.program import Loop, Phase, Segment, Solve
+from codegen.reports import called
+from codegen.stages import Part
 
 
 class Runner(Protocol):
     """Runs segments by their numbers over the steps t0..t1."""
 
     def run(self, number: int, t0: int, t1: int) -> None:
-        """Run one segment of a phase with steady states."""
+        """Run one segment that takes part in a steady state."""
 
     def settle(self, number: int, t: int) -> np.ndarray | None:
         """Solve a segment's equations for each row, from what their unknowns hold at step t; None where that cannot be done here."""
 
-    def together(self, phase: str, numbers: Sequence[int], t0: int, t1: int) -> None:
-        """Run segments of a phase without any, one after the other."""
+    def together(self, phase: str, actions: Sequence[Part], t0: int, t1: int) -> Sequence[Part]:
+        """Run actions of a phase, one after the other: those that are left to be run one by one, with their steady states."""
 
 
 def execute(phase: Phase, frame: Frame, runner: Runner) -> None:
     """Run every action of a phase. Raises ConvergenceError where a steady state is not found."""
     if not frame.batch and not any(frame.program.buffers[s.out].kind == "shared" for s in phase.statements()):
         return
-    for part in phase.runs:
-        match part:
-            case tuple():
-                runner.together(phase.name, [segment.number for segment in part], 1, frame.steps)
-            case Projection():
-                from codegen.constraints import project
+    for run in phase.runs:
+        if isinstance(run, tuple):
+            for action in runner.together(phase.name, run, 1, frame.steps):
+                _execute(phase.name, action, frame, runner)
+        else:
+            from codegen.constraints import project
 
-                project(part, frame)
-            case Solve():
-                settle(part, frame, runner, 1)
-            case Loop():
-                steps = range(1, frame.steps + 1)
-                for t in steps if part.direction == "forward" else reversed(steps):
-                    for inner in part.body:
-                        if isinstance(inner, Solve):
-                            settle(inner, frame, runner, t)
-                        else:
-                            runner.run(inner.number, t, t)
+            project(run, frame)
+
+
+def _execute(phase: str, action: Part, frame: Frame, runner: Runner) -> None:
+    """Run one action, what it solves for by all means there are."""
+    match action:
+        case Segment():
+            runner.together(phase, [action], 1, frame.steps)
+        case Solve():
+            settle(action, frame, runner, 1)
+        case Loop():
+            steps = range(1, frame.steps + 1)
+            for t in steps if action.direction == "forward" else reversed(steps):
+                for inner in action.body:
+                    if isinstance(inner, Solve):
+                        settle(inner, frame, runner, t)
+                    else:
+                        runner.run(inner.number, t, t)
 
 
 def settle(solve: Solve, frame: Frame, runner: Runner, t: int) -> None:
@@ -73,8 +80,8 @@ def settle(solve: Solve, frame: Frame, runner: Runner, t: int) -> None:
     if rows == 0:
         return
     start = np.concatenate([_guess(frame, state, view, rows) for (state, _), (view, _) in zip(solve.cut, views, strict=True)], axis=1)
-    names = ", ".join(frame.program.buffers[n].label or n.split("_", 1)[-1] for n in solve.names)
-    if solve.level in BY_ROWS and frame.dtype.kind == "f":
+    names = called(frame, solve)
+    if solve.level in ("rows", "step") and frame.dtype.kind == "f":
         for (state, _), part in zip(views, np.split(start, widths, axis=1), strict=True):
             np.copyto(state, part.reshape(state.shape))
         report = runner.settle(solve.segment.number, t)

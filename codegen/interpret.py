@@ -36,6 +36,7 @@ from codegen.program import (
     Steps,
     size_value,
 )  # fmt: skip
+from codegen.stages import Part, number_of
 
 Ranges = tuple[tuple[int, int], ...]
 
@@ -47,10 +48,13 @@ class Interpreter:
         self.segments, self.frame = segments, frame
         self.active = frame.active
 
-    def together(self, phase: str, numbers: Sequence[int], t0: int, t1: int) -> None:
-        """Run segments one after the other over the steps t0..t1."""
-        for number in numbers:
-            self.run(number, t0, t1)
+    def together(self, phase: str, actions: Sequence[Part], t0: int, t1: int) -> Sequence[Part]:
+        """Run segments one after the other over the steps t0..t1; with steady states among them, all are left to be run one by one."""
+        if not all(isinstance(action, Segment) for action in actions):
+            return actions
+        for action in actions:
+            self.run(number_of(action), t0, t1)
+        return ()
 
     def settle(self, number: int, t: int) -> None:
         """Steady states are left to the solvers in NumPy."""

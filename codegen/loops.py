@@ -26,7 +26,7 @@ from codegen.program import (
     Segment,
     Statement,
 )  # fmt: skip
-from codegen.stages import Matrix, Unit, is_shared
+from codegen.stages import Matrix, is_shared
 from codegen.traversal import elements, reads
 
 FACTORS = {"left": "Factor", "right": "Factor", "pairs": "Pair", "terms": "Term"}  # arrays that calls are made with, and their types
@@ -40,10 +40,12 @@ def packed_name(matrix: str, transposed: bool) -> str:
 
 
 class SegmentLines:
-    """One segment's function: declarations and body."""
+    """One segment's function: declarations and body. back: sums go from the last step to the first; matrices: all that are laid out."""
 
-    def __init__(self, program: Program, order: Sequence[str], segment: Segment, fixed: Mapping[str, int], unit: Unit) -> None:
-        self.fixed, self.unit = fixed, unit
+    def __init__(
+        self, program: Program, order: Sequence[str], segment: Segment, fixed: Mapping[str, int], back: bool, matrices: Sequence[Matrix]
+    ) -> None:
+        self.fixed, self.back, self.matrices = fixed, back, matrices
         self.program, self.order, self.segment = program, order, segment
         self.shared = is_shared(segment, program.buffers)
         self.buffers: Mapping[str, Buffer] = program.buffers
@@ -62,7 +64,7 @@ class SegmentLines:
             "buffers": [(self.order.index(name) + 2, name, b.kind == "timed", b.below is not None) for name, b in self._named(used)],
             "windows": [f"w{n}" for n in range(self.components.windows)],
             "integers": [f"g{n}" for n in range(self.components.integers)],
-            "packed": [(packed_name(*matrix), self.unit.matrices.index(matrix)) for matrix in self._packed()],
+            "packed": [(packed_name(*matrix), self.matrices.index(matrix)) for matrix in self._packed()],
             "factors": [(name, FACTORS[name], count) for name, count in self.factors.items() if count],
             "lines": body,
             "functions": self.components.functions,
@@ -144,7 +146,7 @@ class SegmentLines:
             return None
         load, out = statement.element, self.buffers[statement.out]
         plainly = load.shape is None and load.index == plain(out) and self.buffers[load.buffer].shape == out.shape
-        return Read(load.buffer, load.lag) if plainly and self.unit.back and statement.window in ((None, None), (0, None)) else None
+        return Read(load.buffer, load.lag) if plainly and self.back and statement.window in ((None, None), (0, None)) else None
 
     def _joins(self, statement: Statement, group: Sequence[Statement]) -> bool:
         first = self.buffers[group[0].out]
@@ -163,7 +165,7 @@ class SegmentLines:
         statement = group[0]
         if isinstance(statement, OuterSum):
             return self._outer_sums(group, timed=True)  # type: ignore[arg-type]
-        back = self.unit.back and isinstance(statement, Accumulate)
+        back = self.back and isinstance(statement, Accumulate)
         per_step = ["for t in range(t1, t0 - 1, -1):" if back else "for t in range(t0, t1 + 1):", INDENT + ROWS_NOW]
         per_step += [INDENT + line for line in self._group(group)]
         if not isinstance(statement, Product):

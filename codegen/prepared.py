@@ -16,6 +16,8 @@ import numpy as np
 from codegen.compiled import Compiled, Table, available_threads, shares
 from codegen.frame import BYTE, Frame
 from codegen.program import Program
+from codegen.reports import COLUMNS, Reports
+from codegen.stages import number_of
 from codegen.workspace import empty
 
 if TYPE_CHECKING:
@@ -24,16 +26,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """One call of the module: the unit's number, what is wanted of it, and the table by which it finds its buffers."""
+    """One call of the module: the unit's number, what is wanted of it, the table by which it finds its buffers, and the rows of its report
+    on steady states."""  # noqa: D205, D209
 
     number: int
     wanted: bytes
     table: Table
+    rows: int
 
-    def run(self, module: ModuleType, bases: tuple[np.ndarray, ...], split: np.ndarray, steps: int) -> None:
-        """Run the unit on the memory that `bases` hold."""
-        table = self.table
-        module.run(self.number, (table.active, table.lengths, *bases), *table.addresses, split, self.wanted, 1, steps, False)
+    def run(self, module: ModuleType, bases: tuple[np.ndarray, ...], split: np.ndarray, steps: int) -> bool:
+        """Run the unit on the memory that `bases` hold: whether all steady states were found."""
+        table, report = self.table, np.zeros((self.rows, COLUMNS)) if self.rows else None
+        return module.run(self.number, (table.active, table.lengths, *bases), *table.addresses, split, self.wanted, 1, steps, False, report)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +79,10 @@ class Prepared:
         try:
             if self.module.unfinite(tuple([values[label] for label in self.checked])) >= 0:
                 return None
-            self.forward.run(self.module, (*before, *arrays), split, self.steps)
-            self.gradient.run(self.module, (*before, empty((self.blocks[1],), BYTE), *arrays, *found), split, self.steps)
+            if not self.forward.run(self.module, (*before, *arrays), split, self.steps):
+                return None
+            if not self.gradient.run(self.module, (*before, empty((self.blocks[1],), BYTE), *arrays, *found), split, self.steps):
+                return None
         except BufferError:  # an array that is not contiguous, or not aligned
             return None
         gradients = {}
@@ -119,7 +125,7 @@ def prepare(kernel: Kernel, frame: Frame, values: Mapping[str, np.ndarray]) -> P
     in_place = len(values) == len(labels) and all(values.get(label) is frame.arrays.own[name] for label, name in labels.items())
     apart = set(names.values()) <= set(made) and len(set(names.values())) == len(names)
     integers = any(program.buffers[name].below is not None for name in work.arrays.own)
-    if forward is None or gradient is None or not in_place or not apart or integers or program.systems or program.guesses:
+    if forward is None or gradient is None or not in_place or not apart or integers or program.systems or frame.guesses:
         return None
     (first, _), (second, _), (third, _) = work.arrays.blocks
     return Prepared(
@@ -140,4 +146,6 @@ def _result(program: Program, steps: int, label: str, name: str, place: int) -> 
 def _unit(program: Program, phase: str, compiled: Compiled) -> Unit | None:
     """The one call that runs a whole phase."""
     runs = program.phases[phase].runs
-    return Unit(runs[0][0].number, b"\1" * len(runs[0]), compiled.table) if len(runs) == 1 and isinstance(runs[0], tuple) else None
+    if len(runs) != 1 or not isinstance(runs[0], tuple):
+        return None
+    return Unit(number_of(runs[0][0]), b"\1" * len(runs[0]), compiled.table, len(Reports(compiled.frame, runs[0]).rows))

@@ -280,12 +280,12 @@ class Phase:
     writes: tuple[str, ...] = ()
 
     @cached_property
-    def runs(self) -> tuple[tuple[Segment, ...] | Action, ...]:
-        """The actions, those segments as one that stand side by side and so are run by one call."""
-        found: list[tuple[Segment, ...] | Action] = []
-        for together, group in groupby(self.actions, lambda action: isinstance(action, Segment)):
+    def runs(self) -> tuple[tuple[Segment | Solve | Loop, ...] | Projection, ...]:
+        """The actions, those as one that stand between projections and so are run by one call."""
+        found: list[tuple[Segment | Solve | Loop, ...] | Projection] = []
+        for apart, group in groupby(self.actions, lambda action: isinstance(action, Projection)):
             actions = tuple(group)
-            found += (actions,) if together else actions  # type: ignore[arg-type]
+            found += actions if apart else (actions,)  # type: ignore[arg-type]
         return tuple(found)
 
     def segments(self) -> Iterator[Segment]:

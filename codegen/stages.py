@@ -1,44 +1,69 @@
 """Stages: a run of actions -> what threads do between two points at which they wait for each other.
 
-Rows never meet but in sums over them. So a thread takes its own rows through every step of every segment that fills rows, and threads
-wait only where something shared is made: matrices laid out for products, sums over sequences, what follows from these.
+Rows never meet but in sums over them. So a thread takes its own rows through every step of every action that fills rows, steady states
+included, and threads wait only where something shared is made: matrices laid out for products, sums over sequences, what follows from
+these.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from codegen.program import Buffer, Loop, Phase, Product, Segment, Solve
 
-BY_ROWS = ("rows", "step")  # levels of steady states at which every sequence has its own
 Matrix = tuple[str, bool]  # the buffer of a product's matrix, and whether it is multiplied transposed
+Part = Segment | Solve | Loop
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Segments whose statements fill rows, or what is shared (`shared`); matrices to lay out before they run."""
+    """Actions whose statements fill rows, or what is shared (`shared`); matrices to lay out before they run."""
 
-    segments: tuple[Segment, ...]
+    parts: tuple[Part, ...]
     shared: bool
     packs: tuple[Matrix, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What one call of a compiled module runs, by the number of its first segment; back: sums go from the last step to the first;
-    solve: the steady state that its one segment is the equations of, where rows are solved by themselves; matrices: all that it lays out,
-    in order."""  # noqa: D205, D209
+    """What one call of a compiled module runs, by the number of its first action; back: sums go from the last step to the first; piece: it
+    is one segment that takes part in a steady state, or in a loop with one, for where the whole does not come to an end."""  # noqa: D205, D209
 
     number: int
     back: bool
     stages: tuple[Stage, ...]
-    solve: Solve | None = None
+    piece: bool = False
 
     @property
     def matrices(self) -> tuple[Matrix, ...]:
         """All matrices that are laid out, each once."""
         return tuple(dict.fromkeys(matrix for stage in self.stages for matrix in stage.packs))
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """All actions in order."""
+        return tuple(part for stage in self.stages for part in stage.parts)
+
+    @property
+    def segments(self) -> tuple[Segment, ...]:
+        """All segments in order."""
+        return tuple(segment for part in self.parts for segment in segments_of(part))
+
+    @property
+    def solves(self) -> tuple[Solve, ...]:
+        """All steady states in order."""
+        return tuple(each for part in self.parts for each in _bodies(part) if isinstance(each, Solve))
+
+
+def number_of(part: Part) -> int:
+    """An action's number: that of its first segment."""
+    return segments_of(part)[0].number
+
+
+def segments_of(part: Part) -> tuple[Segment, ...]:
+    """The segments of an action."""
+    return tuple(each.segment if isinstance(each, Solve) else each for each in _bodies(part))
 
 
 def is_shared(segment: Segment, buffers: Mapping[str, Buffer]) -> bool:
@@ -47,31 +72,32 @@ def is_shared(segment: Segment, buffers: Mapping[str, Buffer]) -> bool:
 
 
 def units(phase: Phase, buffers: Mapping[str, Buffer]) -> list[Unit]:
-    """The units of a phase: segments side by side, and each of those that take part in a steady state."""
-    found, back = [], phase.name != "forward"
-    for part in phase.runs:
-        if isinstance(part, tuple):
-            found.append(_unit(part, buffers, back))
-        else:
-            for each in part.body if isinstance(part, Loop) else (part,):
-                if isinstance(each, Segment):
-                    found.append(_unit([each], buffers, back))
-                elif isinstance(each, Solve):
-                    found.append(replace(_unit([each.segment], buffers, back), solve=each if each.level in BY_ROWS else None))
+    """The units of a phase: what stands between projections, and each segment that takes part in a steady state."""
+    back, found = phase.name != "forward", []
+    for run in phase.runs:
+        if isinstance(run, tuple):
+            found.append(_unit(run, buffers, back))
+            pieces = [segment for part in run if not isinstance(part, Segment) for segment in segments_of(part)]
+            found += [_unit([segment], buffers, back, piece=True) for segment in pieces]
     return found
 
 
-def _unit(segments: Sequence[Segment], buffers: Mapping[str, Buffer], back: bool) -> Unit:
+def _bodies(part: Part) -> tuple[Segment | Solve, ...]:
+    return part.body if isinstance(part, Loop) else (part,)
+
+
+def _unit(parts: Sequence[Part], buffers: Mapping[str, Buffer], back: bool, piece: bool = False) -> Unit:
     stages: list[Stage] = []
     laid: set[Matrix] = set()
-    for segment in segments:
-        shared = is_shared(segment, buffers)
-        wanted = dict.fromkeys(factor[:2] for s in segment.statements if isinstance(s, Product) for factor in s.factors)
-        packs = tuple(matrix for matrix in wanted if matrix not in laid)
+    for part in parts:
+        segments = segments_of(part)
+        shared = all(is_shared(segment, buffers) for segment in segments)
+        products = [s for segment in segments for s in segment.statements if isinstance(s, Product)]
+        packs = tuple(matrix for matrix in dict.fromkeys(f[:2] for s in products for f in s.factors) if matrix not in laid)
         laid.update(packs)
         last = stages[-1] if stages else None
         if last is not None and last.shared == shared:
-            stages[-1] = Stage((*last.segments, segment), shared, (*last.packs, *packs))
+            stages[-1] = Stage((*last.parts, part), shared, (*last.packs, *packs))
         else:
-            stages.append(Stage((segment,), shared, packs))
-    return Unit(segments[0].number, back, tuple(stages))
+            stages.append(Stage((part,), shared, packs))
+    return Unit(number_of(parts[0]), back, tuple(stages), piece)

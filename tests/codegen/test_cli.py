@@ -208,7 +208,7 @@ def test_bench_compares_then_times(small):
 
 
 def test_bench_of_a_wrong_kernel_times_nothing(small, monkeypatch):
-    monkeypatch.setattr(Compiled, "together", lambda self, phase, numbers, t0, t1: None)
+    monkeypatch.setattr(Compiled, "together", lambda self, phase, actions, t0, t1: ())
     result = run("bench", small, "--dims", "n=3", "--steps", "4", "--repeat", "1")
     assert result.exit_code == 1 and "results differ" in result.stdout and "median" not in result.stdout
 

@@ -16,6 +16,7 @@ from codegen.emit import TEMPLATES, emit
 from codegen.kernel import Kernel
 from codegen.lower import lower
 from codegen.program import Segment
+from codegen.stages import number_of, segments_of
 from derive.language import load, parse
 from tests.codegen.kernel_cases import worst
 
@@ -131,12 +132,13 @@ def rendered(monkeypatch, program):
 
 def test_templates_use_exactly_the_fields_supplied(monkeypatch, program):
     _, fields = rendered(monkeypatch, program)
-    used = set().union(*(names for _, _, names, _ in placed())) - {"segment", "unit", "stage", "row", "loop"}
+    used = set().union(*(names for _, _, names, _ in placed())) - {"segment", "solve", "unit", "stage", "row", "loop"}
     assert used == set(fields)
     texts = {name: text for name, text, _, _ in placed()}
     made = {"segment": fields["segments"][0], "unit": fields["units"][0], "row": fields["segments"][0]["functions"][0]}
+    made |= {"solve": fields["solves"][0]} if fields["solves"] else {}
     for record, supplied in made.items():
-        inner = set(re.findall(rf'{record}(?:\.(\w+)|\["(\w+)"\])', texts[f"{record}.pyx.j2"]))
+        inner = set(re.findall(rf'{record}(?:\.(\w+)|\["(\w+)"\])', texts[f"{record}.pyx.j2"] + texts["entry.pyx.j2"]))
         assert {a or b for a, b in inner} == set(supplied), record
 
 
@@ -179,9 +181,10 @@ def test_every_segment_has_its_function(program):
     source = emit(program, "float64")
     numbers = {part.number for phase in program.phases.values() for part in phase.segments()}
     assert {int(n) for n in re.findall(r"^cdef void segment_(\d+)\(", source, re.M)} == numbers
-    assert {int(n) for n in re.findall(r"^        segment_(\d+)\(", source, re.M)} == numbers
-    whole = {part[0].number for phase in program.phases.values() for part in phase.runs if isinstance(part, tuple)}
-    assert whole <= {int(n) for n in re.findall(r"number == (\d+):", source)} <= numbers
+    assert {int(n) for n in re.findall(r"^ +(?:settle(?:_alone)?\(call, )?segment_(\d+)[(,]", source, re.M)} == numbers
+    whole = {number_of(part[0]) for phase in program.phases.values() for part in phase.runs if isinstance(part, tuple)}
+    pieces = {s.number for phase in program.phases.values() for a in phase.actions if not isinstance(a, Segment) for s in segments_of(a)}
+    assert {int(n) for n in re.findall(r"number == (-?\d+):", source)} == whole | {~number for number in pieces}
 
 
 def test_names_of_users_enter_only_with_a_prefix():

@@ -16,6 +16,8 @@ h[t]: n = tanh(A @ h[t-1] + s[t])
 s[t]: n = tanh(W @ s[t] + U @ x[t] + h[t-1])
 E = minimize(sum(norm2(h[t]) for t in steps))
 """
+SWEEP = "x[t]: m\ns[t]: n = tanh(W @ s[t] + U @ x[t])\nE = minimize(sum(norm2(s[t]) for t in steps))\n"
+SHARED = "u: input[m]\nW: (n, n)\nz: n = tanh(W @ z + b)\nx: n = tanh(U @ u + z)\nE = minimize(norm2(x))\n"
 SIZES = {"W": "nn", "A": "nn", "P": "kk", "U": "nm", "V": "kn", "Q": "nk", "b": "n", "u": "Bm", "x": "TBm"}
 
 
@@ -33,18 +35,20 @@ def drawn(text, seed=0, radius=0.9, dtype="float64", **sizes):
 
 @pytest.fixture
 def solved(monkeypatch):
-    """Every report of a compiled search."""
-    reports, original = [], Compiled.settle
+    """For every call with steady states, whether compiled code found them all."""
+    found, original = [], Compiled._call
 
-    def settle(self, *arguments):
-        reports.append(original(self, *arguments))
-        return reports[-1]
+    def call(self, number, split, wanted, t0, t1, report=None):
+        done = original(self, number, split, wanted, t0, t1, report)
+        if report is not None and len(report):
+            found.append(done)
+        return done
 
-    monkeypatch.setattr(Compiled, "settle", settle)
-    return reports
+    monkeypatch.setattr(Compiled, "_call", call)
+    return found
 
 
-@pytest.mark.parametrize("text", [TANH, RELU, PAIR, STEPS])
+@pytest.mark.parametrize("text", [TANH, RELU, PAIR, STEPS, SWEEP, SHARED])
 @pytest.mark.parametrize(("dtype", "allowed"), [("float64", 1e-11), ("float32", 2e-4)])
 def test_values_and_gradients_are_those_of_the_solvers_in_numpy(compiled, solved, text, dtype, allowed):
     for seed in range(3):
@@ -53,7 +57,7 @@ def test_values_and_gradients_are_those_of_the_solvers_in_numpy(compiled, solved
             {name: array.astype(float) for name, array in values.items()})  # fmt: skip
         assert abs(value - wanted) < allowed * abs(wanted)
         assert max(worst(grads[name], others[name]) for name in others) < allowed
-    assert solved and all(report[: len(report), 2].all() for report in solved)
+    assert solved and all(solved)
 
 
 def test_a_wrong_image_is_found(compiled):
@@ -63,7 +67,7 @@ def test_a_wrong_image_is_found(compiled):
     assert worst(found["W"], wanted["W"]) > 1e-5
 
 
-@pytest.mark.parametrize("text", [TANH, PAIR, STEPS])
+@pytest.mark.parametrize("text", [TANH, PAIR, STEPS, SWEEP, SHARED])
 def test_threads_and_neighbours_change_no_bit(compiled, text):
     kernel, values = compiled(text), drawn(text, B=11)
     whole = kernel.using(threads=1).forward(values)
@@ -102,7 +106,7 @@ def test_units_that_are_off_are_zero_itself(compiled):
 def test_rows_that_this_search_does_not_solve_are_left_to_newton(compiled, solved):
     values = drawn(TANH, 1, radius=8.0, n=24, B=6)
     x = compiled(TANH).forward(values)["x"]
-    assert not solved[0][:, 2].all()
+    assert not solved[0]
     assert np.abs(x - np.tanh(x @ values["W"].T + values["u"] @ values["U"].T + values["b"])).max() < 1e-12
 
 
@@ -125,3 +129,39 @@ def test_singular_adjoints_are_refused(compiled):
     run = compiled(text).forward({"a": np.array([0.0]), "x0": np.array([1.0])})
     with pytest.raises(ConvergenceError, match="singular"):
         run.backward()
+
+
+@pytest.mark.parametrize("text", [STEPS, SWEEP])
+def test_sequences_of_any_length_have_steady_states_at_their_own_steps(compiled, solved, text):
+    values = drawn(text) | {"lengths": np.array([5, 0, 3, 5, 1, 2, 4, 4, 5])}
+    (value, grads), (wanted, others) = (kernel.value_and_grad(values) for kernel in (compiled(text).using(threads=2), interpreted(text)))
+    assert abs(value - wanted) < 1e-11 * abs(wanted) and max(worst(grads[name], others[name]) for name in others) < 1e-11
+    assert solved and all(solved)
+
+
+@pytest.mark.parametrize("text", ["a[t]: scalar\nx[t]: scalar = x[t]**2 + a[t]\nE = minimize(sum(x[t] for t in steps))\n",
+                                  "a[t]: scalar\nx[t]: scalar = x[t]**2 + a[t] + 0*h[t-1]\nh[t]: scalar = x[t] + 0*h[t-1]\n"
+                                  "E = minimize(sum(h[t] for t in steps))\n"])  # fmt: skip
+def test_a_guess_is_where_every_step_begins(compiled, text):
+    a = np.full((4, 3), 0.1875)  # x = 1/4, which attracts, or 3/4, which does not
+    for guess, wanted in ((0.0, 0.25), (0.75, 0.75)):
+        run = compiled(text).forward({"a": a, "x0": np.full(3, guess)})
+        assert np.allclose(run["x"], wanted, rtol=0, atol=1e-12), guess
+    assert np.allclose(compiled(text).forward({"a": a})["x"], 0.25, rtol=0, atol=1e-12)
+
+
+def test_a_step_that_this_search_does_not_solve_is_left_to_newton(compiled, solved):
+    values = drawn(STEPS, 1, radius=0.9, n=24, B=6)
+    values["W"] = values["W"] * 8
+    run = compiled(STEPS).forward(values)
+    assert not solved[0]
+    h = np.concatenate([np.zeros((1, 6, 24)), run["h"]])[:-1]
+    image = np.tanh(run["s"] @ values["W"].T + values["x"] @ values["U"].T + h)
+    assert np.abs(run["s"] - image).max() < 1e-12
+
+
+def test_solutions_of_a_loop_are_those_of_the_last_steps(compiled):
+    lengths = np.array([5, 2, 0])
+    run = compiled(STEPS).forward(drawn(STEPS, B=3) | {"lengths": lengths})
+    found = run.solutions["s"]
+    assert np.array_equal(found.x[:2], run["s"][lengths[:2] - 1, [0, 1]]) and (found.iterations[:2] > 3).all() and found.residual.max() < 1e-12
