@@ -12,7 +12,6 @@ from codegen.program import Loop, Solve
 from codegen.stages import Part
 from codegen.traversal import solves
 
-
 COLUMNS = 4
 
 
@@ -26,7 +25,7 @@ class Reports:
 
     def __init__(self, frame: Frame, run: Sequence[Part]) -> None:
         self.frame, self.places, self.back, count = frame, dict[int, slice](), set[int](), 0
-        for action, solve in ((action, solve) for action in run for solve in solves(action)):
+        for action, solve in ((each, solve) for each in run for solve in solves(each)):
             rows = {"shared": 1, "sweep": frame.steps * frame.batch}.get(solve.level, frame.batch)
             self.places[solve.segment.number] = slice(count, count + rows)
             if isinstance(action, Loop) and action.direction == "backward":

@@ -57,8 +57,8 @@ class UnitLines:
             _, m = (size_text(size) for size in self.program.buffers[name].shape)
             strides = f"{m}, 1" if transposed else f"1, {m}"
             columns, inner = self._sizes((name, transposed))
-            slot = self.matrices.index((name, transposed))
-            packs.append(f"pack_share(call, id, {columns}, {inner}, <array> call.p[{self.order.index(name) + 2}], {strides}, call.packed[{slot}])")
+            place, slot = self.order.index(name) + 2, self.matrices.index((name, transposed))
+            packs.append(f"pack_share(call, id, {columns}, {inner}, <array> call.p[{place}], {strides}, call.packed[{slot}])")
         parts = [(self.unit.parts.index(part), self._part(part, stage.shared)) for part in stage.parts]
         return {"packs": packs, "parts": parts, "shared": stage.shared}
 

@@ -20,7 +20,7 @@ HELD = "stop_gradient"
 
 
 def marked_program(recurrence: Recurrence) -> Program:
-    """The forward phase of a recurrence, products apart from the loops that read them, with the operation `stop_gradient` where nothing flows back.
+    """The forward phase of a recurrence, products apart from the loops that read them; `stop_gradient` stands where nothing flows back.
 
     Raises: RecurrenceError for what has no value.
     """

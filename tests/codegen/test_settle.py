@@ -164,4 +164,5 @@ def test_solutions_of_a_loop_are_those_of_the_last_steps(compiled):
     lengths = np.array([5, 2, 0])
     run = compiled(STEPS).forward(drawn(STEPS, B=3) | {"lengths": lengths})
     found = run.solutions["s"]
-    assert np.array_equal(found.x[:2], run["s"][lengths[:2] - 1, [0, 1]]) and (found.iterations[:2] > 3).all() and found.residual.max() < 1e-12
+    assert np.array_equal(found.x[:2], run["s"][lengths[:2] - 1, [0, 1]])
+    assert (found.iterations[:2] > 3).all() and found.residual.max() < 1e-12
