@@ -1,6 +1,6 @@
 """Build: Cython source -> extension module on disk -> loaded module.
 
-Cython runs in this process, the C compiler in another; neither depends on the working folder or changes it. Decides
+Cython runs where the caller says, the C compiler in a process of its own; neither depends on the working folder or changes it. Decides
 nothing about where results are kept.
 """
 
@@ -17,6 +17,7 @@ from pathlib import Path
 from types import ModuleType
 
 from codegen.environment import Toolchain
+from codegen.translator import Translate, translate_here
 
 LAST_LINES = 20
 # What compilers say when a disk or a quota is full.
@@ -35,11 +36,12 @@ def compile_extension(
     *,
     includes: Sequence[Path] = (),
     extra_flags: Sequence[str] = (),
+    translate: Translate = translate_here,
 ) -> Path:
     """Compile Cython source text `pyx` into the module `stem` inside `folder`; the library's path.
 
     Keeps the source beside the library, `stem`.pyx; prints nothing. Headers in `includes` and `extra_flags` decide
-    what comes out, so they belong in the key of `codegen.cache.artefact_key`.
+    what comes out, so they belong in the key of `codegen.cache.artefact_key`. translate: Cython, here or elsewhere.
     Raises: ValueError for a stem that cannot name a module, BuildError with the compiler's words, OSError where the
     folder cannot be written or is full.
     """
@@ -48,7 +50,7 @@ def compile_extension(
     folder = folder.absolute()
     source, intermediate = folder / f"{stem}.pyx", folder / f"{stem}.c"
     source.write_text(pyx, encoding="utf-8")
-    _translate(source, intermediate, stem, includes)
+    _translate(translate, source, intermediate, stem, includes)
     library = folder / f"{stem}{toolchain.extension_suffix}"
     try:
         _run_compiler(intermediate, library, stem, toolchain, includes, extra_flags)
@@ -82,12 +84,11 @@ def load_extension(path: Path, stem: str) -> ModuleType:
     return module
 
 
-def _translate(source: Path, intermediate: Path, stem: str, includes: Sequence[Path]) -> None:
-    # Cython takes a second to import, which a kernel found in the cache does without.
-    from codegen.cythonize import CythonError, write_c
+def _translate(translate: Translate, source: Path, intermediate: Path, stem: str, includes: Sequence[Path]) -> None:
+    from codegen.cythonize import CythonError
 
     try:
-        write_c(source, intermediate, stem, includes)
+        translate(source, intermediate, stem, includes)
     except ImportError as problem:
         raise BuildError(f"cannot build {stem}: Cython is missing ({problem}); `pip install cython`") from problem
     except CythonError as problem:

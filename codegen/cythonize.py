@@ -1,4 +1,4 @@
-"""Cython: .pyx file -> C file, in this process.
+"""Cython: .pyx file -> C file, in this process, or in one that serves another (`codegen.translator`), which imports nothing else of retrograd.
 
 Uses Cython's compiler itself, not its setuptools commands, so that setuptools is not needed. The C is the same bytes
 wherever and whenever it is written: no absolute path, no date. Compiles no C.
@@ -6,6 +6,10 @@ wherever and whenever it is written: no absolute path, no date. Compiles no C.
 
 from __future__ import annotations
 
+import json
+import os
+import sys
+import tempfile
 import threading
 from collections.abc import Sequence
 from pathlib import Path
@@ -66,3 +70,22 @@ def write_c(pyx: Path, c: Path, stem: str, includes: Sequence[Path] = ()) -> Non
     listing.unlink(missing_ok=True)
     if failed:
         raise CythonError(f"{said}{problem}".replace(source, pyx.name).strip())
+
+
+def serve() -> None:
+    """Load all of Cython's compiler, translate what one line of standard input asks for, and answer with what Cython said, or null."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    with tempfile.TemporaryDirectory() as folder:
+        trial = Path(folder) / "trial.pyx"
+        trial.write_text("x = 1\n")
+        write_c(trial, trial.with_suffix(".c"), "trial")
+    line = sys.stdin.readline()
+    if line:
+        pyx, c, stem, includes = json.loads(line)
+        said = None
+        try:
+            write_c(Path(pyx), Path(c), stem, [Path(each) for each in includes])
+        except CythonError as problem:
+            said = str(problem)
+        print(json.dumps(said), file=answers, flush=True)

@@ -30,6 +30,7 @@ from derive.files import read_file
 if TYPE_CHECKING:
     from codegen.environment import Toolchain
     from codegen.program import Program
+    from codegen.translator import Translate
     from derive.recurrence import Recurrence
 
 DTYPES = ("float32", "float64")
@@ -142,15 +143,18 @@ class _Job:
         quick = quick_key(self.text.decode("utf-8", "surrogateescape"), self.name, self.dtype, json.dumps(self.fixed), part, fingerprint())
         found = self.store.recall(quick)
         if found is None:
-            program, toolchain = self._program(part), find_toolchain()
-            if toolchain is None:
-                return None
-            found = self._build(program, toolchain, part, quick)
+            from codegen.translator import begun
+
+            with begun() as translate:
+                program, toolchain = self._program(part), find_toolchain()
+                if toolchain is None:
+                    return None
+                found = self._build(program, toolchain, part, quick, translate)
         from codegen.build import load_extension
 
         return decode(found.signature), load_extension(found.library, found.library.name.split(".")[0])
 
-    def _build(self, program: Program, toolchain: Toolchain, part: str, quick: str) -> Artefact:
+    def _build(self, program: Program, toolchain: Toolchain, part: str, quick: str, translate: Translate) -> Artefact:
         from codegen.build import compile_extension
         from codegen.emit import emit, plain
 
@@ -162,7 +166,7 @@ class _Job:
         self.say("compiling")
         return self.store.fetch(
             artefact_key(source, toolchain, [encode(program)]), quick,
-            lambda folder: compile_extension(source, stem, folder, toolchain).name,
+            lambda folder: compile_extension(source, stem, folder, toolchain, translate=translate).name,
             encode(program),
         )  # fmt: skip
 
