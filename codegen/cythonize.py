@@ -1,4 +1,4 @@
-"""Cython: .pyx file -> C file, in this process, or in one that serves another (`codegen.translator`), which imports nothing else of retrograd.
+"""Cython: .pyx file -> C file, in this process, or in one that serves another (`codegen.translator`) and imports nothing else of ours.
 
 Uses Cython's compiler itself, not its setuptools commands, so that setuptools is not needed. The C is the same bytes
 wherever and whenever it is written: no absolute path, no date. Compiles no C.

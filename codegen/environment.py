@@ -23,7 +23,10 @@ GENERATOR = "1"
 
 # -O2 with the vectoriser of -O3: as fast at run time as -O3, and a second less to compile.
 # Not -ffast-math: gcc links a start-up file with it that makes the whole process flush denormals.
-OPTIMISE = ("-O2", "-fno-gcse", "-fno-tree-vrp", "-fvect-cost-model=dynamic", "-fno-inline-functions", "-fno-math-errno", "-fno-trapping-math", "-pthread", "-DNDEBUG")
+OPTIMISE = (
+    "-O2", "-fno-gcse", "-fno-tree-vrp", "-fvect-cost-model=dynamic", "-fno-inline-functions", "-fno-math-errno", "-fno-trapping-math",
+    "-pthread", "-DNDEBUG",
+)  # fmt: skip
 # Tried in this order: some clangs know -mcpu=native only, and some know neither.
 NATIVE = (("-march=native",), ("-mcpu=native",), ())
 SUPPORTED = {"Linux": {"x86_64", "aarch64", "arm64"}, "Darwin": {"x86_64", "arm64"}}

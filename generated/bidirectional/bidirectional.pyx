@@ -154,6 +154,7 @@ cdef extern from *:
     #include <stdlib.h>
     #include <string.h>
     #include <time.h>
+    #include <unistd.h>
     typedef long long size;
     typedef struct Call {
         char **p;
@@ -162,16 +163,48 @@ cdef extern from *:
         const char *wanted;
         int more;
         double *report;
-        scalar *packed[5];
-        int arrived, turn, failed, stop;
-        double asked;
+        scalar *packed[10];
+        int arrived, turn, failed, stop, unsolved;
+        double asked, looked;
+        size steps, pace;
         void (*unit)(struct Call *, size);
     } Call;
     enum { MOST_THREADS = 64 };
 
     static inline size share(size n, size id, size threads) { return n*id/threads; }
 
-    /* Wait until every thread has come here: spinning, since the others are near, but not for long. */
+    static double seconds_now(void) {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return now.tv_sec + 1e-9*now.tv_nsec;
+    }
+
+    /* Whether to leave the steps that are left, because a steady state was not found or on a signal: the first thread asks Python for signals ten
+       times a second, and looks at the clock about once in a millisecond. */
+    static int stopped(Call *call, size id) {
+        if (id == 0 && ++call->steps >= call->pace) {
+            double seconds = seconds_now();
+            call->pace = seconds - call->looked < 1e-3 ? 2*call->pace : 1;
+            call->looked = seconds, call->steps = 0;
+            if (seconds - call->asked > 0.1) {
+                PyGILState_STATE state = PyGILState_Ensure();
+                if (PyErr_CheckSignals()) __atomic_store_n(&call->stop, 1, __ATOMIC_RELAXED);
+                PyGILState_Release(state);
+                call->asked = seconds;
+            }
+        }
+        return __atomic_load_n(&call->stop, __ATOMIC_RELAXED) || __atomic_load_n(&call->unsolved, __ATOMIC_RELAXED);
+    }
+
+    /* Once around a loop that waits for another thread: spinning, since that is near, but not for long. */
+    static inline void relax(size spins) {
+    #if defined(__x86_64__) || defined(__i386__)
+        __builtin_ia32_pause();
+    #endif
+        if (spins > 2000 && spins % 16 == 0) sched_yield();
+    }
+
+    /* Wait until every thread has come here. */
     static void wait(Call *call) {
         if (call->threads == 1) return;
         int turn = __atomic_load_n(&call->turn, __ATOMIC_ACQUIRE);
@@ -180,32 +213,7 @@ cdef extern from *:
             __atomic_store_n(&call->turn, turn + 1, __ATOMIC_RELEASE);
             return;
         }
-        for (int spins = 0; __atomic_load_n(&call->turn, __ATOMIC_ACQUIRE) == turn; spins++) if (spins > 2000) sched_yield();
-    }
-
-    /* Whether to leave the steps that are left: the first thread asks Python for signals, ten times a second. */
-    static int stopped(Call *call, size id) {
-        if (id == 0) {
-            struct timespec now;
-            clock_gettime(CLOCK_MONOTONIC, &now);
-            double seconds = now.tv_sec + 1e-9*now.tv_nsec;
-            if (seconds - call->asked > 0.1) {
-                PyGILState_STATE state = PyGILState_Ensure();
-                if (PyErr_CheckSignals()) __atomic_store_n(&call->stop, 1, __ATOMIC_RELAXED);
-                PyGILState_Release(state);
-                call->asked = seconds;
-            }
-        }
-        return __atomic_load_n(&call->stop, __ATOMIC_RELAXED);
-    }
-
-    static void begin(Call *call, void (*unit)(Call *, size)) {
-        struct timespec now;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        call->asked = now.tv_sec + 1e-9*now.tv_nsec;
-        call->arrived = call->turn = call->failed = call->stop = 0;
-        call->unit = unit;
-        memset(call->packed, 0, sizeof call->packed);
+        for (size spins = 0; __atomic_load_n(&call->turn, __ATOMIC_ACQUIRE) == turn; spins++) relax(spins);
     }
 
     #if defined(__AVX512F__)
@@ -309,9 +317,9 @@ cdef extern from *:
     typedef struct { size K; const scalar *x, *packed; } Term;
     static Term term(size K, const scalar *x, const scalar *packed) { return (Term){K, x, packed}; }
 
-    /* y (P, J) = the sum of so many products: every row in the same way, whichever rows stand beside it */
-    static void product(size P, size J, const Term *terms, int count, scalar *y) {
-        for (const Term *s = terms; s < terms + count; s++) for (size j = 0; j < J; j += PANEL) for (size p = 0, rows; p < P; p += rows) {
+    /* y (P, J) = the sum of so many products, of which y holds those before `done`: every row in the same way, whichever rows stand beside it */
+    static void product(size P, size J, const Term *terms, int count, int done, scalar *y) {
+        for (const Term *s = terms + done; s < terms + count; s++) for (size j = 0; j < J; j += PANEL) for (size p = 0, rows; p < P; p += rows) {
             const scalar *x = s->x + p*s->K, *b = s->packed + j*s->K;
             rows = P - p > ROWS && P - p < 2*ROWS ? (P - p + 1)/2 : P - p < ROWS ? P - p : ROWS;
             if (J - j >= PANEL) tiles[rows](s->K, x, s->K, 1, b, y + p*J + j, J, s > terms);
@@ -319,8 +327,27 @@ cdef extern from *:
         }
     }
 
-    /* A factor of sums over rows: K rows of so many columns. A thread lays out the columns first..last, in panels, a block of rows at a time. */
-    typedef struct { size columns; const scalar *rows; scalar *out; size first, last; } Factor;
+    /* A factor of sums over rows: K rows of so many columns, whose own sum is asked for too where there is room for it. A thread lays out the
+       columns first..last, in panels, a block of rows at a time. */
+    typedef struct { size columns; const scalar *rows; scalar *sum, *out; size first, last; } Factor;
+
+    /* the sum of `depth` rows that end with `last`, from that back, added to y */
+    static inline void add_rows(const scalar *last, size columns, size depth, const size width, scalar *y) {
+        scalar sum[4*LANES];
+        memcpy(sum, y, (size_t)width*sizeof(scalar));
+        for (size k = 0; k < depth; k++, last -= columns) for (size l = 0; l < width; l++) sum[l] += last[l];
+        memcpy(y, sum, (size_t)width*sizeof(scalar));
+    }
+
+    static void lay_out_factor(Factor *f, size width, size depth, size k) {
+        for (size j = f->sum ? f->first : f->last; j < f->last; j += 4*LANES)
+            if (f->last - j >= 4*LANES) add_rows(f->rows + k*f->columns + j, f->columns, depth, 4*LANES, f->sum + j);
+            else add_rows(f->rows + k*f->columns + j, f->columns, depth, f->last - j, f->sum + j);
+        const size count = f->last - f->first;
+        if (width == ROWS) pack(f->out, ROWS, count, depth, f->rows + k*f->columns + f->first, -f->columns, 1);
+        else pack(f->out, PANEL, count, depth, f->rows + k*f->columns + f->first, -f->columns, 1);
+    }
+
     typedef struct { int left, right; scalar *y; } Pair;
 
     /* one panel of the right factor times all panels of the left one, added to y */
@@ -336,12 +363,6 @@ cdef extern from *:
         }
     }
 
-    static void lay_out_factor(Factor *f, size width, size depth, size k) {
-        const size count = f->last - f->first;
-        if (width == ROWS) pack(f->out, ROWS, count, depth, f->rows + k*f->columns + f->first, -f->columns, 1);
-        else pack(f->out, PANEL, count, depth, f->rows + k*f->columns + f->first, -f->columns, 1);
-    }
-
     /* y (P, J) = sum over k of left[k, :] right[k, :]' for every pair of factors, this thread's share of the rows of y; from the last k to the
        first, in blocks that fit the cache and leave no trace in the sums; more: added to what y holds */
     static void outer_sums(size K, Factor *left, int lefts, Factor *right, int rights, const Pair *pairs, int count, int more, Call *call, size id) {
@@ -353,6 +374,7 @@ cdef extern from *:
             f->last = i < lefts ? share(all, id + 1, call->threads)*ROWS : f->columns;
             if (f->last > f->columns) f->last = f->columns;
             room += ((f->last - f->first)/PANEL + 1)*PANEL*DEPTH;
+            if (f->sum && !more) memset(f->sum + f->first, 0, (size_t)(f->last - f->first)*sizeof(scalar));
         }
         for (int i = 0; i < count && !more; i++) {
             const Factor *l = left + pairs[i].left, *r = right + pairs[i].right;
@@ -376,40 +398,107 @@ cdef extern from *:
         free(all);
     }
 
-    typedef struct { Call *call; size id; int *go; } Worker;
+    /* Threads beside the caller's: made when a call asks for them, gone when none has for a while. They serve one call at a time. */
+    enum { GONE, IDLE, CLAIMED, AT_WORK };
+    #define LINGER 2e-3 /* seconds for which a thread with nothing to do waits for more */
+    typedef struct {
+        int state;
+        size id;
+        Call *call;
+    #ifdef __linux__
+        cpu_set_t processors;
+    #endif
+    } Worker;
+    static struct { Worker workers[MOST_THREADS]; pid_t process; int busy; } pool;
 
-    /* Every thread waits for the word: so many are there as were asked for, or none is needed. */
+    /* Begin on another processor than the caller's: where a new thread shares one with its caller, it may be long until it is moved. */
+    static void place(pthread_attr_t *how, Worker *w) {
+    #ifdef __linux__
+        size at = sched_getcpu(), left;
+        CPU_ZERO(&w->processors);
+        if (at < 0 || sched_getaffinity(0, sizeof w->processors, &w->processors)) return;
+        cpu_set_t one;
+        CPU_ZERO(&one);
+        for (left = w->id % CPU_COUNT(&w->processors); left > 0; left -= CPU_ISSET(at, &w->processors) != 0) at = (at + 1)%CPU_SETSIZE;
+        CPU_SET(at, &one);
+        pthread_attr_setaffinity_np(how, sizeof one, &one);
+    #endif
+    }
+
+    /* What a worker does. */
     static void *work(void *of) {
         Worker *w = of;
-        int go;
-        while (!(go = __atomic_load_n(w->go, __ATOMIC_ACQUIRE))) sched_yield();
-        if (go > 0) w->call->unit(w->call, w->id);
-        return 0;
-    }
-
-    /* -1 with Python's error set where a unit failed, or where the handler of a signal raised one */
-    static int settled(int failed) {
-        if (failed > 0) PyErr_SetString(PyExc_MemoryError, "no room to lay out the matrices of a product");
-        return failed ? -1 : 0;
-    }
-
-    /* Run a unit by all threads of a call, or by this one where others cannot be had: 0, 1 without memory, -1 where a signal stopped it. */
-    static int together(Call *call, void (*unit)(Call *, size), size matrices) {
-        Worker workers[MOST_THREADS];
-        pthread_t threads[MOST_THREADS];
-        size started = 1, alone[] = {0, call->d[1]};
-        int go = 0;
-        begin(call, unit);
-        for (; started < call->threads && started < MOST_THREADS; started++) {
-            workers[started] = (Worker){call, started, &go};
-            if (pthread_create(threads + started, 0, work, workers + started)) break;
+    #ifdef __linux__
+        if (CPU_COUNT(&w->processors)) pthread_setaffinity_np(pthread_self(), sizeof w->processors, &w->processors);
+    #endif
+        double until = seconds_now() + LINGER;
+        for (size spins = 1;; spins++) {
+            int idle = IDLE, state = __atomic_load_n(&w->state, __ATOMIC_ACQUIRE);
+            if (state == AT_WORK) {
+                w->call->unit(w->call, w->id);
+                __atomic_store_n(&w->state, IDLE, __ATOMIC_RELEASE);
+                until = seconds_now() + LINGER;
+            } else if (state == IDLE && spins % 64 == 0 && seconds_now() > until
+                       && __atomic_compare_exchange_n(&w->state, &idle, GONE, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) return 0;
+            relax(spins);
         }
-        if (started < call->threads) { call->threads = 1; call->split = alone; }
-        __atomic_store_n(&go, call->threads > 1 ? 1 : -1, __ATOMIC_RELEASE);
-        unit(call, 0);
-        for (size i = 1; i < started; i++) pthread_join(threads[i], 0);
-        for (size i = 0; i < matrices; i++) free(call->packed[i]);
-        return call->failed ? 1 : call->stop ? -1 : 0;
+    }
+
+    /* Have a worker for a call, one that waits or a new one: whether there is one. */
+    static int claim(Worker *w, Call *call, size id) {
+        pthread_t thread;
+        pthread_attr_t how;
+        int idle = IDLE, fine;
+        if (__atomic_compare_exchange_n(&w->state, &idle, CLAIMED, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) return w->call = call, 1;
+        if (pthread_attr_init(&how)) return 0;
+        w->state = CLAIMED, w->id = id, w->call = call;
+        pthread_attr_setdetachstate(&how, PTHREAD_CREATE_DETACHED);
+        place(&how, w);
+        fine = !pthread_create(&thread, &how, work, w);
+        pthread_attr_destroy(&how);
+        if (!fine) w->state = GONE;
+        return fine;
+    }
+
+    /* -1 with Python's error set where a unit failed, or where the handler of a signal raised one; 1 where a steady state was not found */
+    static int ended(const Call *call) {
+        if (call->failed) PyErr_SetString(PyExc_MemoryError, "no room to lay out the matrices of a product");
+        return call->failed || call->stop ? -1 : call->unsolved;
+    }
+
+    /* The pool, where it is free and can have so many threads; a forked child has none of its parent's. */
+    static int take_pool(Call *call) {
+        int done = 1, got = 0;
+        if (call->threads < 2 || call->threads > MOST_THREADS) return 0;
+        if (pool.process != getpid()) {
+            memset(&pool, 0, sizeof pool);
+            pool.process = getpid();
+        }
+        if (__atomic_exchange_n(&pool.busy, 1, __ATOMIC_ACQUIRE)) return 0;
+        for (size id = 1; id < call->threads && done; id++) got += done = claim(pool.workers + id, call, id);
+        for (size id = 1; id <= got; id++) __atomic_store_n(&pool.workers[id].state, done ? AT_WORK : IDLE, __ATOMIC_RELEASE);
+        if (!done) __atomic_store_n(&pool.busy, 0, __ATOMIC_RELEASE);
+        return done;
+    }
+
+    /* Run a unit by all threads of a call, or by this one where others cannot be had. */
+    static void together(Call *call, void (*unit)(Call *, size)) {
+        size alone[] = {0, call->d[1]};
+        call->asked = call->looked = seconds_now();
+        call->steps = 0, call->pace = 1;
+        call->arrived = call->turn = call->failed = call->stop = call->unsolved = 0;
+        call->unit = unit;
+        memset(call->packed, 0, sizeof call->packed);
+        if (take_pool(call)) {
+            unit(call, 0);
+            for (size id = 1; id < call->threads; id++)
+                for (size spins = 0; __atomic_load_n(&pool.workers[id].state, __ATOMIC_ACQUIRE) == AT_WORK; spins++) relax(spins);
+            __atomic_store_n(&pool.busy, 0, __ATOMIC_RELEASE);
+        } else {
+            call->threads = 1, call->split = alone;
+            unit(call, 0);
+        }
+        for (size i = 0; i < 10; i++) free(call->packed[i]);
     }
     """
     ctypedef struct Call:
@@ -426,11 +515,12 @@ cdef extern from *:
     ctypedef struct Factor:
         long long columns
         const real* rows
+        real* sum
     ctypedef struct Pair:
         int left, right
         real* y
-    int together(Call*, void (*)(Call*, long long) noexcept nogil, long long) nogil
-    int settled(int) except -1
+    void together(Call*, void (*)(Call*, long long) noexcept nogil) nogil
+    int ended(const Call*) except -1
     bint stopped(Call*, long long) nogil
     void wait(Call*) nogil
     long long share(long long, long long, long long) nogil
@@ -439,7 +529,7 @@ cdef extern from *:
     ctypedef struct Term:
         pass
     Term term(long long, const real*, const real*) nogil
-    void product(long long, long long, const Term*, int, real*) nogil
+    void product(long long, long long, const Term*, int, int, real*) nogil
     const long long BLOCK
     real total(const real*, long long) nogil
     real largest(real, const real*, long long) nogil
@@ -469,10 +559,10 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_hf = <array> call.p[13]
     cdef long long s_q_hf = call.s[13]
     cdef array b_q_hb = <array> call.p[15]
@@ -488,53 +578,30 @@ cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long l
         t = lengths[r] + 1
         row_0_1(b_a19 + r*d_n, b_q_hb + (t - 1)*s_q_hb + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
 
-cdef void segment_2(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
-    cdef const long long* active = <const long long*> call.p[0]
-    cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef array b_q_x = <array> call.p[2]
-    cdef long long s_q_x = call.s[2]
-    cdef array b_q_Uf = <array> call.p[5]
-    cdef array b_t21 = <array> call.p[23]
-    cdef long long s_t21 = call.s[23]
-    cdef const real* w_q_Uf = call.packed[0]
-    cdef Term terms[1]
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Uf)
-            product(rows - r0, d_n, terms, 1, b_t21 + (t - 1)*s_t21 + r0*d_n)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Uf)
-        product(rows - r0, d_n, terms, 1, b_t21 + (t - 1)*s_t21 + r0*d_n)
-
 cdef void row_3_0(
-array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
 ) noexcept nogil:
-    cdef real v0, v1, v2, v3, v4, v5, v6
+    cdef real v0, v1, v2, v3, v4, v5
     cdef long long i0
     for i0 in range(d_n):
         v0 = p0[(i0)]
         v1 = p1[(i0)]
-        v2 = p2[(i0)]
-        v3 = v0 + v1 + v2
-        v5 = f_tanh(v3)
-        p3[(i0)] = v5
+        v2 = v0 + v1
+        v4 = f_tanh(v2)
+        p2[(i0)] = v4
 
 
 cdef void segment_3(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef array b_q_x = <array> call.p[2]
+    cdef long long s_q_x = call.s[2]
     cdef array b_q_Wf = <array> call.p[4]
+    cdef array b_q_Uf = <array> call.p[5]
     cdef array b_q_bf = <array> call.p[6]
     cdef array b_q_z_hf = <array> call.p[12]
     cdef long long s_q_z_hf = call.s[12]
@@ -542,85 +609,86 @@ cdef void segment_3(Call* call, long long t0, long long t1, long long r0, long l
     cdef long long s_q_hf = call.s[13]
     cdef array b_t20 = <array> call.p[22]
     cdef long long s_t20 = call.s[22]
-    cdef array b_t21 = <array> call.p[23]
-    cdef long long s_t21 = call.s[23]
+    cdef const real* w_q_Uf = call.packed[0]
     cdef const real* w_q_Wf = call.packed[1]
-    cdef Term terms[1]
+    cdef Term terms[2]
+    if few:
+        wait(call)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                first, last = r0, active[t - 1] if active[t - 1] < r1 else r1
+                terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + first*d_m, w_q_Uf)
+                product(last - first, d_n, terms, 1, 0, b_t20 + (t - 1)*s_t20 + first*d_n)
+        else:
+            t, first, last = t0, share(batch*(t1 - t0 + 1), id, threads), share(batch*(t1 - t0 + 1), id + 1, threads)
+            terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + first*d_m, w_q_Uf)
+            product(last - first, d_n, terms, 1, 0, b_t20 + (t - 1)*s_t20 + first*d_n)
+        wait(call)
     for t in range(t0, t1 + 1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
-        terms[0] = term(d_n, b_q_hf + (t - 1 - 1)*s_q_hf + r0*d_n, w_q_Wf)
-        product(rows - r0, d_n, terms, 1, b_t20 + (t - 1)*s_t20 + r0*d_n)
+        terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Uf)
+        terms[1] = term(d_n, b_q_hf + (t - 1 - 1)*s_q_hf + r0*d_n, w_q_Wf)
+        product(rows - r0, d_n, terms, 2, 1 if few else 0, b_t20 + (t - 1)*s_t20 + r0*d_n)
         for r in range(r0, rows):
-            row_3_0(b_t20 + (t - 1)*s_t20 + r*d_n, b_t21 + (t - 1)*s_t21 + r*d_n, b_q_bf, b_q_hf + (t - 1)*s_q_hf + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
-
-cdef void segment_6(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
-    cdef const long long* active = <const long long*> call.p[0]
-    cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef array b_q_x = <array> call.p[2]
-    cdef long long s_q_x = call.s[2]
-    cdef array b_q_Ub = <array> call.p[8]
-    cdef array b_t23 = <array> call.p[25]
-    cdef long long s_t23 = call.s[25]
-    cdef const real* w_q_Ub = call.packed[2]
-    cdef Term terms[1]
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Ub)
-            product(rows - r0, d_n, terms, 1, b_t23 + (t - 1)*s_t23 + r0*d_n)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Ub)
-        product(rows - r0, d_n, terms, 1, b_t23 + (t - 1)*s_t23 + r0*d_n)
+            row_3_0(b_t20 + (t - 1)*s_t20 + r*d_n, b_q_bf, b_q_hf + (t - 1)*s_q_hf + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
 
 cdef void row_7_0(
-array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
 ) noexcept nogil:
-    cdef real v0, v1, v2, v3, v4, v5, v6
+    cdef real v0, v1, v2, v3, v4, v5
     cdef long long i0
     for i0 in range(d_n):
         v0 = p0[(i0)]
         v1 = p1[(i0)]
-        v2 = p2[(i0)]
-        v3 = v0 + v1 + v2
-        v5 = f_tanh(v3)
-        p3[(i0)] = v5
+        v2 = v0 + v1
+        v4 = f_tanh(v2)
+        p2[(i0)] = v4
 
 
 cdef void segment_7(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef array b_q_x = <array> call.p[2]
+    cdef long long s_q_x = call.s[2]
     cdef array b_q_Wb = <array> call.p[7]
+    cdef array b_q_Ub = <array> call.p[8]
     cdef array b_q_bb = <array> call.p[9]
     cdef array b_q_z_hb = <array> call.p[14]
     cdef long long s_q_z_hb = call.s[14]
     cdef array b_q_hb = <array> call.p[15]
     cdef long long s_q_hb = call.s[15]
-    cdef array b_t22 = <array> call.p[24]
-    cdef long long s_t22 = call.s[24]
-    cdef array b_t23 = <array> call.p[25]
-    cdef long long s_t23 = call.s[25]
+    cdef array b_t22 = <array> call.p[23]
+    cdef long long s_t22 = call.s[23]
+    cdef const real* w_q_Ub = call.packed[2]
     cdef const real* w_q_Wb = call.packed[3]
-    cdef Term terms[1]
+    cdef Term terms[2]
+    if few:
+        wait(call)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                first, last = r0, active[t - 1] if active[t - 1] < r1 else r1
+                terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + first*d_m, w_q_Ub)
+                product(last - first, d_n, terms, 1, 0, b_t22 + (t - 1)*s_t22 + first*d_n)
+        else:
+            t, first, last = t0, share(batch*(t1 - t0 + 1), id, threads), share(batch*(t1 - t0 + 1), id + 1, threads)
+            terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + first*d_m, w_q_Ub)
+            product(last - first, d_n, terms, 1, 0, b_t22 + (t - 1)*s_t22 + first*d_n)
+        wait(call)
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
-        terms[0] = term(d_n, b_q_hb + (t - 1 + 1)*s_q_hb + r0*d_n, w_q_Wb)
-        product(rows - r0, d_n, terms, 1, b_t22 + (t - 1)*s_t22 + r0*d_n)
+        terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Ub)
+        terms[1] = term(d_n, b_q_hb + (t - 1 + 1)*s_q_hb + r0*d_n, w_q_Wb)
+        product(rows - r0, d_n, terms, 2, 1 if few else 0, b_t22 + (t - 1)*s_t22 + r0*d_n)
         for r in range(r0, rows):
-            row_7_0(b_t22 + (t - 1)*s_t22 + r*d_n, b_t23 + (t - 1)*s_t23 + r*d_n, b_q_bb, b_q_hb + (t - 1)*s_q_hb + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_7_0(b_t22 + (t - 1)*s_t22 + r*d_n, b_q_bb, b_q_hb + (t - 1)*s_q_hb + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
 
 cdef void row_10_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -755,10 +823,10 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_10(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_V = <array> call.p[10]
@@ -773,15 +841,15 @@ cdef void segment_10(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_q_y = call.s[17]
     cdef array b_q_e = <array> call.p[18]
     cdef long long s_q_e = call.s[18]
-    cdef array b_t24 = <array> call.p[26]
-    cdef long long s_t24 = call.s[26]
-    cdef array b_t25 = <array> call.p[27]
-    cdef long long s_t25 = call.s[27]
-    cdef array b_t26 = <array> call.p[28]
-    cdef long long s_t26 = call.s[28]
-    cdef array b_t27 = <array> call.p[29]
-    cdef long long s_t27 = call.s[29]
-    cdef array b_t28 = <array> call.p[30]
+    cdef array b_t24 = <array> call.p[24]
+    cdef long long s_t24 = call.s[24]
+    cdef array b_t25 = <array> call.p[25]
+    cdef long long s_t25 = call.s[25]
+    cdef array b_t26 = <array> call.p[26]
+    cdef long long s_t26 = call.s[26]
+    cdef array b_t27 = <array> call.p[27]
+    cdef long long s_t27 = call.s[27]
+    cdef array b_t28 = <array> call.p[28]
     cdef const real* w_q_V = call.packed[4]
     cdef Term terms[1]
     for t in range(t0, t1 + 1):
@@ -792,12 +860,12 @@ cdef void segment_10(Call* call, long long t0, long long t1, long long r0, long 
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
             terms[0] = term(2*d_n, b_t25 + (t - 1)*s_t25 + r0*2*d_n, w_q_V)
-            product(rows - r0, d_k, terms, 1, b_t24 + (t - 1)*s_t24 + r0*d_k)
+            product(rows - r0, d_k, terms, 1, 0, b_t24 + (t - 1)*s_t24 + r0*d_k)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
         terms[0] = term(2*d_n, b_t25 + (t - 1)*s_t25 + r0*2*d_n, w_q_V)
-        product(rows - r0, d_k, terms, 1, b_t24 + (t - 1)*s_t24 + r0*d_k)
+        product(rows - r0, d_k, terms, 1, 0, b_t24 + (t - 1)*s_t24 + r0*d_k)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
@@ -846,12 +914,12 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_18(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_E = <array> call.p[19]
-    cdef array b_t28 = <array> call.p[30]
+    cdef array b_t28 = <array> call.p[28]
     t = t0
     rows = r1
     if id == 0:
@@ -898,22 +966,22 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_19(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_V = <array> call.p[10]
     cdef array b_q_y = <array> call.p[17]
     cdef long long s_q_y = call.s[17]
-    cdef array b_g_s_y = <array> call.p[31]
-    cdef long long s_g_s_y = call.s[31]
-    cdef array b_t48 = <array> call.p[50]
-    cdef long long s_t48 = call.s[50]
-    cdef array b_t49 = <array> call.p[51]
-    cdef long long s_t49 = call.s[51]
-    cdef const real* wt_q_V = call.packed[0]
+    cdef array b_g_s_y = <array> call.p[29]
+    cdef long long s_g_s_y = call.s[29]
+    cdef array b_t48 = <array> call.p[48]
+    cdef long long s_t48 = call.s[48]
+    cdef array b_t49 = <array> call.p[49]
+    cdef long long s_t49 = call.s[49]
+    cdef const real* wt_q_V = call.packed[5]
     cdef Term terms[1]
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
@@ -927,12 +995,12 @@ cdef void segment_19(Call* call, long long t0, long long t1, long long r0, long 
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
             terms[0] = term(d_k, b_g_s_y + (t - 1)*s_g_s_y + r0*d_k, wt_q_V)
-            product(rows - r0, 2*d_n, terms, 1, b_t49 + (t - 1)*s_t49 + r0*2*d_n)
+            product(rows - r0, 2*d_n, terms, 1, 0, b_t49 + (t - 1)*s_t49 + r0*2*d_n)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
         terms[0] = term(d_k, b_g_s_y + (t - 1)*s_g_s_y + r0*d_k, wt_q_V)
-        product(rows - r0, 2*d_n, terms, 1, b_t49 + (t - 1)*s_t49 + r0*2*d_n)
+        product(rows - r0, 2*d_n, terms, 1, 0, b_t49 + (t - 1)*s_t49 + r0*2*d_n)
 
 cdef void row_22_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -945,12 +1013,12 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_22(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef array b_g_hb_ahead = <array> call.p[32]
-    cdef long long s_g_hb_ahead = call.s[32]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef array b_g_hb_ahead = <array> call.p[30]
+    cdef long long s_g_hb_ahead = call.s[30]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -977,22 +1045,22 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_23(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_Wb = <array> call.p[7]
     cdef array b_q_hb = <array> call.p[15]
     cdef long long s_q_hb = call.s[15]
-    cdef array b_g_hb_ahead = <array> call.p[32]
-    cdef long long s_g_hb_ahead = call.s[32]
-    cdef array b_g_hb_bar = <array> call.p[33]
-    cdef long long s_g_hb_bar = call.s[33]
-    cdef array b_g_s_hb = <array> call.p[34]
-    cdef long long s_g_s_hb = call.s[34]
-    cdef array b_t49 = <array> call.p[51]
-    cdef long long s_t49 = call.s[51]
-    cdef const real* wt_q_Wb = call.packed[1]
+    cdef array b_g_hb_ahead = <array> call.p[30]
+    cdef long long s_g_hb_ahead = call.s[30]
+    cdef array b_g_hb_bar = <array> call.p[31]
+    cdef long long s_g_hb_bar = call.s[31]
+    cdef array b_g_s_hb = <array> call.p[32]
+    cdef long long s_g_s_hb = call.s[32]
+    cdef array b_t49 = <array> call.p[49]
+    cdef long long s_t49 = call.s[49]
+    cdef const real* wt_q_Wb = call.packed[6]
     cdef Term terms[1]
     for t in range(t0, t1 + 1):
         if stopped(call, id):
@@ -1001,7 +1069,7 @@ cdef void segment_23(Call* call, long long t0, long long t1, long long r0, long 
         for r in range(r0, rows):
             row_23_0(b_t49 + (t - 1)*s_t49 + r*2*d_n, b_g_hb_ahead + (t - 1 - 1)*s_g_hb_ahead + r*d_n, b_q_hb + (t - 1)*s_q_hb + r*d_n, b_g_s_hb + (t - 1)*s_g_s_hb + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
         terms[0] = term(d_n, b_g_s_hb + (t - 1)*s_g_s_hb + r0*d_n, wt_q_Wb)
-        product(rows - r0, d_n, terms, 1, b_g_hb_ahead + (t - 1)*s_g_hb_ahead + r0*d_n)
+        product(rows - r0, d_n, terms, 1, 0, b_g_hb_ahead + (t - 1)*s_g_hb_ahead + r0*d_n)
 
 cdef void row_26_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1014,12 +1082,12 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_26(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef array b_g_hf_back = <array> call.p[35]
-    cdef long long s_g_hf_back = call.s[35]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef array b_g_hf_back = <array> call.p[33]
+    cdef long long s_g_hf_back = call.s[33]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -1046,22 +1114,22 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_27(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_Wf = <array> call.p[4]
     cdef array b_q_hf = <array> call.p[13]
     cdef long long s_q_hf = call.s[13]
-    cdef array b_g_hf_back = <array> call.p[35]
-    cdef long long s_g_hf_back = call.s[35]
-    cdef array b_g_hf_bar = <array> call.p[36]
-    cdef long long s_g_hf_bar = call.s[36]
-    cdef array b_g_s_hf = <array> call.p[37]
-    cdef long long s_g_s_hf = call.s[37]
-    cdef array b_t49 = <array> call.p[51]
-    cdef long long s_t49 = call.s[51]
-    cdef const real* wt_q_Wf = call.packed[2]
+    cdef array b_g_hf_back = <array> call.p[33]
+    cdef long long s_g_hf_back = call.s[33]
+    cdef array b_g_hf_bar = <array> call.p[34]
+    cdef long long s_g_hf_bar = call.s[34]
+    cdef array b_g_s_hf = <array> call.p[35]
+    cdef long long s_g_s_hf = call.s[35]
+    cdef array b_t49 = <array> call.p[49]
+    cdef long long s_t49 = call.s[49]
+    cdef const real* wt_q_Wf = call.packed[7]
     cdef Term terms[1]
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
@@ -1070,91 +1138,37 @@ cdef void segment_27(Call* call, long long t0, long long t1, long long r0, long 
         for r in range(r0, rows):
             row_27_0(b_t49 + (t - 1)*s_t49 + r*2*d_n, b_g_hf_back + (t - 1 + 1)*s_g_hf_back + r*d_n, b_q_hf + (t - 1)*s_q_hf + r*d_n, b_g_s_hf + (t - 1)*s_g_s_hf + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
         terms[0] = term(d_n, b_g_s_hf + (t - 1)*s_g_s_hf + r0*d_n, wt_q_Wf)
-        product(rows - r0, d_n, terms, 1, b_g_hf_back + (t - 1)*s_g_hf_back + r0*d_n)
-
-cdef void row_30_0(
-array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_30_1(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
-
-cdef void row_30_2(
-array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_30_3(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
-
-cdef void row_30_4(
-array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_30_5(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
+        product(rows - r0, d_n, terms, 1, 0, b_g_hf_back + (t - 1)*s_g_hf_back + r0*d_n)
 
 cdef void segment_30(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_hf = <array> call.p[13]
     cdef long long s_q_hf = call.s[13]
     cdef array b_q_hb = <array> call.p[15]
     cdef long long s_q_hb = call.s[15]
-    cdef array b_t25 = <array> call.p[27]
-    cdef long long s_t25 = call.s[27]
-    cdef array b_g_s_y = <array> call.p[31]
-    cdef long long s_g_s_y = call.s[31]
-    cdef array b_g_s_hb = <array> call.p[34]
-    cdef long long s_g_s_hb = call.s[34]
-    cdef array b_g_s_hf = <array> call.p[37]
-    cdef long long s_g_s_hf = call.s[37]
-    cdef array b_g_Wf_bar = <array> call.p[38]
-    cdef array b_g_Uf_bar = <array> call.p[39]
-    cdef array b_g_bf_bar = <array> call.p[40]
-    cdef array b_g_Wb_bar = <array> call.p[41]
-    cdef array b_g_Ub_bar = <array> call.p[42]
-    cdef array b_g_bb_bar = <array> call.p[43]
-    cdef array b_g_V_bar = <array> call.p[44]
-    cdef array b_g_c_bar = <array> call.p[45]
+    cdef array b_t25 = <array> call.p[25]
+    cdef long long s_t25 = call.s[25]
+    cdef array b_g_s_y = <array> call.p[29]
+    cdef long long s_g_s_y = call.s[29]
+    cdef array b_g_s_hb = <array> call.p[32]
+    cdef long long s_g_s_hb = call.s[32]
+    cdef array b_g_s_hf = <array> call.p[35]
+    cdef long long s_g_s_hf = call.s[35]
+    cdef array b_g_Wf_bar = <array> call.p[36]
+    cdef array b_g_Uf_bar = <array> call.p[37]
+    cdef array b_g_bf_bar = <array> call.p[38]
+    cdef array b_g_Wb_bar = <array> call.p[39]
+    cdef array b_g_Ub_bar = <array> call.p[40]
+    cdef array b_g_bb_bar = <array> call.p[41]
+    cdef array b_g_V_bar = <array> call.p[42]
+    cdef array b_g_c_bar = <array> call.p[43]
     cdef Factor left[3]
     cdef Factor right[4]
     cdef Pair pairs[5]
@@ -1163,18 +1177,25 @@ cdef void segment_30(Call* call, long long t0, long long t1, long long r0, long 
     t = t0
     left[0].columns = d_n
     left[0].rows = b_g_s_hf + (t - 1)*s_g_s_hf
+    left[0].sum = b_g_bf_bar
     left[1].columns = d_n
     left[1].rows = b_g_s_hb + (t - 1)*s_g_s_hb
+    left[1].sum = b_g_bb_bar
     left[2].columns = d_k
     left[2].rows = b_g_s_y + (t - 1)*s_g_s_y
+    left[2].sum = b_g_c_bar
     right[0].columns = d_n
     right[0].rows = b_q_hf + (t - 1 - 1)*s_q_hf
+    right[0].sum = NULL
     right[1].columns = d_m
     right[1].rows = b_q_x + (t - 1)*s_q_x
+    right[1].sum = NULL
     right[2].columns = d_n
     right[2].rows = b_q_hb + (t - 1 + 1)*s_q_hb
+    right[2].sum = NULL
     right[3].columns = 2*d_n
     right[3].rows = b_t25 + (t - 1)*s_t25
+    right[3].sum = NULL
     pairs[0].left = 0
     pairs[0].right = 0
     pairs[0].y = b_g_Wf_bar
@@ -1191,41 +1212,20 @@ cdef void segment_30(Call* call, long long t0, long long t1, long long r0, long 
     pairs[4].right = 3
     pairs[4].y = b_g_V_bar
     outer_sums(batch*(t1 - t0 + 1), left, 3, right, 4, pairs, 5, call.more, call, id)
-    rows = r1
-    if not call.more:
-        row_30_0(b_g_bf_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_30_1(b_g_s_hf + (t - 1)*s_g_s_hf + r*d_n, b_g_bf_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    rows = r1
-    if not call.more:
-        row_30_2(b_g_bb_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_30_3(b_g_s_hb + (t - 1)*s_g_s_hb + r*d_n, b_g_bb_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    rows = r1
-    if not call.more:
-        row_30_4(b_g_c_bar, d_k, d_m, d_n, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_30_5(b_g_s_y + (t - 1)*s_g_s_y + r*d_k, b_g_c_bar, d_k, d_m, d_n, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
 
 cdef void segment_38(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef array b_g_hb_ahead = <array> call.p[32]
-    cdef long long s_g_hb_ahead = call.s[32]
-    cdef array b_g_hf_back = <array> call.p[35]
-    cdef long long s_g_hf_back = call.s[35]
-    cdef array b_g_hf_init_bar = <array> call.p[46]
-    cdef array b_g_hb_final_bar = <array> call.p[47]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef array b_g_hb_ahead = <array> call.p[30]
+    cdef long long s_g_hb_ahead = call.s[30]
+    cdef array b_g_hf_back = <array> call.p[33]
+    cdef long long s_g_hf_back = call.s[33]
+    cdef array b_g_hf_init_bar = <array> call.p[44]
+    cdef array b_g_hb_final_bar = <array> call.p[45]
     t = t0
     rows = r1
     for r in range(r0, r1):
@@ -1236,16 +1236,6 @@ cdef void segment_38(Call* call, long long t0, long long t1, long long r0, long 
             b_g_hb_final_bar[r*d_n + c] = b_g_hb_ahead[(lengths[r] + 0 - 1)*s_g_hb_ahead + r*d_n + c]
 
 cdef void row_40_0(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0, v1
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[i0]
-        p1[i0] = v0
-
-
-cdef void row_40_1(
 array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
 ) noexcept nogil:
     cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9
@@ -1266,52 +1256,45 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_40(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_Uf = <array> call.p[5]
     cdef array b_q_Ub = <array> call.p[8]
     cdef array b_q_z_y = <array> call.p[16]
     cdef long long s_q_z_y = call.s[16]
-    cdef array b_t26 = <array> call.p[28]
-    cdef long long s_t26 = call.s[28]
-    cdef array b_t27 = <array> call.p[29]
-    cdef long long s_t27 = call.s[29]
-    cdef array b_g_s_hb = <array> call.p[34]
-    cdef long long s_g_s_hb = call.s[34]
-    cdef array b_g_s_hf = <array> call.p[37]
-    cdef long long s_g_s_hf = call.s[37]
-    cdef array b_g_x_bar = <array> call.p[48]
-    cdef long long s_g_x_bar = call.s[48]
-    cdef array b_g_d_bar = <array> call.p[49]
-    cdef long long s_g_d_bar = call.s[49]
-    cdef array b_t51 = <array> call.p[52]
-    cdef long long s_t51 = call.s[52]
-    cdef const real* wt_q_Uf = call.packed[3]
-    cdef const real* wt_q_Ub = call.packed[4]
+    cdef array b_t26 = <array> call.p[26]
+    cdef long long s_t26 = call.s[26]
+    cdef array b_t27 = <array> call.p[27]
+    cdef long long s_t27 = call.s[27]
+    cdef array b_g_s_hb = <array> call.p[32]
+    cdef long long s_g_s_hb = call.s[32]
+    cdef array b_g_s_hf = <array> call.p[35]
+    cdef long long s_g_s_hf = call.s[35]
+    cdef array b_g_x_bar = <array> call.p[46]
+    cdef long long s_g_x_bar = call.s[46]
+    cdef array b_g_d_bar = <array> call.p[47]
+    cdef long long s_g_d_bar = call.s[47]
+    cdef const real* wt_q_Uf = call.packed[8]
+    cdef const real* wt_q_Ub = call.packed[9]
     cdef Term terms[2]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
             terms[0] = term(d_n, b_g_s_hf + (t - 1)*s_g_s_hf + r0*d_n, wt_q_Uf)
             terms[1] = term(d_n, b_g_s_hb + (t - 1)*s_g_s_hb + r0*d_n, wt_q_Ub)
-            product(rows - r0, d_m, terms, 2, b_t51 + (t - 1)*s_t51 + r0*d_m)
+            product(rows - r0, d_m, terms, 2, 0, b_g_x_bar + (t - 1)*s_g_x_bar + r0*d_m)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
         terms[0] = term(d_n, b_g_s_hf + (t - 1)*s_g_s_hf + r0*d_n, wt_q_Uf)
         terms[1] = term(d_n, b_g_s_hb + (t - 1)*s_g_s_hb + r0*d_n, wt_q_Ub)
-        product(rows - r0, d_m, terms, 2, b_t51 + (t - 1)*s_t51 + r0*d_m)
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        if rows > r0:
-            r = r0
-            row_40_0(b_t51 + (t - 1)*s_t51 + r0*d_m, b_g_x_bar + (t - 1)*s_g_x_bar + r0*d_m, d_k, d_m, d_n, 0, (rows - r0)*d_m, lengths[r])
+        product(rows - r0, d_m, terms, 2, 0, b_g_x_bar + (t - 1)*s_g_x_bar + r0*d_m)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_40_1(b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t26 + (t - 1)*s_t26 + r, b_t27 + (t - 1)*s_t27 + r, b_g_d_bar + (t - 1)*s_g_d_bar + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_40_0(b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t26 + (t - 1)*s_t26 + r, b_t27 + (t - 1)*s_t27 + r, b_g_d_bar + (t - 1)*s_g_d_bar + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
 
 cdef void row_44_0(
 array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1363,24 +1346,24 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_44(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_V = <array> call.p[10]
     cdef array b_q_y = <array> call.p[17]
     cdef long long s_q_y = call.s[17]
-    cdef array b_p_y_seed = <array> call.p[55]
-    cdef long long s_p_y_seed = call.s[55]
-    cdef array b_p_y_bar = <array> call.p[56]
-    cdef long long s_p_y_bar = call.s[56]
-    cdef array b_p_s_y = <array> call.p[57]
-    cdef long long s_p_s_y = call.s[57]
-    cdef array b_t75 = <array> call.p[76]
-    cdef long long s_t75 = call.s[76]
-    cdef array b_t76 = <array> call.p[77]
-    cdef long long s_t76 = call.s[77]
-    cdef const real* wt_q_V = call.packed[0]
+    cdef array b_p_y_seed = <array> call.p[52]
+    cdef long long s_p_y_seed = call.s[52]
+    cdef array b_p_y_bar = <array> call.p[53]
+    cdef long long s_p_y_bar = call.s[53]
+    cdef array b_p_s_y = <array> call.p[54]
+    cdef long long s_p_s_y = call.s[54]
+    cdef array b_t75 = <array> call.p[73]
+    cdef long long s_t75 = call.s[73]
+    cdef array b_t76 = <array> call.p[74]
+    cdef long long s_t76 = call.s[74]
+    cdef const real* wt_q_V = call.packed[5]
     cdef Term terms[1]
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
@@ -1399,12 +1382,12 @@ cdef void segment_44(Call* call, long long t0, long long t1, long long r0, long 
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
             terms[0] = term(d_k, b_p_s_y + (t - 1)*s_p_s_y + r0*d_k, wt_q_V)
-            product(rows - r0, 2*d_n, terms, 1, b_t76 + (t - 1)*s_t76 + r0*2*d_n)
+            product(rows - r0, 2*d_n, terms, 1, 0, b_t76 + (t - 1)*s_t76 + r0*2*d_n)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
         terms[0] = term(d_k, b_p_s_y + (t - 1)*s_p_s_y + r0*d_k, wt_q_V)
-        product(rows - r0, 2*d_n, terms, 1, b_t76 + (t - 1)*s_t76 + r0*2*d_n)
+        product(rows - r0, 2*d_n, terms, 1, 0, b_t76 + (t - 1)*s_t76 + r0*2*d_n)
 
 cdef void row_48_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1417,12 +1400,12 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_48(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef array b_p_hb_ahead = <array> call.p[58]
-    cdef long long s_p_hb_ahead = call.s[58]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef array b_p_hb_ahead = <array> call.p[55]
+    cdef long long s_p_hb_ahead = call.s[55]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -1450,24 +1433,24 @@ array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, 
 cdef void segment_49(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_Wb = <array> call.p[7]
     cdef array b_q_hb = <array> call.p[15]
     cdef long long s_q_hb = call.s[15]
-    cdef array b_p_hb_seed = <array> call.p[54]
-    cdef long long s_p_hb_seed = call.s[54]
-    cdef array b_p_hb_ahead = <array> call.p[58]
-    cdef long long s_p_hb_ahead = call.s[58]
-    cdef array b_p_hb_bar = <array> call.p[59]
-    cdef long long s_p_hb_bar = call.s[59]
-    cdef array b_p_s_hb = <array> call.p[60]
-    cdef long long s_p_s_hb = call.s[60]
-    cdef array b_t76 = <array> call.p[77]
-    cdef long long s_t76 = call.s[77]
-    cdef const real* wt_q_Wb = call.packed[1]
+    cdef array b_p_hb_seed = <array> call.p[51]
+    cdef long long s_p_hb_seed = call.s[51]
+    cdef array b_p_hb_ahead = <array> call.p[55]
+    cdef long long s_p_hb_ahead = call.s[55]
+    cdef array b_p_hb_bar = <array> call.p[56]
+    cdef long long s_p_hb_bar = call.s[56]
+    cdef array b_p_s_hb = <array> call.p[57]
+    cdef long long s_p_s_hb = call.s[57]
+    cdef array b_t76 = <array> call.p[74]
+    cdef long long s_t76 = call.s[74]
+    cdef const real* wt_q_Wb = call.packed[6]
     cdef Term terms[1]
     for t in range(t0, t1 + 1):
         if stopped(call, id):
@@ -1476,7 +1459,7 @@ cdef void segment_49(Call* call, long long t0, long long t1, long long r0, long 
         for r in range(r0, rows):
             row_49_0(b_t76 + (t - 1)*s_t76 + r*2*d_n, b_p_hb_seed + (t - 1)*s_p_hb_seed + r*d_n, b_p_hb_ahead + (t - 1 - 1)*s_p_hb_ahead + r*d_n, b_q_hb + (t - 1)*s_q_hb + r*d_n, b_p_s_hb + (t - 1)*s_p_s_hb + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
         terms[0] = term(d_n, b_p_s_hb + (t - 1)*s_p_s_hb + r0*d_n, wt_q_Wb)
-        product(rows - r0, d_n, terms, 1, b_p_hb_ahead + (t - 1)*s_p_hb_ahead + r0*d_n)
+        product(rows - r0, d_n, terms, 1, 0, b_p_hb_ahead + (t - 1)*s_p_hb_ahead + r0*d_n)
 
 cdef void row_52_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1489,12 +1472,12 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_52(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef array b_p_hf_back = <array> call.p[61]
-    cdef long long s_p_hf_back = call.s[61]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef array b_p_hf_back = <array> call.p[58]
+    cdef long long s_p_hf_back = call.s[58]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -1522,24 +1505,24 @@ array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, 
 cdef void segment_53(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_Wf = <array> call.p[4]
     cdef array b_q_hf = <array> call.p[13]
     cdef long long s_q_hf = call.s[13]
-    cdef array b_p_hf_seed = <array> call.p[53]
-    cdef long long s_p_hf_seed = call.s[53]
-    cdef array b_p_hf_back = <array> call.p[61]
-    cdef long long s_p_hf_back = call.s[61]
-    cdef array b_p_hf_bar = <array> call.p[62]
-    cdef long long s_p_hf_bar = call.s[62]
-    cdef array b_p_s_hf = <array> call.p[63]
-    cdef long long s_p_s_hf = call.s[63]
-    cdef array b_t76 = <array> call.p[77]
-    cdef long long s_t76 = call.s[77]
-    cdef const real* wt_q_Wf = call.packed[2]
+    cdef array b_p_hf_seed = <array> call.p[50]
+    cdef long long s_p_hf_seed = call.s[50]
+    cdef array b_p_hf_back = <array> call.p[58]
+    cdef long long s_p_hf_back = call.s[58]
+    cdef array b_p_hf_bar = <array> call.p[59]
+    cdef long long s_p_hf_bar = call.s[59]
+    cdef array b_p_s_hf = <array> call.p[60]
+    cdef long long s_p_s_hf = call.s[60]
+    cdef array b_t76 = <array> call.p[74]
+    cdef long long s_t76 = call.s[74]
+    cdef const real* wt_q_Wf = call.packed[7]
     cdef Term terms[1]
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
@@ -1548,91 +1531,37 @@ cdef void segment_53(Call* call, long long t0, long long t1, long long r0, long 
         for r in range(r0, rows):
             row_53_0(b_t76 + (t - 1)*s_t76 + r*2*d_n, b_p_hf_seed + (t - 1)*s_p_hf_seed + r*d_n, b_p_hf_back + (t - 1 + 1)*s_p_hf_back + r*d_n, b_q_hf + (t - 1)*s_q_hf + r*d_n, b_p_s_hf + (t - 1)*s_p_s_hf + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
         terms[0] = term(d_n, b_p_s_hf + (t - 1)*s_p_s_hf + r0*d_n, wt_q_Wf)
-        product(rows - r0, d_n, terms, 1, b_p_hf_back + (t - 1)*s_p_hf_back + r0*d_n)
-
-cdef void row_56_0(
-array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_56_1(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
-
-cdef void row_56_2(
-array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_56_3(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
-
-cdef void row_56_4(
-array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_56_5(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
+        product(rows - r0, d_n, terms, 1, 0, b_p_hf_back + (t - 1)*s_p_hf_back + r0*d_n)
 
 cdef void segment_56(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_hf = <array> call.p[13]
     cdef long long s_q_hf = call.s[13]
     cdef array b_q_hb = <array> call.p[15]
     cdef long long s_q_hb = call.s[15]
-    cdef array b_t25 = <array> call.p[27]
-    cdef long long s_t25 = call.s[27]
-    cdef array b_p_s_y = <array> call.p[57]
-    cdef long long s_p_s_y = call.s[57]
-    cdef array b_p_s_hb = <array> call.p[60]
-    cdef long long s_p_s_hb = call.s[60]
-    cdef array b_p_s_hf = <array> call.p[63]
-    cdef long long s_p_s_hf = call.s[63]
-    cdef array b_p_Wf_bar = <array> call.p[64]
-    cdef array b_p_Uf_bar = <array> call.p[65]
-    cdef array b_p_bf_bar = <array> call.p[66]
-    cdef array b_p_Wb_bar = <array> call.p[67]
-    cdef array b_p_Ub_bar = <array> call.p[68]
-    cdef array b_p_bb_bar = <array> call.p[69]
-    cdef array b_p_V_bar = <array> call.p[70]
-    cdef array b_p_c_bar = <array> call.p[71]
+    cdef array b_t25 = <array> call.p[25]
+    cdef long long s_t25 = call.s[25]
+    cdef array b_p_s_y = <array> call.p[54]
+    cdef long long s_p_s_y = call.s[54]
+    cdef array b_p_s_hb = <array> call.p[57]
+    cdef long long s_p_s_hb = call.s[57]
+    cdef array b_p_s_hf = <array> call.p[60]
+    cdef long long s_p_s_hf = call.s[60]
+    cdef array b_p_Wf_bar = <array> call.p[61]
+    cdef array b_p_Uf_bar = <array> call.p[62]
+    cdef array b_p_bf_bar = <array> call.p[63]
+    cdef array b_p_Wb_bar = <array> call.p[64]
+    cdef array b_p_Ub_bar = <array> call.p[65]
+    cdef array b_p_bb_bar = <array> call.p[66]
+    cdef array b_p_V_bar = <array> call.p[67]
+    cdef array b_p_c_bar = <array> call.p[68]
     cdef Factor left[3]
     cdef Factor right[4]
     cdef Pair pairs[5]
@@ -1641,18 +1570,25 @@ cdef void segment_56(Call* call, long long t0, long long t1, long long r0, long 
     t = t0
     left[0].columns = d_n
     left[0].rows = b_p_s_hf + (t - 1)*s_p_s_hf
+    left[0].sum = b_p_bf_bar
     left[1].columns = d_n
     left[1].rows = b_p_s_hb + (t - 1)*s_p_s_hb
+    left[1].sum = b_p_bb_bar
     left[2].columns = d_k
     left[2].rows = b_p_s_y + (t - 1)*s_p_s_y
+    left[2].sum = b_p_c_bar
     right[0].columns = d_n
     right[0].rows = b_q_hf + (t - 1 - 1)*s_q_hf
+    right[0].sum = NULL
     right[1].columns = d_m
     right[1].rows = b_q_x + (t - 1)*s_q_x
+    right[1].sum = NULL
     right[2].columns = d_n
     right[2].rows = b_q_hb + (t - 1 + 1)*s_q_hb
+    right[2].sum = NULL
     right[3].columns = 2*d_n
     right[3].rows = b_t25 + (t - 1)*s_t25
+    right[3].sum = NULL
     pairs[0].left = 0
     pairs[0].right = 0
     pairs[0].y = b_p_Wf_bar
@@ -1669,41 +1605,20 @@ cdef void segment_56(Call* call, long long t0, long long t1, long long r0, long 
     pairs[4].right = 3
     pairs[4].y = b_p_V_bar
     outer_sums(batch*(t1 - t0 + 1), left, 3, right, 4, pairs, 5, call.more, call, id)
-    rows = r1
-    if not call.more:
-        row_56_0(b_p_bf_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_56_1(b_p_s_hf + (t - 1)*s_p_s_hf + r*d_n, b_p_bf_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    rows = r1
-    if not call.more:
-        row_56_2(b_p_bb_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_56_3(b_p_s_hb + (t - 1)*s_p_s_hb + r*d_n, b_p_bb_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    rows = r1
-    if not call.more:
-        row_56_4(b_p_c_bar, d_k, d_m, d_n, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_56_5(b_p_s_y + (t - 1)*s_p_s_y + r*d_k, b_p_c_bar, d_k, d_m, d_n, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
 
 cdef void segment_64(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef array b_p_hb_ahead = <array> call.p[58]
-    cdef long long s_p_hb_ahead = call.s[58]
-    cdef array b_p_hf_back = <array> call.p[61]
-    cdef long long s_p_hf_back = call.s[61]
-    cdef array b_p_hf_init_bar = <array> call.p[72]
-    cdef array b_p_hb_final_bar = <array> call.p[73]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef array b_p_hb_ahead = <array> call.p[55]
+    cdef long long s_p_hb_ahead = call.s[55]
+    cdef array b_p_hf_back = <array> call.p[58]
+    cdef long long s_p_hf_back = call.s[58]
+    cdef array b_p_hf_init_bar = <array> call.p[69]
+    cdef array b_p_hb_final_bar = <array> call.p[70]
     t = t0
     rows = r1
     for r in range(r0, r1):
@@ -1714,16 +1629,6 @@ cdef void segment_64(Call* call, long long t0, long long t1, long long r0, long 
             b_p_hb_final_bar[r*d_n + c] = b_p_hb_ahead[(lengths[r] + 0 - 1)*s_p_hb_ahead + r*d_n + c]
 
 cdef void row_66_0(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0, v1
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[i0]
-        p1[i0] = v0
-
-
-cdef void row_66_1(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
 ) noexcept nogil:
     cdef real v0
@@ -1735,53 +1640,46 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_66(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_Uf = <array> call.p[5]
     cdef array b_q_Ub = <array> call.p[8]
-    cdef array b_p_s_hb = <array> call.p[60]
-    cdef long long s_p_s_hb = call.s[60]
-    cdef array b_p_s_hf = <array> call.p[63]
-    cdef long long s_p_s_hf = call.s[63]
-    cdef array b_p_x_bar = <array> call.p[74]
-    cdef long long s_p_x_bar = call.s[74]
-    cdef array b_p_d_bar = <array> call.p[75]
-    cdef long long s_p_d_bar = call.s[75]
-    cdef array b_t78 = <array> call.p[78]
-    cdef long long s_t78 = call.s[78]
-    cdef const real* wt_q_Uf = call.packed[3]
-    cdef const real* wt_q_Ub = call.packed[4]
+    cdef array b_p_s_hb = <array> call.p[57]
+    cdef long long s_p_s_hb = call.s[57]
+    cdef array b_p_s_hf = <array> call.p[60]
+    cdef long long s_p_s_hf = call.s[60]
+    cdef array b_p_x_bar = <array> call.p[71]
+    cdef long long s_p_x_bar = call.s[71]
+    cdef array b_p_d_bar = <array> call.p[72]
+    cdef long long s_p_d_bar = call.s[72]
+    cdef const real* wt_q_Uf = call.packed[8]
+    cdef const real* wt_q_Ub = call.packed[9]
     cdef Term terms[2]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
             terms[0] = term(d_n, b_p_s_hf + (t - 1)*s_p_s_hf + r0*d_n, wt_q_Uf)
             terms[1] = term(d_n, b_p_s_hb + (t - 1)*s_p_s_hb + r0*d_n, wt_q_Ub)
-            product(rows - r0, d_m, terms, 2, b_t78 + (t - 1)*s_t78 + r0*d_m)
+            product(rows - r0, d_m, terms, 2, 0, b_p_x_bar + (t - 1)*s_p_x_bar + r0*d_m)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
         terms[0] = term(d_n, b_p_s_hf + (t - 1)*s_p_s_hf + r0*d_n, wt_q_Uf)
         terms[1] = term(d_n, b_p_s_hb + (t - 1)*s_p_s_hb + r0*d_n, wt_q_Ub)
-        product(rows - r0, d_m, terms, 2, b_t78 + (t - 1)*s_t78 + r0*d_m)
+        product(rows - r0, d_m, terms, 2, 0, b_p_x_bar + (t - 1)*s_p_x_bar + r0*d_m)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_66_0(b_t78 + (t - 1)*s_t78 + r0*d_m, b_p_x_bar + (t - 1)*s_p_x_bar + r0*d_m, d_k, d_m, d_n, 0, (rows - r0)*d_m, lengths[r])
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        if rows > r0:
-            r = r0
-            row_66_1(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_66_0(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
 
 cdef void unit_0(Call* call, long long id) noexcept nogil:
-    cdef long long t0 = call.t0, t1 = call.t1, batch = call.d[1]
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     if id == 0:
         call.packed[0] = room(call, d_n, d_m)
         call.packed[1] = room(call, d_n, d_n)
@@ -1800,36 +1698,32 @@ cdef void unit_0(Call* call, long long id) noexcept nogil:
     if call.wanted[0]:
         segment_0(call, t0, t1, call.split[id], call.split[id + 1], id)
     if call.wanted[1]:
-        segment_2(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[2]:
         segment_3(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[3]:
-        segment_6(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[4]:
+    if call.wanted[2]:
         segment_7(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[5]:
+    if call.wanted[3]:
         segment_10(call, t0, t1, call.split[id], call.split[id + 1], id)
     wait(call)
-    if call.wanted[6]:
+    if call.wanted[4]:
         segment_18(call, t0, t1, 0, batch, id)
 
 cdef void unit_19(Call* call, long long id) noexcept nogil:
-    cdef long long t0 = call.t0, t1 = call.t1, batch = call.d[1]
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     if id == 0:
-        call.packed[0] = room(call, 2*d_n, d_k)
-        call.packed[1] = room(call, d_n, d_n)
-        call.packed[2] = room(call, d_n, d_n)
-        call.packed[3] = room(call, d_m, d_n)
-        call.packed[4] = room(call, d_m, d_n)
+        call.packed[5] = room(call, 2*d_n, d_k)
+        call.packed[6] = room(call, d_n, d_n)
+        call.packed[7] = room(call, d_n, d_n)
+        call.packed[8] = room(call, d_m, d_n)
+        call.packed[9] = room(call, d_m, d_n)
     wait(call)
     if call.failed:
         return
-    pack_share(call, id, 2*d_n, d_k, <array> call.p[10], 2*d_n, 1, call.packed[0])
-    pack_share(call, id, d_n, d_n, <array> call.p[7], d_n, 1, call.packed[1])
-    pack_share(call, id, d_n, d_n, <array> call.p[4], d_n, 1, call.packed[2])
+    pack_share(call, id, 2*d_n, d_k, <array> call.p[10], 2*d_n, 1, call.packed[5])
+    pack_share(call, id, d_n, d_n, <array> call.p[7], d_n, 1, call.packed[6])
+    pack_share(call, id, d_n, d_n, <array> call.p[4], d_n, 1, call.packed[7])
     wait(call)
     if call.wanted[0]:
         segment_19(call, t0, t1, call.split[id], call.split[id + 1], id)
@@ -1845,8 +1739,8 @@ cdef void unit_19(Call* call, long long id) noexcept nogil:
     if call.wanted[5]:
         segment_30(call, t0, t1, 0, batch, id)
     wait(call)
-    pack_share(call, id, d_m, d_n, <array> call.p[5], d_m, 1, call.packed[3])
-    pack_share(call, id, d_m, d_n, <array> call.p[8], d_m, 1, call.packed[4])
+    pack_share(call, id, d_m, d_n, <array> call.p[5], d_m, 1, call.packed[8])
+    pack_share(call, id, d_m, d_n, <array> call.p[8], d_m, 1, call.packed[9])
     wait(call)
     if call.wanted[6]:
         segment_38(call, t0, t1, call.split[id], call.split[id + 1], id)
@@ -1854,22 +1748,22 @@ cdef void unit_19(Call* call, long long id) noexcept nogil:
         segment_40(call, t0, t1, call.split[id], call.split[id + 1], id)
 
 cdef void unit_44(Call* call, long long id) noexcept nogil:
-    cdef long long t0 = call.t0, t1 = call.t1, batch = call.d[1]
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     if id == 0:
-        call.packed[0] = room(call, 2*d_n, d_k)
-        call.packed[1] = room(call, d_n, d_n)
-        call.packed[2] = room(call, d_n, d_n)
-        call.packed[3] = room(call, d_m, d_n)
-        call.packed[4] = room(call, d_m, d_n)
+        call.packed[5] = room(call, 2*d_n, d_k)
+        call.packed[6] = room(call, d_n, d_n)
+        call.packed[7] = room(call, d_n, d_n)
+        call.packed[8] = room(call, d_m, d_n)
+        call.packed[9] = room(call, d_m, d_n)
     wait(call)
     if call.failed:
         return
-    pack_share(call, id, 2*d_n, d_k, <array> call.p[10], 2*d_n, 1, call.packed[0])
-    pack_share(call, id, d_n, d_n, <array> call.p[7], d_n, 1, call.packed[1])
-    pack_share(call, id, d_n, d_n, <array> call.p[4], d_n, 1, call.packed[2])
+    pack_share(call, id, 2*d_n, d_k, <array> call.p[10], 2*d_n, 1, call.packed[5])
+    pack_share(call, id, d_n, d_n, <array> call.p[7], d_n, 1, call.packed[6])
+    pack_share(call, id, d_n, d_n, <array> call.p[4], d_n, 1, call.packed[7])
     wait(call)
     if call.wanted[0]:
         segment_44(call, t0, t1, call.split[id], call.split[id + 1], id)
@@ -1885,8 +1779,8 @@ cdef void unit_44(Call* call, long long id) noexcept nogil:
     if call.wanted[5]:
         segment_56(call, t0, t1, 0, batch, id)
     wait(call)
-    pack_share(call, id, d_m, d_n, <array> call.p[5], d_m, 1, call.packed[3])
-    pack_share(call, id, d_m, d_n, <array> call.p[8], d_m, 1, call.packed[4])
+    pack_share(call, id, d_m, d_n, <array> call.p[5], d_m, 1, call.packed[8])
+    pack_share(call, id, d_m, d_n, <array> call.p[8], d_m, 1, call.packed[9])
     wait(call)
     if call.wanted[6]:
         segment_64(call, t0, t1, call.split[id], call.split[id + 1], id)
@@ -1925,18 +1819,17 @@ def run(
     int number, tuple bases, size_t places, size_t strides, size_t sizes, split, const char* wanted, long long t0, long long t1, bint more,
     report=None
 ):
-    """Run the wanted segments of a unit over the steps t0..t1. Buffers lie at `places`, in memory that `bases` hold; the i-th thread has
-    the rows split[i]..split[i + 1]; more: sums over steps go on from what they hold; report: of a steady state, which is then solved for,
-    steps, residual and whether it is solved, for every row."""
+    """Run the wanted actions of a unit over the steps t0..t1: whether all steady states were found. Buffers lie at `places`, in memory that
+    `bases` hold; the i-th thread has the rows split[i]..split[i + 1]; more: sums over steps go on from what they hold; report: for every
+    row of each steady state the steps taken, the residual and whether it is solved."""
     cdef Call call
-    cdef char* base[79 + 2]
-    cdef char* p[79]
+    cdef char* base[75 + 2]
+    cdef char* p[75]
     cdef const long long* at = <const long long*> places
     cdef Py_ssize_t place, count = 0
-    cdef int failed = 0
     for place in range(len(bases)):
         base[place] = memory(bases[place], &count)
-    for place in range(79):
+    for place in range(75):
         p[place] = base[at[2*place]] + at[2*place + 1] if at[2*place] >= 0 else NULL
     call.p, call.s, call.d = p, <const long long*> strides, <const long long*> sizes
     call.split = <const long long*> memory(split, &count)
@@ -1946,9 +1839,9 @@ def run(
         call.report = <double*> memory(report, &count)
     with nogil:
         if number == 0:
-            failed = together(&call, unit_0, 5)
+            together(&call, unit_0)
         elif number == 19:
-            failed = together(&call, unit_19, 5)
+            together(&call, unit_19)
         elif number == 44:
-            failed = together(&call, unit_44, 5)
-    settled(failed)
+            together(&call, unit_44)
+    return not ended(&call)

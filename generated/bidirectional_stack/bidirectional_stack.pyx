@@ -154,6 +154,7 @@ cdef extern from *:
     #include <stdlib.h>
     #include <string.h>
     #include <time.h>
+    #include <unistd.h>
     typedef long long size;
     typedef struct Call {
         char **p;
@@ -162,16 +163,48 @@ cdef extern from *:
         const char *wanted;
         int more;
         double *report;
-        scalar *packed[11];
-        int arrived, turn, failed, stop;
-        double asked;
+        scalar *packed[22];
+        int arrived, turn, failed, stop, unsolved;
+        double asked, looked;
+        size steps, pace;
         void (*unit)(struct Call *, size);
     } Call;
     enum { MOST_THREADS = 64 };
 
     static inline size share(size n, size id, size threads) { return n*id/threads; }
 
-    /* Wait until every thread has come here: spinning, since the others are near, but not for long. */
+    static double seconds_now(void) {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return now.tv_sec + 1e-9*now.tv_nsec;
+    }
+
+    /* Whether to leave the steps that are left, because a steady state was not found or on a signal: the first thread asks Python for signals ten
+       times a second, and looks at the clock about once in a millisecond. */
+    static int stopped(Call *call, size id) {
+        if (id == 0 && ++call->steps >= call->pace) {
+            double seconds = seconds_now();
+            call->pace = seconds - call->looked < 1e-3 ? 2*call->pace : 1;
+            call->looked = seconds, call->steps = 0;
+            if (seconds - call->asked > 0.1) {
+                PyGILState_STATE state = PyGILState_Ensure();
+                if (PyErr_CheckSignals()) __atomic_store_n(&call->stop, 1, __ATOMIC_RELAXED);
+                PyGILState_Release(state);
+                call->asked = seconds;
+            }
+        }
+        return __atomic_load_n(&call->stop, __ATOMIC_RELAXED) || __atomic_load_n(&call->unsolved, __ATOMIC_RELAXED);
+    }
+
+    /* Once around a loop that waits for another thread: spinning, since that is near, but not for long. */
+    static inline void relax(size spins) {
+    #if defined(__x86_64__) || defined(__i386__)
+        __builtin_ia32_pause();
+    #endif
+        if (spins > 2000 && spins % 16 == 0) sched_yield();
+    }
+
+    /* Wait until every thread has come here. */
     static void wait(Call *call) {
         if (call->threads == 1) return;
         int turn = __atomic_load_n(&call->turn, __ATOMIC_ACQUIRE);
@@ -180,32 +213,7 @@ cdef extern from *:
             __atomic_store_n(&call->turn, turn + 1, __ATOMIC_RELEASE);
             return;
         }
-        for (int spins = 0; __atomic_load_n(&call->turn, __ATOMIC_ACQUIRE) == turn; spins++) if (spins > 2000) sched_yield();
-    }
-
-    /* Whether to leave the steps that are left: the first thread asks Python for signals, ten times a second. */
-    static int stopped(Call *call, size id) {
-        if (id == 0) {
-            struct timespec now;
-            clock_gettime(CLOCK_MONOTONIC, &now);
-            double seconds = now.tv_sec + 1e-9*now.tv_nsec;
-            if (seconds - call->asked > 0.1) {
-                PyGILState_STATE state = PyGILState_Ensure();
-                if (PyErr_CheckSignals()) __atomic_store_n(&call->stop, 1, __ATOMIC_RELAXED);
-                PyGILState_Release(state);
-                call->asked = seconds;
-            }
-        }
-        return __atomic_load_n(&call->stop, __ATOMIC_RELAXED);
-    }
-
-    static void begin(Call *call, void (*unit)(Call *, size)) {
-        struct timespec now;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        call->asked = now.tv_sec + 1e-9*now.tv_nsec;
-        call->arrived = call->turn = call->failed = call->stop = 0;
-        call->unit = unit;
-        memset(call->packed, 0, sizeof call->packed);
+        for (size spins = 0; __atomic_load_n(&call->turn, __ATOMIC_ACQUIRE) == turn; spins++) relax(spins);
     }
 
     #if defined(__AVX512F__)
@@ -309,9 +317,9 @@ cdef extern from *:
     typedef struct { size K; const scalar *x, *packed; } Term;
     static Term term(size K, const scalar *x, const scalar *packed) { return (Term){K, x, packed}; }
 
-    /* y (P, J) = the sum of so many products: every row in the same way, whichever rows stand beside it */
-    static void product(size P, size J, const Term *terms, int count, scalar *y) {
-        for (const Term *s = terms; s < terms + count; s++) for (size j = 0; j < J; j += PANEL) for (size p = 0, rows; p < P; p += rows) {
+    /* y (P, J) = the sum of so many products, of which y holds those before `done`: every row in the same way, whichever rows stand beside it */
+    static void product(size P, size J, const Term *terms, int count, int done, scalar *y) {
+        for (const Term *s = terms + done; s < terms + count; s++) for (size j = 0; j < J; j += PANEL) for (size p = 0, rows; p < P; p += rows) {
             const scalar *x = s->x + p*s->K, *b = s->packed + j*s->K;
             rows = P - p > ROWS && P - p < 2*ROWS ? (P - p + 1)/2 : P - p < ROWS ? P - p : ROWS;
             if (J - j >= PANEL) tiles[rows](s->K, x, s->K, 1, b, y + p*J + j, J, s > terms);
@@ -319,8 +327,27 @@ cdef extern from *:
         }
     }
 
-    /* A factor of sums over rows: K rows of so many columns. A thread lays out the columns first..last, in panels, a block of rows at a time. */
-    typedef struct { size columns; const scalar *rows; scalar *out; size first, last; } Factor;
+    /* A factor of sums over rows: K rows of so many columns, whose own sum is asked for too where there is room for it. A thread lays out the
+       columns first..last, in panels, a block of rows at a time. */
+    typedef struct { size columns; const scalar *rows; scalar *sum, *out; size first, last; } Factor;
+
+    /* the sum of `depth` rows that end with `last`, from that back, added to y */
+    static inline void add_rows(const scalar *last, size columns, size depth, const size width, scalar *y) {
+        scalar sum[4*LANES];
+        memcpy(sum, y, (size_t)width*sizeof(scalar));
+        for (size k = 0; k < depth; k++, last -= columns) for (size l = 0; l < width; l++) sum[l] += last[l];
+        memcpy(y, sum, (size_t)width*sizeof(scalar));
+    }
+
+    static void lay_out_factor(Factor *f, size width, size depth, size k) {
+        for (size j = f->sum ? f->first : f->last; j < f->last; j += 4*LANES)
+            if (f->last - j >= 4*LANES) add_rows(f->rows + k*f->columns + j, f->columns, depth, 4*LANES, f->sum + j);
+            else add_rows(f->rows + k*f->columns + j, f->columns, depth, f->last - j, f->sum + j);
+        const size count = f->last - f->first;
+        if (width == ROWS) pack(f->out, ROWS, count, depth, f->rows + k*f->columns + f->first, -f->columns, 1);
+        else pack(f->out, PANEL, count, depth, f->rows + k*f->columns + f->first, -f->columns, 1);
+    }
+
     typedef struct { int left, right; scalar *y; } Pair;
 
     /* one panel of the right factor times all panels of the left one, added to y */
@@ -336,12 +363,6 @@ cdef extern from *:
         }
     }
 
-    static void lay_out_factor(Factor *f, size width, size depth, size k) {
-        const size count = f->last - f->first;
-        if (width == ROWS) pack(f->out, ROWS, count, depth, f->rows + k*f->columns + f->first, -f->columns, 1);
-        else pack(f->out, PANEL, count, depth, f->rows + k*f->columns + f->first, -f->columns, 1);
-    }
-
     /* y (P, J) = sum over k of left[k, :] right[k, :]' for every pair of factors, this thread's share of the rows of y; from the last k to the
        first, in blocks that fit the cache and leave no trace in the sums; more: added to what y holds */
     static void outer_sums(size K, Factor *left, int lefts, Factor *right, int rights, const Pair *pairs, int count, int more, Call *call, size id) {
@@ -353,6 +374,7 @@ cdef extern from *:
             f->last = i < lefts ? share(all, id + 1, call->threads)*ROWS : f->columns;
             if (f->last > f->columns) f->last = f->columns;
             room += ((f->last - f->first)/PANEL + 1)*PANEL*DEPTH;
+            if (f->sum && !more) memset(f->sum + f->first, 0, (size_t)(f->last - f->first)*sizeof(scalar));
         }
         for (int i = 0; i < count && !more; i++) {
             const Factor *l = left + pairs[i].left, *r = right + pairs[i].right;
@@ -376,40 +398,107 @@ cdef extern from *:
         free(all);
     }
 
-    typedef struct { Call *call; size id; int *go; } Worker;
+    /* Threads beside the caller's: made when a call asks for them, gone when none has for a while. They serve one call at a time. */
+    enum { GONE, IDLE, CLAIMED, AT_WORK };
+    #define LINGER 2e-3 /* seconds for which a thread with nothing to do waits for more */
+    typedef struct {
+        int state;
+        size id;
+        Call *call;
+    #ifdef __linux__
+        cpu_set_t processors;
+    #endif
+    } Worker;
+    static struct { Worker workers[MOST_THREADS]; pid_t process; int busy; } pool;
 
-    /* Every thread waits for the word: so many are there as were asked for, or none is needed. */
+    /* Begin on another processor than the caller's: where a new thread shares one with its caller, it may be long until it is moved. */
+    static void place(pthread_attr_t *how, Worker *w) {
+    #ifdef __linux__
+        size at = sched_getcpu(), left;
+        CPU_ZERO(&w->processors);
+        if (at < 0 || sched_getaffinity(0, sizeof w->processors, &w->processors)) return;
+        cpu_set_t one;
+        CPU_ZERO(&one);
+        for (left = w->id % CPU_COUNT(&w->processors); left > 0; left -= CPU_ISSET(at, &w->processors) != 0) at = (at + 1)%CPU_SETSIZE;
+        CPU_SET(at, &one);
+        pthread_attr_setaffinity_np(how, sizeof one, &one);
+    #endif
+    }
+
+    /* What a worker does. */
     static void *work(void *of) {
         Worker *w = of;
-        int go;
-        while (!(go = __atomic_load_n(w->go, __ATOMIC_ACQUIRE))) sched_yield();
-        if (go > 0) w->call->unit(w->call, w->id);
-        return 0;
-    }
-
-    /* -1 with Python's error set where a unit failed, or where the handler of a signal raised one */
-    static int settled(int failed) {
-        if (failed > 0) PyErr_SetString(PyExc_MemoryError, "no room to lay out the matrices of a product");
-        return failed ? -1 : 0;
-    }
-
-    /* Run a unit by all threads of a call, or by this one where others cannot be had: 0, 1 without memory, -1 where a signal stopped it. */
-    static int together(Call *call, void (*unit)(Call *, size), size matrices) {
-        Worker workers[MOST_THREADS];
-        pthread_t threads[MOST_THREADS];
-        size started = 1, alone[] = {0, call->d[1]};
-        int go = 0;
-        begin(call, unit);
-        for (; started < call->threads && started < MOST_THREADS; started++) {
-            workers[started] = (Worker){call, started, &go};
-            if (pthread_create(threads + started, 0, work, workers + started)) break;
+    #ifdef __linux__
+        if (CPU_COUNT(&w->processors)) pthread_setaffinity_np(pthread_self(), sizeof w->processors, &w->processors);
+    #endif
+        double until = seconds_now() + LINGER;
+        for (size spins = 1;; spins++) {
+            int idle = IDLE, state = __atomic_load_n(&w->state, __ATOMIC_ACQUIRE);
+            if (state == AT_WORK) {
+                w->call->unit(w->call, w->id);
+                __atomic_store_n(&w->state, IDLE, __ATOMIC_RELEASE);
+                until = seconds_now() + LINGER;
+            } else if (state == IDLE && spins % 64 == 0 && seconds_now() > until
+                       && __atomic_compare_exchange_n(&w->state, &idle, GONE, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) return 0;
+            relax(spins);
         }
-        if (started < call->threads) { call->threads = 1; call->split = alone; }
-        __atomic_store_n(&go, call->threads > 1 ? 1 : -1, __ATOMIC_RELEASE);
-        unit(call, 0);
-        for (size i = 1; i < started; i++) pthread_join(threads[i], 0);
-        for (size i = 0; i < matrices; i++) free(call->packed[i]);
-        return call->failed ? 1 : call->stop ? -1 : 0;
+    }
+
+    /* Have a worker for a call, one that waits or a new one: whether there is one. */
+    static int claim(Worker *w, Call *call, size id) {
+        pthread_t thread;
+        pthread_attr_t how;
+        int idle = IDLE, fine;
+        if (__atomic_compare_exchange_n(&w->state, &idle, CLAIMED, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) return w->call = call, 1;
+        if (pthread_attr_init(&how)) return 0;
+        w->state = CLAIMED, w->id = id, w->call = call;
+        pthread_attr_setdetachstate(&how, PTHREAD_CREATE_DETACHED);
+        place(&how, w);
+        fine = !pthread_create(&thread, &how, work, w);
+        pthread_attr_destroy(&how);
+        if (!fine) w->state = GONE;
+        return fine;
+    }
+
+    /* -1 with Python's error set where a unit failed, or where the handler of a signal raised one; 1 where a steady state was not found */
+    static int ended(const Call *call) {
+        if (call->failed) PyErr_SetString(PyExc_MemoryError, "no room to lay out the matrices of a product");
+        return call->failed || call->stop ? -1 : call->unsolved;
+    }
+
+    /* The pool, where it is free and can have so many threads; a forked child has none of its parent's. */
+    static int take_pool(Call *call) {
+        int done = 1, got = 0;
+        if (call->threads < 2 || call->threads > MOST_THREADS) return 0;
+        if (pool.process != getpid()) {
+            memset(&pool, 0, sizeof pool);
+            pool.process = getpid();
+        }
+        if (__atomic_exchange_n(&pool.busy, 1, __ATOMIC_ACQUIRE)) return 0;
+        for (size id = 1; id < call->threads && done; id++) got += done = claim(pool.workers + id, call, id);
+        for (size id = 1; id <= got; id++) __atomic_store_n(&pool.workers[id].state, done ? AT_WORK : IDLE, __ATOMIC_RELEASE);
+        if (!done) __atomic_store_n(&pool.busy, 0, __ATOMIC_RELEASE);
+        return done;
+    }
+
+    /* Run a unit by all threads of a call, or by this one where others cannot be had. */
+    static void together(Call *call, void (*unit)(Call *, size)) {
+        size alone[] = {0, call->d[1]};
+        call->asked = call->looked = seconds_now();
+        call->steps = 0, call->pace = 1;
+        call->arrived = call->turn = call->failed = call->stop = call->unsolved = 0;
+        call->unit = unit;
+        memset(call->packed, 0, sizeof call->packed);
+        if (take_pool(call)) {
+            unit(call, 0);
+            for (size id = 1; id < call->threads; id++)
+                for (size spins = 0; __atomic_load_n(&pool.workers[id].state, __ATOMIC_ACQUIRE) == AT_WORK; spins++) relax(spins);
+            __atomic_store_n(&pool.busy, 0, __ATOMIC_RELEASE);
+        } else {
+            call->threads = 1, call->split = alone;
+            unit(call, 0);
+        }
+        for (size i = 0; i < 22; i++) free(call->packed[i]);
     }
     """
     ctypedef struct Call:
@@ -426,11 +515,12 @@ cdef extern from *:
     ctypedef struct Factor:
         long long columns
         const real* rows
+        real* sum
     ctypedef struct Pair:
         int left, right
         real* y
-    int together(Call*, void (*)(Call*, long long) noexcept nogil, long long) nogil
-    int settled(int) except -1
+    void together(Call*, void (*)(Call*, long long) noexcept nogil) nogil
+    int ended(const Call*) except -1
     bint stopped(Call*, long long) nogil
     void wait(Call*) nogil
     long long share(long long, long long, long long) nogil
@@ -439,7 +529,7 @@ cdef extern from *:
     ctypedef struct Term:
         pass
     Term term(long long, const real*, const real*) nogil
-    void product(long long, long long, const Term*, int, real*) nogil
+    void product(long long, long long, const Term*, int, int, real*) nogil
     const long long BLOCK
     real total(const real*, long long) nogil
     real largest(real, const real*, long long) nogil
@@ -499,11 +589,11 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, 
 cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_f1 = <array> call.p[22]
     cdef long long s_q_f1 = call.s[22]
     cdef array b_q_f2 = <array> call.p[24]
@@ -537,55 +627,31 @@ cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long l
         t = lengths[r] + 1
         row_0_4(b_a38 + r*d_p, b_q_g2 + (t - 1)*s_q_g2 + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
 
-cdef void segment_5(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
-    cdef const long long* active = <const long long*> call.p[0]
-    cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef array b_q_x = <array> call.p[2]
-    cdef long long s_q_x = call.s[2]
-    cdef array b_q_Uf1 = <array> call.p[5]
-    cdef array b_t40 = <array> call.p[42]
-    cdef long long s_t40 = call.s[42]
-    cdef const real* w_q_Uf1 = call.packed[0]
-    cdef Term terms[1]
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Uf1)
-            product(rows - r0, d_n, terms, 1, b_t40 + (t - 1)*s_t40 + r0*d_n)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Uf1)
-        product(rows - r0, d_n, terms, 1, b_t40 + (t - 1)*s_t40 + r0*d_n)
-
 cdef void row_6_0(
-array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
+array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
 ) noexcept nogil:
-    cdef real v0, v1, v2, v3, v4, v5, v6
+    cdef real v0, v1, v2, v3, v4, v5
     cdef long long i0
     for i0 in range(d_n):
         v0 = p0[(i0)]
         v1 = p1[(i0)]
-        v2 = p2[(i0)]
-        v3 = v0 + v1 + v2
-        v5 = f_tanh(v3)
-        p3[(i0)] = v5
+        v2 = v0 + v1
+        v4 = f_tanh(v2)
+        p2[(i0)] = v4
 
 
 cdef void segment_6(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef array b_q_x = <array> call.p[2]
+    cdef long long s_q_x = call.s[2]
     cdef array b_q_Wf1 = <array> call.p[4]
+    cdef array b_q_Uf1 = <array> call.p[5]
     cdef array b_q_bf1 = <array> call.p[6]
     cdef array b_q_z_f1 = <array> call.p[21]
     cdef long long s_q_z_f1 = call.s[21]
@@ -593,156 +659,144 @@ cdef void segment_6(Call* call, long long t0, long long t1, long long r0, long l
     cdef long long s_q_f1 = call.s[22]
     cdef array b_t39 = <array> call.p[41]
     cdef long long s_t39 = call.s[41]
-    cdef array b_t40 = <array> call.p[42]
-    cdef long long s_t40 = call.s[42]
+    cdef const real* w_q_Uf1 = call.packed[0]
     cdef const real* w_q_Wf1 = call.packed[1]
-    cdef Term terms[1]
+    cdef Term terms[2]
+    if few:
+        wait(call)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                first, last = r0, active[t - 1] if active[t - 1] < r1 else r1
+                terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + first*d_m, w_q_Uf1)
+                product(last - first, d_n, terms, 1, 0, b_t39 + (t - 1)*s_t39 + first*d_n)
+        else:
+            t, first, last = t0, share(batch*(t1 - t0 + 1), id, threads), share(batch*(t1 - t0 + 1), id + 1, threads)
+            terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + first*d_m, w_q_Uf1)
+            product(last - first, d_n, terms, 1, 0, b_t39 + (t - 1)*s_t39 + first*d_n)
+        wait(call)
     for t in range(t0, t1 + 1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
-        terms[0] = term(d_n, b_q_f1 + (t - 1 - 1)*s_q_f1 + r0*d_n, w_q_Wf1)
-        product(rows - r0, d_n, terms, 1, b_t39 + (t - 1)*s_t39 + r0*d_n)
+        terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Uf1)
+        terms[1] = term(d_n, b_q_f1 + (t - 1 - 1)*s_q_f1 + r0*d_n, w_q_Wf1)
+        product(rows - r0, d_n, terms, 2, 1 if few else 0, b_t39 + (t - 1)*s_t39 + r0*d_n)
         for r in range(r0, rows):
-            row_6_0(b_t39 + (t - 1)*s_t39 + r*d_n, b_t40 + (t - 1)*s_t40 + r*d_n, b_q_bf1, b_q_f1 + (t - 1)*s_q_f1 + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
-
-cdef void segment_9(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
-    cdef const long long* active = <const long long*> call.p[0]
-    cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef array b_q_Uf2 = <array> call.p[8]
-    cdef array b_q_f1 = <array> call.p[22]
-    cdef long long s_q_f1 = call.s[22]
-    cdef array b_t42 = <array> call.p[44]
-    cdef long long s_t42 = call.s[44]
-    cdef const real* w_q_Uf2 = call.packed[2]
-    cdef Term terms[1]
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            terms[0] = term(d_n, b_q_f1 + (t - 1)*s_q_f1 + r0*d_n, w_q_Uf2)
-            product(rows - r0, d_n, terms, 1, b_t42 + (t - 1)*s_t42 + r0*d_n)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        terms[0] = term(d_n, b_q_f1 + (t - 1)*s_q_f1 + r0*d_n, w_q_Uf2)
-        product(rows - r0, d_n, terms, 1, b_t42 + (t - 1)*s_t42 + r0*d_n)
+            row_6_0(b_t39 + (t - 1)*s_t39 + r*d_n, b_q_bf1, b_q_f1 + (t - 1)*s_q_f1 + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
 
 cdef void row_10_0(
-array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
+array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
 ) noexcept nogil:
-    cdef real v0, v1, v2, v3, v4, v5, v6
+    cdef real v0, v1, v2, v3, v4, v5
     cdef long long i0
     for i0 in range(d_n):
         v0 = p0[(i0)]
         v1 = p1[(i0)]
-        v2 = p2[(i0)]
-        v3 = v0 + v1 + v2
-        v5 = f_tanh(v3)
-        p3[(i0)] = v5
+        v2 = v0 + v1
+        v4 = f_tanh(v2)
+        p2[(i0)] = v4
 
 
 cdef void segment_10(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_Wf2 = <array> call.p[7]
+    cdef array b_q_Uf2 = <array> call.p[8]
     cdef array b_q_bf2 = <array> call.p[9]
+    cdef array b_q_f1 = <array> call.p[22]
+    cdef long long s_q_f1 = call.s[22]
     cdef array b_q_z_f2 = <array> call.p[23]
     cdef long long s_q_z_f2 = call.s[23]
     cdef array b_q_f2 = <array> call.p[24]
     cdef long long s_q_f2 = call.s[24]
-    cdef array b_t41 = <array> call.p[43]
-    cdef long long s_t41 = call.s[43]
-    cdef array b_t42 = <array> call.p[44]
-    cdef long long s_t42 = call.s[44]
+    cdef array b_t41 = <array> call.p[42]
+    cdef long long s_t41 = call.s[42]
+    cdef const real* w_q_Uf2 = call.packed[2]
     cdef const real* w_q_Wf2 = call.packed[3]
-    cdef Term terms[1]
+    cdef Term terms[2]
+    if few:
+        wait(call)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                first, last = r0, active[t - 1] if active[t - 1] < r1 else r1
+                terms[0] = term(d_n, b_q_f1 + (t - 1)*s_q_f1 + first*d_n, w_q_Uf2)
+                product(last - first, d_n, terms, 1, 0, b_t41 + (t - 1)*s_t41 + first*d_n)
+        else:
+            t, first, last = t0, share(batch*(t1 - t0 + 1), id, threads), share(batch*(t1 - t0 + 1), id + 1, threads)
+            terms[0] = term(d_n, b_q_f1 + (t - 1)*s_q_f1 + first*d_n, w_q_Uf2)
+            product(last - first, d_n, terms, 1, 0, b_t41 + (t - 1)*s_t41 + first*d_n)
+        wait(call)
     for t in range(t0, t1 + 1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
-        terms[0] = term(d_n, b_q_f2 + (t - 1 - 1)*s_q_f2 + r0*d_n, w_q_Wf2)
-        product(rows - r0, d_n, terms, 1, b_t41 + (t - 1)*s_t41 + r0*d_n)
+        terms[0] = term(d_n, b_q_f1 + (t - 1)*s_q_f1 + r0*d_n, w_q_Uf2)
+        terms[1] = term(d_n, b_q_f2 + (t - 1 - 1)*s_q_f2 + r0*d_n, w_q_Wf2)
+        product(rows - r0, d_n, terms, 2, 1 if few else 0, b_t41 + (t - 1)*s_t41 + r0*d_n)
         for r in range(r0, rows):
-            row_10_0(b_t41 + (t - 1)*s_t41 + r*d_n, b_t42 + (t - 1)*s_t42 + r*d_n, b_q_bf2, b_q_f2 + (t - 1)*s_q_f2 + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
-
-cdef void segment_13(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
-    cdef const long long* active = <const long long*> call.p[0]
-    cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef array b_q_x = <array> call.p[2]
-    cdef long long s_q_x = call.s[2]
-    cdef array b_q_Ug1 = <array> call.p[11]
-    cdef array b_t44 = <array> call.p[46]
-    cdef long long s_t44 = call.s[46]
-    cdef const real* w_q_Ug1 = call.packed[4]
-    cdef Term terms[1]
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Ug1)
-            product(rows - r0, d_p, terms, 1, b_t44 + (t - 1)*s_t44 + r0*d_p)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Ug1)
-        product(rows - r0, d_p, terms, 1, b_t44 + (t - 1)*s_t44 + r0*d_p)
+            row_10_0(b_t41 + (t - 1)*s_t41 + r*d_n, b_q_bf2, b_q_f2 + (t - 1)*s_q_f2 + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
 
 cdef void row_14_0(
-array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
+array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
 ) noexcept nogil:
-    cdef real v0, v1, v2, v3, v4, v5, v6
+    cdef real v0, v1, v2, v3, v4, v5
     cdef long long i0
     for i0 in range(d_p):
         v0 = p0[(i0)]
         v1 = p1[(i0)]
-        v2 = p2[(i0)]
-        v3 = v0 + v1 + v2
-        v5 = f_tanh(v3)
-        p3[(i0)] = v5
+        v2 = v0 + v1
+        v4 = f_tanh(v2)
+        p2[(i0)] = v4
 
 
 cdef void segment_14(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef array b_q_x = <array> call.p[2]
+    cdef long long s_q_x = call.s[2]
     cdef array b_q_Wg1 = <array> call.p[10]
+    cdef array b_q_Ug1 = <array> call.p[11]
     cdef array b_q_bg1 = <array> call.p[12]
     cdef array b_q_z_g1 = <array> call.p[25]
     cdef long long s_q_z_g1 = call.s[25]
     cdef array b_q_g1 = <array> call.p[26]
     cdef long long s_q_g1 = call.s[26]
-    cdef array b_t43 = <array> call.p[45]
-    cdef long long s_t43 = call.s[45]
-    cdef array b_t44 = <array> call.p[46]
-    cdef long long s_t44 = call.s[46]
+    cdef array b_t43 = <array> call.p[43]
+    cdef long long s_t43 = call.s[43]
+    cdef const real* w_q_Ug1 = call.packed[4]
     cdef const real* w_q_Wg1 = call.packed[5]
-    cdef Term terms[1]
+    cdef Term terms[2]
+    if few:
+        wait(call)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                first, last = r0, active[t - 1] if active[t - 1] < r1 else r1
+                terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + first*d_m, w_q_Ug1)
+                product(last - first, d_p, terms, 1, 0, b_t43 + (t - 1)*s_t43 + first*d_p)
+        else:
+            t, first, last = t0, share(batch*(t1 - t0 + 1), id, threads), share(batch*(t1 - t0 + 1), id + 1, threads)
+            terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + first*d_m, w_q_Ug1)
+            product(last - first, d_p, terms, 1, 0, b_t43 + (t - 1)*s_t43 + first*d_p)
+        wait(call)
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
-        terms[0] = term(d_p, b_q_g1 + (t - 1 + 1)*s_q_g1 + r0*d_p, w_q_Wg1)
-        product(rows - r0, d_p, terms, 1, b_t43 + (t - 1)*s_t43 + r0*d_p)
+        terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Ug1)
+        terms[1] = term(d_p, b_q_g1 + (t - 1 + 1)*s_q_g1 + r0*d_p, w_q_Wg1)
+        product(rows - r0, d_p, terms, 2, 1 if few else 0, b_t43 + (t - 1)*s_t43 + r0*d_p)
         for r in range(r0, rows):
-            row_14_0(b_t43 + (t - 1)*s_t43 + r*d_p, b_t44 + (t - 1)*s_t44 + r*d_p, b_q_bg1, b_q_g1 + (t - 1)*s_q_g1 + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_14_0(b_t43 + (t - 1)*s_t43 + r*d_p, b_q_bg1, b_q_g1 + (t - 1)*s_q_g1 + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
 
 cdef void row_17_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -759,148 +813,135 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_17(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef array b_q_Uf3 = <array> call.p[14]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_f2 = <array> call.p[24]
     cdef long long s_q_f2 = call.s[24]
     cdef array b_q_g1 = <array> call.p[26]
     cdef long long s_q_g1 = call.s[26]
     cdef array b_q_u = <array> call.p[27]
     cdef long long s_q_u = call.s[27]
-    cdef array b_t46 = <array> call.p[48]
-    cdef long long s_t46 = call.s[48]
-    cdef const real* w_q_Uf3 = call.packed[6]
-    cdef Term terms[1]
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_17_0(b_q_f2 + (t - 1)*s_q_f2 + r*d_n, b_q_g1 + (t - 1)*s_q_g1 + r*d_p, b_q_u + (t - 1)*s_q_u + r*(d_n + d_p), d_k, d_m, d_n, d_p, 0, 0, lengths[r])
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            terms[0] = term((d_n + d_p), b_q_u + (t - 1)*s_q_u + r0*(d_n + d_p), w_q_Uf3)
-            product(rows - r0, d_n, terms, 1, b_t46 + (t - 1)*s_t46 + r0*d_n)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        terms[0] = term((d_n + d_p), b_q_u + (t - 1)*s_q_u + r0*(d_n + d_p), w_q_Uf3)
-        product(rows - r0, d_n, terms, 1, b_t46 + (t - 1)*s_t46 + r0*d_n)
 
 cdef void row_19_0(
-array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
+array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
 ) noexcept nogil:
-    cdef real v0, v1, v2, v3, v4, v5, v6
+    cdef real v0, v1, v2, v3, v4, v5
     cdef long long i0
     for i0 in range(d_n):
         v0 = p0[(i0)]
         v1 = p1[(i0)]
-        v2 = p2[(i0)]
-        v3 = v0 + v1 + v2
-        v5 = f_tanh(v3)
-        p3[(i0)] = v5
+        v2 = v0 + v1
+        v4 = f_tanh(v2)
+        p2[(i0)] = v4
 
 
 cdef void segment_19(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_Wf3 = <array> call.p[13]
+    cdef array b_q_Uf3 = <array> call.p[14]
     cdef array b_q_bf3 = <array> call.p[15]
+    cdef array b_q_u = <array> call.p[27]
+    cdef long long s_q_u = call.s[27]
     cdef array b_q_z_f3 = <array> call.p[28]
     cdef long long s_q_z_f3 = call.s[28]
     cdef array b_q_f3 = <array> call.p[29]
     cdef long long s_q_f3 = call.s[29]
-    cdef array b_t45 = <array> call.p[47]
-    cdef long long s_t45 = call.s[47]
-    cdef array b_t46 = <array> call.p[48]
-    cdef long long s_t46 = call.s[48]
+    cdef array b_t45 = <array> call.p[44]
+    cdef long long s_t45 = call.s[44]
+    cdef const real* w_q_Uf3 = call.packed[6]
     cdef const real* w_q_Wf3 = call.packed[7]
-    cdef Term terms[1]
+    cdef Term terms[2]
+    if few:
+        wait(call)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                first, last = r0, active[t - 1] if active[t - 1] < r1 else r1
+                terms[0] = term((d_n + d_p), b_q_u + (t - 1)*s_q_u + first*(d_n + d_p), w_q_Uf3)
+                product(last - first, d_n, terms, 1, 0, b_t45 + (t - 1)*s_t45 + first*d_n)
+        else:
+            t, first, last = t0, share(batch*(t1 - t0 + 1), id, threads), share(batch*(t1 - t0 + 1), id + 1, threads)
+            terms[0] = term((d_n + d_p), b_q_u + (t - 1)*s_q_u + first*(d_n + d_p), w_q_Uf3)
+            product(last - first, d_n, terms, 1, 0, b_t45 + (t - 1)*s_t45 + first*d_n)
+        wait(call)
     for t in range(t0, t1 + 1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
-        terms[0] = term(d_n, b_q_f3 + (t - 1 - 1)*s_q_f3 + r0*d_n, w_q_Wf3)
-        product(rows - r0, d_n, terms, 1, b_t45 + (t - 1)*s_t45 + r0*d_n)
+        terms[0] = term((d_n + d_p), b_q_u + (t - 1)*s_q_u + r0*(d_n + d_p), w_q_Uf3)
+        terms[1] = term(d_n, b_q_f3 + (t - 1 - 1)*s_q_f3 + r0*d_n, w_q_Wf3)
+        product(rows - r0, d_n, terms, 2, 1 if few else 0, b_t45 + (t - 1)*s_t45 + r0*d_n)
         for r in range(r0, rows):
-            row_19_0(b_t45 + (t - 1)*s_t45 + r*d_n, b_t46 + (t - 1)*s_t46 + r*d_n, b_q_bf3, b_q_f3 + (t - 1)*s_q_f3 + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
-
-cdef void segment_22(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
-    cdef const long long* active = <const long long*> call.p[0]
-    cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef array b_q_Ug2 = <array> call.p[17]
-    cdef array b_q_u = <array> call.p[27]
-    cdef long long s_q_u = call.s[27]
-    cdef array b_t48 = <array> call.p[50]
-    cdef long long s_t48 = call.s[50]
-    cdef const real* w_q_Ug2 = call.packed[8]
-    cdef Term terms[1]
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            terms[0] = term((d_n + d_p), b_q_u + (t - 1)*s_q_u + r0*(d_n + d_p), w_q_Ug2)
-            product(rows - r0, d_p, terms, 1, b_t48 + (t - 1)*s_t48 + r0*d_p)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        terms[0] = term((d_n + d_p), b_q_u + (t - 1)*s_q_u + r0*(d_n + d_p), w_q_Ug2)
-        product(rows - r0, d_p, terms, 1, b_t48 + (t - 1)*s_t48 + r0*d_p)
+            row_19_0(b_t45 + (t - 1)*s_t45 + r*d_n, b_q_bf3, b_q_f3 + (t - 1)*s_q_f3 + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
 
 cdef void row_23_0(
-array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
+array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
 ) noexcept nogil:
-    cdef real v0, v1, v2, v3, v4, v5, v6
+    cdef real v0, v1, v2, v3, v4, v5
     cdef long long i0
     for i0 in range(d_p):
         v0 = p0[(i0)]
         v1 = p1[(i0)]
-        v2 = p2[(i0)]
-        v3 = v0 + v1 + v2
-        v5 = f_tanh(v3)
-        p3[(i0)] = v5
+        v2 = v0 + v1
+        v4 = f_tanh(v2)
+        p2[(i0)] = v4
 
 
 cdef void segment_23(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_Wg2 = <array> call.p[16]
+    cdef array b_q_Ug2 = <array> call.p[17]
     cdef array b_q_bg2 = <array> call.p[18]
+    cdef array b_q_u = <array> call.p[27]
+    cdef long long s_q_u = call.s[27]
     cdef array b_q_z_g2 = <array> call.p[30]
     cdef long long s_q_z_g2 = call.s[30]
     cdef array b_q_g2 = <array> call.p[31]
     cdef long long s_q_g2 = call.s[31]
-    cdef array b_t47 = <array> call.p[49]
-    cdef long long s_t47 = call.s[49]
-    cdef array b_t48 = <array> call.p[50]
-    cdef long long s_t48 = call.s[50]
+    cdef array b_t47 = <array> call.p[45]
+    cdef long long s_t47 = call.s[45]
+    cdef const real* w_q_Ug2 = call.packed[8]
     cdef const real* w_q_Wg2 = call.packed[9]
-    cdef Term terms[1]
+    cdef Term terms[2]
+    if few:
+        wait(call)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                first, last = r0, active[t - 1] if active[t - 1] < r1 else r1
+                terms[0] = term((d_n + d_p), b_q_u + (t - 1)*s_q_u + first*(d_n + d_p), w_q_Ug2)
+                product(last - first, d_p, terms, 1, 0, b_t47 + (t - 1)*s_t47 + first*d_p)
+        else:
+            t, first, last = t0, share(batch*(t1 - t0 + 1), id, threads), share(batch*(t1 - t0 + 1), id + 1, threads)
+            terms[0] = term((d_n + d_p), b_q_u + (t - 1)*s_q_u + first*(d_n + d_p), w_q_Ug2)
+            product(last - first, d_p, terms, 1, 0, b_t47 + (t - 1)*s_t47 + first*d_p)
+        wait(call)
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
-        terms[0] = term(d_p, b_q_g2 + (t - 1 + 1)*s_q_g2 + r0*d_p, w_q_Wg2)
-        product(rows - r0, d_p, terms, 1, b_t47 + (t - 1)*s_t47 + r0*d_p)
+        terms[0] = term((d_n + d_p), b_q_u + (t - 1)*s_q_u + r0*(d_n + d_p), w_q_Ug2)
+        terms[1] = term(d_p, b_q_g2 + (t - 1 + 1)*s_q_g2 + r0*d_p, w_q_Wg2)
+        product(rows - r0, d_p, terms, 2, 1 if few else 0, b_t47 + (t - 1)*s_t47 + r0*d_p)
         for r in range(r0, rows):
-            row_23_0(b_t47 + (t - 1)*s_t47 + r*d_p, b_t48 + (t - 1)*s_t48 + r*d_p, b_q_bg2, b_q_g2 + (t - 1)*s_q_g2 + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_23_0(b_t47 + (t - 1)*s_t47 + r*d_p, b_q_bg2, b_q_g2 + (t - 1)*s_q_g2 + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
 
 cdef void row_26_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -1035,11 +1076,11 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, 
 cdef void segment_26(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_V = <array> call.p[19]
@@ -1054,15 +1095,15 @@ cdef void segment_26(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_q_y = call.s[33]
     cdef array b_q_e = <array> call.p[34]
     cdef long long s_q_e = call.s[34]
-    cdef array b_t49 = <array> call.p[51]
-    cdef long long s_t49 = call.s[51]
-    cdef array b_t50 = <array> call.p[52]
-    cdef long long s_t50 = call.s[52]
-    cdef array b_t51 = <array> call.p[53]
-    cdef long long s_t51 = call.s[53]
-    cdef array b_t52 = <array> call.p[54]
-    cdef long long s_t52 = call.s[54]
-    cdef array b_t53 = <array> call.p[55]
+    cdef array b_t49 = <array> call.p[46]
+    cdef long long s_t49 = call.s[46]
+    cdef array b_t50 = <array> call.p[47]
+    cdef long long s_t50 = call.s[47]
+    cdef array b_t51 = <array> call.p[48]
+    cdef long long s_t51 = call.s[48]
+    cdef array b_t52 = <array> call.p[49]
+    cdef long long s_t52 = call.s[49]
+    cdef array b_t53 = <array> call.p[50]
     cdef const real* w_q_V = call.packed[10]
     cdef Term terms[1]
     for t in range(t0, t1 + 1):
@@ -1073,12 +1114,12 @@ cdef void segment_26(Call* call, long long t0, long long t1, long long r0, long 
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
             terms[0] = term((d_n + d_p), b_t50 + (t - 1)*s_t50 + r0*(d_n + d_p), w_q_V)
-            product(rows - r0, d_k, terms, 1, b_t49 + (t - 1)*s_t49 + r0*d_k)
+            product(rows - r0, d_k, terms, 1, 0, b_t49 + (t - 1)*s_t49 + r0*d_k)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
         terms[0] = term((d_n + d_p), b_t50 + (t - 1)*s_t50 + r0*(d_n + d_p), w_q_V)
-        product(rows - r0, d_k, terms, 1, b_t49 + (t - 1)*s_t49 + r0*d_k)
+        product(rows - r0, d_k, terms, 1, 0, b_t49 + (t - 1)*s_t49 + r0*d_k)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
@@ -1127,13 +1168,13 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, 
 cdef void segment_34(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_E = <array> call.p[35]
-    cdef array b_t53 = <array> call.p[55]
+    cdef array b_t53 = <array> call.p[50]
     t = t0
     rows = r1
     if id == 0:
@@ -1180,23 +1221,23 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_35(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_V = <array> call.p[19]
     cdef array b_q_y = <array> call.p[33]
     cdef long long s_q_y = call.s[33]
-    cdef array b_g_s_y = <array> call.p[56]
-    cdef long long s_g_s_y = call.s[56]
-    cdef array b_t95 = <array> call.p[97]
-    cdef long long s_t95 = call.s[97]
-    cdef array b_t96 = <array> call.p[98]
-    cdef long long s_t96 = call.s[98]
-    cdef const real* wt_q_V = call.packed[0]
+    cdef array b_g_s_y = <array> call.p[51]
+    cdef long long s_g_s_y = call.s[51]
+    cdef array b_t95 = <array> call.p[92]
+    cdef long long s_t95 = call.s[92]
+    cdef array b_t96 = <array> call.p[93]
+    cdef long long s_t96 = call.s[93]
+    cdef const real* wt_q_V = call.packed[11]
     cdef Term terms[1]
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
@@ -1210,12 +1251,12 @@ cdef void segment_35(Call* call, long long t0, long long t1, long long r0, long 
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
             terms[0] = term(d_k, b_g_s_y + (t - 1)*s_g_s_y + r0*d_k, wt_q_V)
-            product(rows - r0, (d_n + d_p), terms, 1, b_t96 + (t - 1)*s_t96 + r0*(d_n + d_p))
+            product(rows - r0, (d_n + d_p), terms, 1, 0, b_t96 + (t - 1)*s_t96 + r0*(d_n + d_p))
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
         terms[0] = term(d_k, b_g_s_y + (t - 1)*s_g_s_y + r0*d_k, wt_q_V)
-        product(rows - r0, (d_n + d_p), terms, 1, b_t96 + (t - 1)*s_t96 + r0*(d_n + d_p))
+        product(rows - r0, (d_n + d_p), terms, 1, 0, b_t96 + (t - 1)*s_t96 + r0*(d_n + d_p))
 
 cdef void row_38_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -1228,13 +1269,13 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_38(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef array b_g_g2_ahead = <array> call.p[57]
-    cdef long long s_g_g2_ahead = call.s[57]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef array b_g_g2_ahead = <array> call.p[52]
+    cdef long long s_g_g2_ahead = call.s[52]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -1261,23 +1302,23 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_39(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_Wg2 = <array> call.p[16]
     cdef array b_q_g2 = <array> call.p[31]
     cdef long long s_q_g2 = call.s[31]
-    cdef array b_g_g2_ahead = <array> call.p[57]
-    cdef long long s_g_g2_ahead = call.s[57]
-    cdef array b_g_g2_bar = <array> call.p[58]
-    cdef long long s_g_g2_bar = call.s[58]
-    cdef array b_g_s_g2 = <array> call.p[59]
-    cdef long long s_g_s_g2 = call.s[59]
-    cdef array b_t96 = <array> call.p[98]
-    cdef long long s_t96 = call.s[98]
-    cdef const real* wt_q_Wg2 = call.packed[1]
+    cdef array b_g_g2_ahead = <array> call.p[52]
+    cdef long long s_g_g2_ahead = call.s[52]
+    cdef array b_g_g2_bar = <array> call.p[53]
+    cdef long long s_g_g2_bar = call.s[53]
+    cdef array b_g_s_g2 = <array> call.p[54]
+    cdef long long s_g_s_g2 = call.s[54]
+    cdef array b_t96 = <array> call.p[93]
+    cdef long long s_t96 = call.s[93]
+    cdef const real* wt_q_Wg2 = call.packed[12]
     cdef Term terms[1]
     for t in range(t0, t1 + 1):
         if stopped(call, id):
@@ -1286,7 +1327,7 @@ cdef void segment_39(Call* call, long long t0, long long t1, long long r0, long 
         for r in range(r0, rows):
             row_39_0(b_t96 + (t - 1)*s_t96 + r*(d_n + d_p), b_g_g2_ahead + (t - 1 - 1)*s_g_g2_ahead + r*d_p, b_q_g2 + (t - 1)*s_q_g2 + r*d_p, b_g_s_g2 + (t - 1)*s_g_s_g2 + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
         terms[0] = term(d_p, b_g_s_g2 + (t - 1)*s_g_s_g2 + r0*d_p, wt_q_Wg2)
-        product(rows - r0, d_p, terms, 1, b_g_g2_ahead + (t - 1)*s_g_g2_ahead + r0*d_p)
+        product(rows - r0, d_p, terms, 1, 0, b_g_g2_ahead + (t - 1)*s_g_g2_ahead + r0*d_p)
 
 cdef void row_42_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -1299,13 +1340,13 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_42(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef array b_g_f3_back = <array> call.p[60]
-    cdef long long s_g_f3_back = call.s[60]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef array b_g_f3_back = <array> call.p[55]
+    cdef long long s_g_f3_back = call.s[55]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -1332,23 +1373,23 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_43(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_Wf3 = <array> call.p[13]
     cdef array b_q_f3 = <array> call.p[29]
     cdef long long s_q_f3 = call.s[29]
-    cdef array b_g_f3_back = <array> call.p[60]
-    cdef long long s_g_f3_back = call.s[60]
-    cdef array b_g_f3_bar = <array> call.p[61]
-    cdef long long s_g_f3_bar = call.s[61]
-    cdef array b_g_s_f3 = <array> call.p[62]
-    cdef long long s_g_s_f3 = call.s[62]
-    cdef array b_t96 = <array> call.p[98]
-    cdef long long s_t96 = call.s[98]
-    cdef const real* wt_q_Wf3 = call.packed[2]
+    cdef array b_g_f3_back = <array> call.p[55]
+    cdef long long s_g_f3_back = call.s[55]
+    cdef array b_g_f3_bar = <array> call.p[56]
+    cdef long long s_g_f3_bar = call.s[56]
+    cdef array b_g_s_f3 = <array> call.p[57]
+    cdef long long s_g_s_f3 = call.s[57]
+    cdef array b_t96 = <array> call.p[93]
+    cdef long long s_t96 = call.s[93]
+    cdef const real* wt_q_Wf3 = call.packed[13]
     cdef Term terms[1]
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
@@ -1357,56 +1398,39 @@ cdef void segment_43(Call* call, long long t0, long long t1, long long r0, long 
         for r in range(r0, rows):
             row_43_0(b_t96 + (t - 1)*s_t96 + r*(d_n + d_p), b_g_f3_back + (t - 1 + 1)*s_g_f3_back + r*d_n, b_q_f3 + (t - 1)*s_q_f3 + r*d_n, b_g_s_f3 + (t - 1)*s_g_s_f3 + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
         terms[0] = term(d_n, b_g_s_f3 + (t - 1)*s_g_s_f3 + r0*d_n, wt_q_Wf3)
-        product(rows - r0, d_n, terms, 1, b_g_f3_back + (t - 1)*s_g_f3_back + r0*d_n)
-
-cdef void row_46_0(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0, v1
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[i0]
-        p1[i0] = v0
-
+        product(rows - r0, d_n, terms, 1, 0, b_g_f3_back + (t - 1)*s_g_f3_back + r0*d_n)
 
 cdef void segment_46(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_Uf3 = <array> call.p[14]
     cdef array b_q_Ug2 = <array> call.p[17]
-    cdef array b_g_s_g2 = <array> call.p[59]
-    cdef long long s_g_s_g2 = call.s[59]
-    cdef array b_g_s_f3 = <array> call.p[62]
-    cdef long long s_g_s_f3 = call.s[62]
-    cdef array b_g_u_bar = <array> call.p[63]
-    cdef long long s_g_u_bar = call.s[63]
-    cdef array b_t98 = <array> call.p[99]
-    cdef long long s_t98 = call.s[99]
-    cdef const real* wt_q_Uf3 = call.packed[3]
-    cdef const real* wt_q_Ug2 = call.packed[4]
+    cdef array b_g_s_g2 = <array> call.p[54]
+    cdef long long s_g_s_g2 = call.s[54]
+    cdef array b_g_s_f3 = <array> call.p[57]
+    cdef long long s_g_s_f3 = call.s[57]
+    cdef array b_g_u_bar = <array> call.p[58]
+    cdef long long s_g_u_bar = call.s[58]
+    cdef const real* wt_q_Uf3 = call.packed[14]
+    cdef const real* wt_q_Ug2 = call.packed[15]
     cdef Term terms[2]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
             terms[0] = term(d_n, b_g_s_f3 + (t - 1)*s_g_s_f3 + r0*d_n, wt_q_Uf3)
             terms[1] = term(d_p, b_g_s_g2 + (t - 1)*s_g_s_g2 + r0*d_p, wt_q_Ug2)
-            product(rows - r0, (d_n + d_p), terms, 2, b_t98 + (t - 1)*s_t98 + r0*(d_n + d_p))
+            product(rows - r0, (d_n + d_p), terms, 2, 0, b_g_u_bar + (t - 1)*s_g_u_bar + r0*(d_n + d_p))
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
         terms[0] = term(d_n, b_g_s_f3 + (t - 1)*s_g_s_f3 + r0*d_n, wt_q_Uf3)
         terms[1] = term(d_p, b_g_s_g2 + (t - 1)*s_g_s_g2 + r0*d_p, wt_q_Ug2)
-        product(rows - r0, (d_n + d_p), terms, 2, b_t98 + (t - 1)*s_t98 + r0*(d_n + d_p))
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        if rows > r0:
-            r = r0
-            row_46_0(b_t98 + (t - 1)*s_t98 + r0*(d_n + d_p), b_g_u_bar + (t - 1)*s_g_u_bar + r0*(d_n + d_p), d_k, d_m, d_n, d_p, 0, (rows - r0)*(d_n + d_p), lengths[r])
+        product(rows - r0, (d_n + d_p), terms, 2, 0, b_g_u_bar + (t - 1)*s_g_u_bar + r0*(d_n + d_p))
 
 cdef void row_49_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -1419,13 +1443,13 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_49(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef array b_g_g1_ahead = <array> call.p[64]
-    cdef long long s_g_g1_ahead = call.s[64]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef array b_g_g1_ahead = <array> call.p[59]
+    cdef long long s_g_g1_ahead = call.s[59]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -1452,23 +1476,23 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_50(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_Wg1 = <array> call.p[10]
     cdef array b_q_g1 = <array> call.p[26]
     cdef long long s_q_g1 = call.s[26]
-    cdef array b_g_u_bar = <array> call.p[63]
-    cdef long long s_g_u_bar = call.s[63]
-    cdef array b_g_g1_ahead = <array> call.p[64]
-    cdef long long s_g_g1_ahead = call.s[64]
-    cdef array b_g_g1_bar = <array> call.p[65]
-    cdef long long s_g_g1_bar = call.s[65]
-    cdef array b_g_s_g1 = <array> call.p[66]
-    cdef long long s_g_s_g1 = call.s[66]
-    cdef const real* wt_q_Wg1 = call.packed[5]
+    cdef array b_g_u_bar = <array> call.p[58]
+    cdef long long s_g_u_bar = call.s[58]
+    cdef array b_g_g1_ahead = <array> call.p[59]
+    cdef long long s_g_g1_ahead = call.s[59]
+    cdef array b_g_g1_bar = <array> call.p[60]
+    cdef long long s_g_g1_bar = call.s[60]
+    cdef array b_g_s_g1 = <array> call.p[61]
+    cdef long long s_g_s_g1 = call.s[61]
+    cdef const real* wt_q_Wg1 = call.packed[16]
     cdef Term terms[1]
     for t in range(t0, t1 + 1):
         if stopped(call, id):
@@ -1477,7 +1501,7 @@ cdef void segment_50(Call* call, long long t0, long long t1, long long r0, long 
         for r in range(r0, rows):
             row_50_0(b_g_u_bar + (t - 1)*s_g_u_bar + r*(d_n + d_p), b_g_g1_ahead + (t - 1 - 1)*s_g_g1_ahead + r*d_p, b_q_g1 + (t - 1)*s_q_g1 + r*d_p, b_g_s_g1 + (t - 1)*s_g_s_g1 + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
         terms[0] = term(d_p, b_g_s_g1 + (t - 1)*s_g_s_g1 + r0*d_p, wt_q_Wg1)
-        product(rows - r0, d_p, terms, 1, b_g_g1_ahead + (t - 1)*s_g_g1_ahead + r0*d_p)
+        product(rows - r0, d_p, terms, 1, 0, b_g_g1_ahead + (t - 1)*s_g_g1_ahead + r0*d_p)
 
 cdef void row_53_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -1490,13 +1514,13 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_53(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef array b_g_f2_back = <array> call.p[67]
-    cdef long long s_g_f2_back = call.s[67]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef array b_g_f2_back = <array> call.p[62]
+    cdef long long s_g_f2_back = call.s[62]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -1523,23 +1547,23 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_54(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_Wf2 = <array> call.p[7]
     cdef array b_q_f2 = <array> call.p[24]
     cdef long long s_q_f2 = call.s[24]
-    cdef array b_g_u_bar = <array> call.p[63]
-    cdef long long s_g_u_bar = call.s[63]
-    cdef array b_g_f2_back = <array> call.p[67]
-    cdef long long s_g_f2_back = call.s[67]
-    cdef array b_g_f2_bar = <array> call.p[68]
-    cdef long long s_g_f2_bar = call.s[68]
-    cdef array b_g_s_f2 = <array> call.p[69]
-    cdef long long s_g_s_f2 = call.s[69]
-    cdef const real* wt_q_Wf2 = call.packed[6]
+    cdef array b_g_u_bar = <array> call.p[58]
+    cdef long long s_g_u_bar = call.s[58]
+    cdef array b_g_f2_back = <array> call.p[62]
+    cdef long long s_g_f2_back = call.s[62]
+    cdef array b_g_f2_bar = <array> call.p[63]
+    cdef long long s_g_f2_bar = call.s[63]
+    cdef array b_g_s_f2 = <array> call.p[64]
+    cdef long long s_g_s_f2 = call.s[64]
+    cdef const real* wt_q_Wf2 = call.packed[17]
     cdef Term terms[1]
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
@@ -1548,33 +1572,7 @@ cdef void segment_54(Call* call, long long t0, long long t1, long long r0, long 
         for r in range(r0, rows):
             row_54_0(b_g_u_bar + (t - 1)*s_g_u_bar + r*(d_n + d_p), b_g_f2_back + (t - 1 + 1)*s_g_f2_back + r*d_n, b_q_f2 + (t - 1)*s_q_f2 + r*d_n, b_g_s_f2 + (t - 1)*s_g_s_f2 + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
         terms[0] = term(d_n, b_g_s_f2 + (t - 1)*s_g_s_f2 + r0*d_n, wt_q_Wf2)
-        product(rows - r0, d_n, terms, 1, b_g_f2_back + (t - 1)*s_g_f2_back + r0*d_n)
-
-cdef void segment_57(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
-    cdef const long long* active = <const long long*> call.p[0]
-    cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef array b_q_Uf2 = <array> call.p[8]
-    cdef array b_g_s_f2 = <array> call.p[69]
-    cdef long long s_g_s_f2 = call.s[69]
-    cdef array b_t99 = <array> call.p[100]
-    cdef long long s_t99 = call.s[100]
-    cdef const real* wt_q_Uf2 = call.packed[7]
-    cdef Term terms[1]
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            terms[0] = term(d_n, b_g_s_f2 + (t - 1)*s_g_s_f2 + r0*d_n, wt_q_Uf2)
-            product(rows - r0, d_n, terms, 1, b_t99 + (t - 1)*s_t99 + r0*d_n)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        terms[0] = term(d_n, b_g_s_f2 + (t - 1)*s_g_s_f2 + r0*d_n, wt_q_Uf2)
-        product(rows - r0, d_n, terms, 1, b_t99 + (t - 1)*s_t99 + r0*d_n)
+        product(rows - r0, d_n, terms, 1, 0, b_g_f2_back + (t - 1)*s_g_f2_back + r0*d_n)
 
 cdef void row_58_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -1587,13 +1585,13 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_58(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef array b_g_f1_back = <array> call.p[70]
-    cdef long long s_g_f1_back = call.s[70]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef array b_g_f1_back = <array> call.p[65]
+    cdef long long s_g_f1_back = call.s[65]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -1620,150 +1618,60 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_59(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_Wf1 = <array> call.p[4]
+    cdef array b_q_Uf2 = <array> call.p[8]
     cdef array b_q_f1 = <array> call.p[22]
     cdef long long s_q_f1 = call.s[22]
-    cdef array b_g_f1_back = <array> call.p[70]
-    cdef long long s_g_f1_back = call.s[70]
-    cdef array b_g_f1_bar = <array> call.p[71]
-    cdef long long s_g_f1_bar = call.s[71]
-    cdef array b_g_s_f1 = <array> call.p[72]
-    cdef long long s_g_s_f1 = call.s[72]
-    cdef array b_t99 = <array> call.p[100]
-    cdef long long s_t99 = call.s[100]
-    cdef const real* wt_q_Wf1 = call.packed[8]
+    cdef array b_g_s_f2 = <array> call.p[64]
+    cdef long long s_g_s_f2 = call.s[64]
+    cdef array b_g_f1_back = <array> call.p[65]
+    cdef long long s_g_f1_back = call.s[65]
+    cdef array b_g_f1_bar = <array> call.p[66]
+    cdef long long s_g_f1_bar = call.s[66]
+    cdef array b_g_s_f1 = <array> call.p[67]
+    cdef long long s_g_s_f1 = call.s[67]
+    cdef array b_t99 = <array> call.p[94]
+    cdef long long s_t99 = call.s[94]
+    cdef const real* wt_q_Uf2 = call.packed[18]
+    cdef const real* wt_q_Wf1 = call.packed[19]
     cdef Term terms[1]
+    if few:
+        wait(call)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                first, last = r0, active[t - 1] if active[t - 1] < r1 else r1
+                terms[0] = term(d_n, b_g_s_f2 + (t - 1)*s_g_s_f2 + first*d_n, wt_q_Uf2)
+                product(last - first, d_n, terms, 1, 0, b_t99 + (t - 1)*s_t99 + first*d_n)
+        else:
+            t, first, last = t0, share(batch*(t1 - t0 + 1), id, threads), share(batch*(t1 - t0 + 1), id + 1, threads)
+            terms[0] = term(d_n, b_g_s_f2 + (t - 1)*s_g_s_f2 + first*d_n, wt_q_Uf2)
+            product(last - first, d_n, terms, 1, 0, b_t99 + (t - 1)*s_t99 + first*d_n)
+        wait(call)
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
+        terms[0] = term(d_n, b_g_s_f2 + (t - 1)*s_g_s_f2 + r0*d_n, wt_q_Uf2)
+        product(rows - r0, d_n, terms, 1, 1 if few else 0, b_t99 + (t - 1)*s_t99 + r0*d_n)
         if rows > r0:
             r = r0
             row_59_0(b_t99 + (t - 1)*s_t99 + r0*d_n, b_g_f1_back + (t - 1 + 1)*s_g_f1_back + r0*d_n, b_q_f1 + (t - 1)*s_q_f1 + r0*d_n, b_g_s_f1 + (t - 1)*s_g_s_f1 + r0*d_n, d_k, d_m, d_n, d_p, 0, (rows - r0)*d_n, lengths[r])
         terms[0] = term(d_n, b_g_s_f1 + (t - 1)*s_g_s_f1 + r0*d_n, wt_q_Wf1)
-        product(rows - r0, d_n, terms, 1, b_g_f1_back + (t - 1)*s_g_f1_back + r0*d_n)
-
-cdef void row_62_0(
-array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_62_1(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
-
-cdef void row_62_2(
-array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_62_3(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
-
-cdef void row_62_4(
-array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_62_5(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
-
-cdef void row_62_6(
-array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_62_7(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
-
-cdef void row_62_8(
-array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_62_9(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
-
-cdef void row_62_10(
-array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_62_11(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
+        product(rows - r0, d_n, terms, 1, 0, b_g_f1_back + (t - 1)*s_g_f1_back + r0*d_n)
 
 cdef void segment_62(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_f1 = <array> call.p[22]
@@ -1778,37 +1686,37 @@ cdef void segment_62(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_q_f3 = call.s[29]
     cdef array b_q_g2 = <array> call.p[31]
     cdef long long s_q_g2 = call.s[31]
-    cdef array b_t50 = <array> call.p[52]
-    cdef long long s_t50 = call.s[52]
-    cdef array b_g_s_y = <array> call.p[56]
-    cdef long long s_g_s_y = call.s[56]
-    cdef array b_g_s_g2 = <array> call.p[59]
-    cdef long long s_g_s_g2 = call.s[59]
-    cdef array b_g_s_f3 = <array> call.p[62]
-    cdef long long s_g_s_f3 = call.s[62]
-    cdef array b_g_s_g1 = <array> call.p[66]
-    cdef long long s_g_s_g1 = call.s[66]
-    cdef array b_g_s_f2 = <array> call.p[69]
-    cdef long long s_g_s_f2 = call.s[69]
-    cdef array b_g_s_f1 = <array> call.p[72]
-    cdef long long s_g_s_f1 = call.s[72]
-    cdef array b_g_Wf1_bar = <array> call.p[73]
-    cdef array b_g_Uf1_bar = <array> call.p[74]
-    cdef array b_g_bf1_bar = <array> call.p[75]
-    cdef array b_g_Wf2_bar = <array> call.p[76]
-    cdef array b_g_Uf2_bar = <array> call.p[77]
-    cdef array b_g_bf2_bar = <array> call.p[78]
-    cdef array b_g_Wg1_bar = <array> call.p[79]
-    cdef array b_g_Ug1_bar = <array> call.p[80]
-    cdef array b_g_bg1_bar = <array> call.p[81]
-    cdef array b_g_Wf3_bar = <array> call.p[82]
-    cdef array b_g_Uf3_bar = <array> call.p[83]
-    cdef array b_g_bf3_bar = <array> call.p[84]
-    cdef array b_g_Wg2_bar = <array> call.p[85]
-    cdef array b_g_Ug2_bar = <array> call.p[86]
-    cdef array b_g_bg2_bar = <array> call.p[87]
-    cdef array b_g_V_bar = <array> call.p[88]
-    cdef array b_g_c_bar = <array> call.p[89]
+    cdef array b_t50 = <array> call.p[47]
+    cdef long long s_t50 = call.s[47]
+    cdef array b_g_s_y = <array> call.p[51]
+    cdef long long s_g_s_y = call.s[51]
+    cdef array b_g_s_g2 = <array> call.p[54]
+    cdef long long s_g_s_g2 = call.s[54]
+    cdef array b_g_s_f3 = <array> call.p[57]
+    cdef long long s_g_s_f3 = call.s[57]
+    cdef array b_g_s_g1 = <array> call.p[61]
+    cdef long long s_g_s_g1 = call.s[61]
+    cdef array b_g_s_f2 = <array> call.p[64]
+    cdef long long s_g_s_f2 = call.s[64]
+    cdef array b_g_s_f1 = <array> call.p[67]
+    cdef long long s_g_s_f1 = call.s[67]
+    cdef array b_g_Wf1_bar = <array> call.p[68]
+    cdef array b_g_Uf1_bar = <array> call.p[69]
+    cdef array b_g_bf1_bar = <array> call.p[70]
+    cdef array b_g_Wf2_bar = <array> call.p[71]
+    cdef array b_g_Uf2_bar = <array> call.p[72]
+    cdef array b_g_bf2_bar = <array> call.p[73]
+    cdef array b_g_Wg1_bar = <array> call.p[74]
+    cdef array b_g_Ug1_bar = <array> call.p[75]
+    cdef array b_g_bg1_bar = <array> call.p[76]
+    cdef array b_g_Wf3_bar = <array> call.p[77]
+    cdef array b_g_Uf3_bar = <array> call.p[78]
+    cdef array b_g_bf3_bar = <array> call.p[79]
+    cdef array b_g_Wg2_bar = <array> call.p[80]
+    cdef array b_g_Ug2_bar = <array> call.p[81]
+    cdef array b_g_bg2_bar = <array> call.p[82]
+    cdef array b_g_V_bar = <array> call.p[83]
+    cdef array b_g_c_bar = <array> call.p[84]
     cdef Factor left[6]
     cdef Factor right[9]
     cdef Pair pairs[11]
@@ -1817,34 +1725,49 @@ cdef void segment_62(Call* call, long long t0, long long t1, long long r0, long 
     t = t0
     left[0].columns = d_n
     left[0].rows = b_g_s_f1 + (t - 1)*s_g_s_f1
+    left[0].sum = b_g_bf1_bar
     left[1].columns = d_n
     left[1].rows = b_g_s_f2 + (t - 1)*s_g_s_f2
+    left[1].sum = b_g_bf2_bar
     left[2].columns = d_p
     left[2].rows = b_g_s_g1 + (t - 1)*s_g_s_g1
+    left[2].sum = b_g_bg1_bar
     left[3].columns = d_n
     left[3].rows = b_g_s_f3 + (t - 1)*s_g_s_f3
+    left[3].sum = b_g_bf3_bar
     left[4].columns = d_p
     left[4].rows = b_g_s_g2 + (t - 1)*s_g_s_g2
+    left[4].sum = b_g_bg2_bar
     left[5].columns = d_k
     left[5].rows = b_g_s_y + (t - 1)*s_g_s_y
+    left[5].sum = b_g_c_bar
     right[0].columns = d_n
     right[0].rows = b_q_f1 + (t - 1 - 1)*s_q_f1
+    right[0].sum = NULL
     right[1].columns = d_m
     right[1].rows = b_q_x + (t - 1)*s_q_x
+    right[1].sum = NULL
     right[2].columns = d_n
     right[2].rows = b_q_f2 + (t - 1 - 1)*s_q_f2
+    right[2].sum = NULL
     right[3].columns = d_n
     right[3].rows = b_q_f1 + (t - 1)*s_q_f1
+    right[3].sum = NULL
     right[4].columns = d_p
     right[4].rows = b_q_g1 + (t - 1 + 1)*s_q_g1
+    right[4].sum = NULL
     right[5].columns = d_n
     right[5].rows = b_q_f3 + (t - 1 - 1)*s_q_f3
+    right[5].sum = NULL
     right[6].columns = (d_n + d_p)
     right[6].rows = b_q_u + (t - 1)*s_q_u
+    right[6].sum = NULL
     right[7].columns = d_p
     right[7].rows = b_q_g2 + (t - 1 + 1)*s_q_g2
+    right[7].sum = NULL
     right[8].columns = (d_n + d_p)
     right[8].rows = b_t50 + (t - 1)*s_t50
+    right[8].sum = NULL
     pairs[0].left = 0
     pairs[0].right = 0
     pairs[0].y = b_g_Wf1_bar
@@ -1879,72 +1802,30 @@ cdef void segment_62(Call* call, long long t0, long long t1, long long r0, long 
     pairs[10].right = 8
     pairs[10].y = b_g_V_bar
     outer_sums(batch*(t1 - t0 + 1), left, 6, right, 9, pairs, 11, call.more, call, id)
-    rows = r1
-    if not call.more:
-        row_62_0(b_g_bf1_bar, d_k, d_m, d_n, d_p, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_62_1(b_g_s_f1 + (t - 1)*s_g_s_f1 + r*d_n, b_g_bf1_bar, d_k, d_m, d_n, d_p, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    rows = r1
-    if not call.more:
-        row_62_2(b_g_bf2_bar, d_k, d_m, d_n, d_p, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_62_3(b_g_s_f2 + (t - 1)*s_g_s_f2 + r*d_n, b_g_bf2_bar, d_k, d_m, d_n, d_p, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    rows = r1
-    if not call.more:
-        row_62_4(b_g_bg1_bar, d_k, d_m, d_n, d_p, share(d_p, id, threads), share(d_p, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_62_5(b_g_s_g1 + (t - 1)*s_g_s_g1 + r*d_p, b_g_bg1_bar, d_k, d_m, d_n, d_p, share(d_p, id, threads), share(d_p, id + 1, threads), lengths[r])
-    rows = r1
-    if not call.more:
-        row_62_6(b_g_bf3_bar, d_k, d_m, d_n, d_p, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_62_7(b_g_s_f3 + (t - 1)*s_g_s_f3 + r*d_n, b_g_bf3_bar, d_k, d_m, d_n, d_p, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    rows = r1
-    if not call.more:
-        row_62_8(b_g_bg2_bar, d_k, d_m, d_n, d_p, share(d_p, id, threads), share(d_p, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_62_9(b_g_s_g2 + (t - 1)*s_g_s_g2 + r*d_p, b_g_bg2_bar, d_k, d_m, d_n, d_p, share(d_p, id, threads), share(d_p, id + 1, threads), lengths[r])
-    rows = r1
-    if not call.more:
-        row_62_10(b_g_c_bar, d_k, d_m, d_n, d_p, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_62_11(b_g_s_y + (t - 1)*s_g_s_y + r*d_k, b_g_c_bar, d_k, d_m, d_n, d_p, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
 
 cdef void segment_79(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef array b_g_g2_ahead = <array> call.p[57]
-    cdef long long s_g_g2_ahead = call.s[57]
-    cdef array b_g_f3_back = <array> call.p[60]
-    cdef long long s_g_f3_back = call.s[60]
-    cdef array b_g_g1_ahead = <array> call.p[64]
-    cdef long long s_g_g1_ahead = call.s[64]
-    cdef array b_g_f2_back = <array> call.p[67]
-    cdef long long s_g_f2_back = call.s[67]
-    cdef array b_g_f1_back = <array> call.p[70]
-    cdef long long s_g_f1_back = call.s[70]
-    cdef array b_g_f1_init_bar = <array> call.p[90]
-    cdef array b_g_f2_init_bar = <array> call.p[91]
-    cdef array b_g_g1_final_bar = <array> call.p[92]
-    cdef array b_g_f3_init_bar = <array> call.p[93]
-    cdef array b_g_g2_final_bar = <array> call.p[94]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef array b_g_g2_ahead = <array> call.p[52]
+    cdef long long s_g_g2_ahead = call.s[52]
+    cdef array b_g_f3_back = <array> call.p[55]
+    cdef long long s_g_f3_back = call.s[55]
+    cdef array b_g_g1_ahead = <array> call.p[59]
+    cdef long long s_g_g1_ahead = call.s[59]
+    cdef array b_g_f2_back = <array> call.p[62]
+    cdef long long s_g_f2_back = call.s[62]
+    cdef array b_g_f1_back = <array> call.p[65]
+    cdef long long s_g_f1_back = call.s[65]
+    cdef array b_g_f1_init_bar = <array> call.p[85]
+    cdef array b_g_f2_init_bar = <array> call.p[86]
+    cdef array b_g_g1_final_bar = <array> call.p[87]
+    cdef array b_g_f3_init_bar = <array> call.p[88]
+    cdef array b_g_g2_final_bar = <array> call.p[89]
     t = t0
     rows = r1
     for r in range(r0, r1):
@@ -1964,16 +1845,6 @@ cdef void segment_79(Call* call, long long t0, long long t1, long long r0, long 
             b_g_g2_final_bar[r*d_p + c] = b_g_g2_ahead[(lengths[r] + 0 - 1)*s_g_g2_ahead + r*d_p + c]
 
 cdef void row_84_0(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0, v1
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[i0]
-        p1[i0] = v0
-
-
-cdef void row_84_1(
 array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
 ) noexcept nogil:
     cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9
@@ -1994,53 +1865,46 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_84(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_Uf1 = <array> call.p[5]
     cdef array b_q_Ug1 = <array> call.p[11]
     cdef array b_q_z_y = <array> call.p[32]
     cdef long long s_q_z_y = call.s[32]
-    cdef array b_t51 = <array> call.p[53]
-    cdef long long s_t51 = call.s[53]
-    cdef array b_t52 = <array> call.p[54]
-    cdef long long s_t52 = call.s[54]
-    cdef array b_g_s_g1 = <array> call.p[66]
-    cdef long long s_g_s_g1 = call.s[66]
-    cdef array b_g_s_f1 = <array> call.p[72]
-    cdef long long s_g_s_f1 = call.s[72]
-    cdef array b_g_x_bar = <array> call.p[95]
-    cdef long long s_g_x_bar = call.s[95]
-    cdef array b_g_d_bar = <array> call.p[96]
-    cdef long long s_g_d_bar = call.s[96]
-    cdef array b_t101 = <array> call.p[101]
-    cdef long long s_t101 = call.s[101]
-    cdef const real* wt_q_Uf1 = call.packed[9]
-    cdef const real* wt_q_Ug1 = call.packed[10]
+    cdef array b_t51 = <array> call.p[48]
+    cdef long long s_t51 = call.s[48]
+    cdef array b_t52 = <array> call.p[49]
+    cdef long long s_t52 = call.s[49]
+    cdef array b_g_s_g1 = <array> call.p[61]
+    cdef long long s_g_s_g1 = call.s[61]
+    cdef array b_g_s_f1 = <array> call.p[67]
+    cdef long long s_g_s_f1 = call.s[67]
+    cdef array b_g_x_bar = <array> call.p[90]
+    cdef long long s_g_x_bar = call.s[90]
+    cdef array b_g_d_bar = <array> call.p[91]
+    cdef long long s_g_d_bar = call.s[91]
+    cdef const real* wt_q_Uf1 = call.packed[20]
+    cdef const real* wt_q_Ug1 = call.packed[21]
     cdef Term terms[2]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
             terms[0] = term(d_n, b_g_s_f1 + (t - 1)*s_g_s_f1 + r0*d_n, wt_q_Uf1)
             terms[1] = term(d_p, b_g_s_g1 + (t - 1)*s_g_s_g1 + r0*d_p, wt_q_Ug1)
-            product(rows - r0, d_m, terms, 2, b_t101 + (t - 1)*s_t101 + r0*d_m)
+            product(rows - r0, d_m, terms, 2, 0, b_g_x_bar + (t - 1)*s_g_x_bar + r0*d_m)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
         terms[0] = term(d_n, b_g_s_f1 + (t - 1)*s_g_s_f1 + r0*d_n, wt_q_Uf1)
         terms[1] = term(d_p, b_g_s_g1 + (t - 1)*s_g_s_g1 + r0*d_p, wt_q_Ug1)
-        product(rows - r0, d_m, terms, 2, b_t101 + (t - 1)*s_t101 + r0*d_m)
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        if rows > r0:
-            r = r0
-            row_84_0(b_t101 + (t - 1)*s_t101 + r0*d_m, b_g_x_bar + (t - 1)*s_g_x_bar + r0*d_m, d_k, d_m, d_n, d_p, 0, (rows - r0)*d_m, lengths[r])
+        product(rows - r0, d_m, terms, 2, 0, b_g_x_bar + (t - 1)*s_g_x_bar + r0*d_m)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_84_1(b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t51 + (t - 1)*s_t51 + r, b_t52 + (t - 1)*s_t52 + r, b_g_d_bar + (t - 1)*s_g_d_bar + r*d_k, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_84_0(b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t51 + (t - 1)*s_t51 + r, b_t52 + (t - 1)*s_t52 + r, b_g_d_bar + (t - 1)*s_g_d_bar + r*d_k, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
 
 cdef void row_88_0(
 array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -2092,25 +1956,25 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_88(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_V = <array> call.p[19]
     cdef array b_q_y = <array> call.p[33]
     cdef long long s_q_y = call.s[33]
-    cdef array b_p_y_seed = <array> call.p[108]
-    cdef long long s_p_y_seed = call.s[108]
-    cdef array b_p_y_bar = <array> call.p[109]
-    cdef long long s_p_y_bar = call.s[109]
-    cdef array b_p_s_y = <array> call.p[110]
-    cdef long long s_p_s_y = call.s[110]
-    cdef array b_t151 = <array> call.p[151]
-    cdef long long s_t151 = call.s[151]
-    cdef array b_t152 = <array> call.p[152]
-    cdef long long s_t152 = call.s[152]
-    cdef const real* wt_q_V = call.packed[0]
+    cdef array b_p_y_seed = <array> call.p[101]
+    cdef long long s_p_y_seed = call.s[101]
+    cdef array b_p_y_bar = <array> call.p[102]
+    cdef long long s_p_y_bar = call.s[102]
+    cdef array b_p_s_y = <array> call.p[103]
+    cdef long long s_p_s_y = call.s[103]
+    cdef array b_t151 = <array> call.p[144]
+    cdef long long s_t151 = call.s[144]
+    cdef array b_t152 = <array> call.p[145]
+    cdef long long s_t152 = call.s[145]
+    cdef const real* wt_q_V = call.packed[11]
     cdef Term terms[1]
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
@@ -2129,12 +1993,12 @@ cdef void segment_88(Call* call, long long t0, long long t1, long long r0, long 
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
             terms[0] = term(d_k, b_p_s_y + (t - 1)*s_p_s_y + r0*d_k, wt_q_V)
-            product(rows - r0, (d_n + d_p), terms, 1, b_t152 + (t - 1)*s_t152 + r0*(d_n + d_p))
+            product(rows - r0, (d_n + d_p), terms, 1, 0, b_t152 + (t - 1)*s_t152 + r0*(d_n + d_p))
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
         terms[0] = term(d_k, b_p_s_y + (t - 1)*s_p_s_y + r0*d_k, wt_q_V)
-        product(rows - r0, (d_n + d_p), terms, 1, b_t152 + (t - 1)*s_t152 + r0*(d_n + d_p))
+        product(rows - r0, (d_n + d_p), terms, 1, 0, b_t152 + (t - 1)*s_t152 + r0*(d_n + d_p))
 
 cdef void row_92_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -2147,13 +2011,13 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_92(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef array b_p_g2_ahead = <array> call.p[111]
-    cdef long long s_p_g2_ahead = call.s[111]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef array b_p_g2_ahead = <array> call.p[104]
+    cdef long long s_p_g2_ahead = call.s[104]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -2181,25 +2045,25 @@ array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, 
 cdef void segment_93(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_Wg2 = <array> call.p[16]
     cdef array b_q_g2 = <array> call.p[31]
     cdef long long s_q_g2 = call.s[31]
-    cdef array b_p_g2_seed = <array> call.p[107]
-    cdef long long s_p_g2_seed = call.s[107]
-    cdef array b_p_g2_ahead = <array> call.p[111]
-    cdef long long s_p_g2_ahead = call.s[111]
-    cdef array b_p_g2_bar = <array> call.p[112]
-    cdef long long s_p_g2_bar = call.s[112]
-    cdef array b_p_s_g2 = <array> call.p[113]
-    cdef long long s_p_s_g2 = call.s[113]
-    cdef array b_t152 = <array> call.p[152]
-    cdef long long s_t152 = call.s[152]
-    cdef const real* wt_q_Wg2 = call.packed[1]
+    cdef array b_p_g2_seed = <array> call.p[100]
+    cdef long long s_p_g2_seed = call.s[100]
+    cdef array b_p_g2_ahead = <array> call.p[104]
+    cdef long long s_p_g2_ahead = call.s[104]
+    cdef array b_p_g2_bar = <array> call.p[105]
+    cdef long long s_p_g2_bar = call.s[105]
+    cdef array b_p_s_g2 = <array> call.p[106]
+    cdef long long s_p_s_g2 = call.s[106]
+    cdef array b_t152 = <array> call.p[145]
+    cdef long long s_t152 = call.s[145]
+    cdef const real* wt_q_Wg2 = call.packed[12]
     cdef Term terms[1]
     for t in range(t0, t1 + 1):
         if stopped(call, id):
@@ -2208,7 +2072,7 @@ cdef void segment_93(Call* call, long long t0, long long t1, long long r0, long 
         for r in range(r0, rows):
             row_93_0(b_t152 + (t - 1)*s_t152 + r*(d_n + d_p), b_p_g2_seed + (t - 1)*s_p_g2_seed + r*d_p, b_p_g2_ahead + (t - 1 - 1)*s_p_g2_ahead + r*d_p, b_q_g2 + (t - 1)*s_q_g2 + r*d_p, b_p_s_g2 + (t - 1)*s_p_s_g2 + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
         terms[0] = term(d_p, b_p_s_g2 + (t - 1)*s_p_s_g2 + r0*d_p, wt_q_Wg2)
-        product(rows - r0, d_p, terms, 1, b_p_g2_ahead + (t - 1)*s_p_g2_ahead + r0*d_p)
+        product(rows - r0, d_p, terms, 1, 0, b_p_g2_ahead + (t - 1)*s_p_g2_ahead + r0*d_p)
 
 cdef void row_96_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -2221,13 +2085,13 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_96(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef array b_p_f3_back = <array> call.p[114]
-    cdef long long s_p_f3_back = call.s[114]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef array b_p_f3_back = <array> call.p[107]
+    cdef long long s_p_f3_back = call.s[107]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -2255,25 +2119,25 @@ array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, 
 cdef void segment_97(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_Wf3 = <array> call.p[13]
     cdef array b_q_f3 = <array> call.p[29]
     cdef long long s_q_f3 = call.s[29]
-    cdef array b_p_f3_seed = <array> call.p[106]
-    cdef long long s_p_f3_seed = call.s[106]
-    cdef array b_p_f3_back = <array> call.p[114]
-    cdef long long s_p_f3_back = call.s[114]
-    cdef array b_p_f3_bar = <array> call.p[115]
-    cdef long long s_p_f3_bar = call.s[115]
-    cdef array b_p_s_f3 = <array> call.p[116]
-    cdef long long s_p_s_f3 = call.s[116]
-    cdef array b_t152 = <array> call.p[152]
-    cdef long long s_t152 = call.s[152]
-    cdef const real* wt_q_Wf3 = call.packed[2]
+    cdef array b_p_f3_seed = <array> call.p[99]
+    cdef long long s_p_f3_seed = call.s[99]
+    cdef array b_p_f3_back = <array> call.p[107]
+    cdef long long s_p_f3_back = call.s[107]
+    cdef array b_p_f3_bar = <array> call.p[108]
+    cdef long long s_p_f3_bar = call.s[108]
+    cdef array b_p_s_f3 = <array> call.p[109]
+    cdef long long s_p_s_f3 = call.s[109]
+    cdef array b_t152 = <array> call.p[145]
+    cdef long long s_t152 = call.s[145]
+    cdef const real* wt_q_Wf3 = call.packed[13]
     cdef Term terms[1]
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
@@ -2282,7 +2146,7 @@ cdef void segment_97(Call* call, long long t0, long long t1, long long r0, long 
         for r in range(r0, rows):
             row_97_0(b_t152 + (t - 1)*s_t152 + r*(d_n + d_p), b_p_f3_seed + (t - 1)*s_p_f3_seed + r*d_n, b_p_f3_back + (t - 1 + 1)*s_p_f3_back + r*d_n, b_q_f3 + (t - 1)*s_q_f3 + r*d_n, b_p_s_f3 + (t - 1)*s_p_s_f3 + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
         terms[0] = term(d_n, b_p_s_f3 + (t - 1)*s_p_s_f3 + r0*d_n, wt_q_Wf3)
-        product(rows - r0, d_n, terms, 1, b_p_f3_back + (t - 1)*s_p_f3_back + r0*d_n)
+        product(rows - r0, d_n, terms, 1, 0, b_p_f3_back + (t - 1)*s_p_f3_back + r0*d_n)
 
 cdef void row_100_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -2299,38 +2163,38 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_100(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_Uf3 = <array> call.p[14]
     cdef array b_q_Ug2 = <array> call.p[17]
-    cdef array b_p_u_seed = <array> call.p[105]
-    cdef long long s_p_u_seed = call.s[105]
-    cdef array b_p_s_g2 = <array> call.p[113]
-    cdef long long s_p_s_g2 = call.s[113]
-    cdef array b_p_s_f3 = <array> call.p[116]
-    cdef long long s_p_s_f3 = call.s[116]
-    cdef array b_p_u_bar = <array> call.p[117]
-    cdef long long s_p_u_bar = call.s[117]
-    cdef array b_t154 = <array> call.p[153]
-    cdef long long s_t154 = call.s[153]
-    cdef const real* wt_q_Uf3 = call.packed[3]
-    cdef const real* wt_q_Ug2 = call.packed[4]
+    cdef array b_p_u_seed = <array> call.p[98]
+    cdef long long s_p_u_seed = call.s[98]
+    cdef array b_p_s_g2 = <array> call.p[106]
+    cdef long long s_p_s_g2 = call.s[106]
+    cdef array b_p_s_f3 = <array> call.p[109]
+    cdef long long s_p_s_f3 = call.s[109]
+    cdef array b_p_u_bar = <array> call.p[110]
+    cdef long long s_p_u_bar = call.s[110]
+    cdef array b_t154 = <array> call.p[146]
+    cdef long long s_t154 = call.s[146]
+    cdef const real* wt_q_Uf3 = call.packed[14]
+    cdef const real* wt_q_Ug2 = call.packed[15]
     cdef Term terms[2]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
             terms[0] = term(d_n, b_p_s_f3 + (t - 1)*s_p_s_f3 + r0*d_n, wt_q_Uf3)
             terms[1] = term(d_p, b_p_s_g2 + (t - 1)*s_p_s_g2 + r0*d_p, wt_q_Ug2)
-            product(rows - r0, (d_n + d_p), terms, 2, b_t154 + (t - 1)*s_t154 + r0*(d_n + d_p))
+            product(rows - r0, (d_n + d_p), terms, 2, 0, b_t154 + (t - 1)*s_t154 + r0*(d_n + d_p))
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
         terms[0] = term(d_n, b_p_s_f3 + (t - 1)*s_p_s_f3 + r0*d_n, wt_q_Uf3)
         terms[1] = term(d_p, b_p_s_g2 + (t - 1)*s_p_s_g2 + r0*d_p, wt_q_Ug2)
-        product(rows - r0, (d_n + d_p), terms, 2, b_t154 + (t - 1)*s_t154 + r0*(d_n + d_p))
+        product(rows - r0, (d_n + d_p), terms, 2, 0, b_t154 + (t - 1)*s_t154 + r0*(d_n + d_p))
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
@@ -2348,13 +2212,13 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_103(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef array b_p_g1_ahead = <array> call.p[118]
-    cdef long long s_p_g1_ahead = call.s[118]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef array b_p_g1_ahead = <array> call.p[111]
+    cdef long long s_p_g1_ahead = call.s[111]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -2382,25 +2246,25 @@ array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, 
 cdef void segment_104(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_Wg1 = <array> call.p[10]
     cdef array b_q_g1 = <array> call.p[26]
     cdef long long s_q_g1 = call.s[26]
-    cdef array b_p_g1_seed = <array> call.p[104]
-    cdef long long s_p_g1_seed = call.s[104]
-    cdef array b_p_u_bar = <array> call.p[117]
-    cdef long long s_p_u_bar = call.s[117]
-    cdef array b_p_g1_ahead = <array> call.p[118]
-    cdef long long s_p_g1_ahead = call.s[118]
-    cdef array b_p_g1_bar = <array> call.p[119]
-    cdef long long s_p_g1_bar = call.s[119]
-    cdef array b_p_s_g1 = <array> call.p[120]
-    cdef long long s_p_s_g1 = call.s[120]
-    cdef const real* wt_q_Wg1 = call.packed[5]
+    cdef array b_p_g1_seed = <array> call.p[97]
+    cdef long long s_p_g1_seed = call.s[97]
+    cdef array b_p_u_bar = <array> call.p[110]
+    cdef long long s_p_u_bar = call.s[110]
+    cdef array b_p_g1_ahead = <array> call.p[111]
+    cdef long long s_p_g1_ahead = call.s[111]
+    cdef array b_p_g1_bar = <array> call.p[112]
+    cdef long long s_p_g1_bar = call.s[112]
+    cdef array b_p_s_g1 = <array> call.p[113]
+    cdef long long s_p_s_g1 = call.s[113]
+    cdef const real* wt_q_Wg1 = call.packed[16]
     cdef Term terms[1]
     for t in range(t0, t1 + 1):
         if stopped(call, id):
@@ -2409,7 +2273,7 @@ cdef void segment_104(Call* call, long long t0, long long t1, long long r0, long
         for r in range(r0, rows):
             row_104_0(b_p_u_bar + (t - 1)*s_p_u_bar + r*(d_n + d_p), b_p_g1_seed + (t - 1)*s_p_g1_seed + r*d_p, b_p_g1_ahead + (t - 1 - 1)*s_p_g1_ahead + r*d_p, b_q_g1 + (t - 1)*s_q_g1 + r*d_p, b_p_s_g1 + (t - 1)*s_p_s_g1 + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
         terms[0] = term(d_p, b_p_s_g1 + (t - 1)*s_p_s_g1 + r0*d_p, wt_q_Wg1)
-        product(rows - r0, d_p, terms, 1, b_p_g1_ahead + (t - 1)*s_p_g1_ahead + r0*d_p)
+        product(rows - r0, d_p, terms, 1, 0, b_p_g1_ahead + (t - 1)*s_p_g1_ahead + r0*d_p)
 
 cdef void row_107_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -2422,13 +2286,13 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_107(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef array b_p_f2_back = <array> call.p[121]
-    cdef long long s_p_f2_back = call.s[121]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef array b_p_f2_back = <array> call.p[114]
+    cdef long long s_p_f2_back = call.s[114]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -2456,25 +2320,25 @@ array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, 
 cdef void segment_108(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_Wf2 = <array> call.p[7]
     cdef array b_q_f2 = <array> call.p[24]
     cdef long long s_q_f2 = call.s[24]
-    cdef array b_p_f2_seed = <array> call.p[103]
-    cdef long long s_p_f2_seed = call.s[103]
-    cdef array b_p_u_bar = <array> call.p[117]
-    cdef long long s_p_u_bar = call.s[117]
-    cdef array b_p_f2_back = <array> call.p[121]
-    cdef long long s_p_f2_back = call.s[121]
-    cdef array b_p_f2_bar = <array> call.p[122]
-    cdef long long s_p_f2_bar = call.s[122]
-    cdef array b_p_s_f2 = <array> call.p[123]
-    cdef long long s_p_s_f2 = call.s[123]
-    cdef const real* wt_q_Wf2 = call.packed[6]
+    cdef array b_p_f2_seed = <array> call.p[96]
+    cdef long long s_p_f2_seed = call.s[96]
+    cdef array b_p_u_bar = <array> call.p[110]
+    cdef long long s_p_u_bar = call.s[110]
+    cdef array b_p_f2_back = <array> call.p[114]
+    cdef long long s_p_f2_back = call.s[114]
+    cdef array b_p_f2_bar = <array> call.p[115]
+    cdef long long s_p_f2_bar = call.s[115]
+    cdef array b_p_s_f2 = <array> call.p[116]
+    cdef long long s_p_s_f2 = call.s[116]
+    cdef const real* wt_q_Wf2 = call.packed[17]
     cdef Term terms[1]
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
@@ -2483,33 +2347,7 @@ cdef void segment_108(Call* call, long long t0, long long t1, long long r0, long
         for r in range(r0, rows):
             row_108_0(b_p_u_bar + (t - 1)*s_p_u_bar + r*(d_n + d_p), b_p_f2_seed + (t - 1)*s_p_f2_seed + r*d_n, b_p_f2_back + (t - 1 + 1)*s_p_f2_back + r*d_n, b_q_f2 + (t - 1)*s_q_f2 + r*d_n, b_p_s_f2 + (t - 1)*s_p_s_f2 + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
         terms[0] = term(d_n, b_p_s_f2 + (t - 1)*s_p_s_f2 + r0*d_n, wt_q_Wf2)
-        product(rows - r0, d_n, terms, 1, b_p_f2_back + (t - 1)*s_p_f2_back + r0*d_n)
-
-cdef void segment_111(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
-    cdef const long long* active = <const long long*> call.p[0]
-    cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef array b_q_Uf2 = <array> call.p[8]
-    cdef array b_p_s_f2 = <array> call.p[123]
-    cdef long long s_p_s_f2 = call.s[123]
-    cdef array b_t155 = <array> call.p[154]
-    cdef long long s_t155 = call.s[154]
-    cdef const real* wt_q_Uf2 = call.packed[7]
-    cdef Term terms[1]
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            terms[0] = term(d_n, b_p_s_f2 + (t - 1)*s_p_s_f2 + r0*d_n, wt_q_Uf2)
-            product(rows - r0, d_n, terms, 1, b_t155 + (t - 1)*s_t155 + r0*d_n)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        terms[0] = term(d_n, b_p_s_f2 + (t - 1)*s_p_s_f2 + r0*d_n, wt_q_Uf2)
-        product(rows - r0, d_n, terms, 1, b_t155 + (t - 1)*s_t155 + r0*d_n)
+        product(rows - r0, d_n, terms, 1, 0, b_p_f2_back + (t - 1)*s_p_f2_back + r0*d_n)
 
 cdef void row_112_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -2522,13 +2360,13 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_112(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef array b_p_f1_back = <array> call.p[124]
-    cdef long long s_p_f1_back = call.s[124]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef array b_p_f1_back = <array> call.p[117]
+    cdef long long s_p_f1_back = call.s[117]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -2556,152 +2394,62 @@ array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, 
 cdef void segment_113(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_Wf1 = <array> call.p[4]
+    cdef array b_q_Uf2 = <array> call.p[8]
     cdef array b_q_f1 = <array> call.p[22]
     cdef long long s_q_f1 = call.s[22]
-    cdef array b_p_f1_seed = <array> call.p[102]
-    cdef long long s_p_f1_seed = call.s[102]
-    cdef array b_p_f1_back = <array> call.p[124]
-    cdef long long s_p_f1_back = call.s[124]
-    cdef array b_p_f1_bar = <array> call.p[125]
-    cdef long long s_p_f1_bar = call.s[125]
-    cdef array b_p_s_f1 = <array> call.p[126]
-    cdef long long s_p_s_f1 = call.s[126]
-    cdef array b_t155 = <array> call.p[154]
-    cdef long long s_t155 = call.s[154]
-    cdef const real* wt_q_Wf1 = call.packed[8]
+    cdef array b_p_f1_seed = <array> call.p[95]
+    cdef long long s_p_f1_seed = call.s[95]
+    cdef array b_p_s_f2 = <array> call.p[116]
+    cdef long long s_p_s_f2 = call.s[116]
+    cdef array b_p_f1_back = <array> call.p[117]
+    cdef long long s_p_f1_back = call.s[117]
+    cdef array b_p_f1_bar = <array> call.p[118]
+    cdef long long s_p_f1_bar = call.s[118]
+    cdef array b_p_s_f1 = <array> call.p[119]
+    cdef long long s_p_s_f1 = call.s[119]
+    cdef array b_t155 = <array> call.p[147]
+    cdef long long s_t155 = call.s[147]
+    cdef const real* wt_q_Uf2 = call.packed[18]
+    cdef const real* wt_q_Wf1 = call.packed[19]
     cdef Term terms[1]
+    if few:
+        wait(call)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                first, last = r0, active[t - 1] if active[t - 1] < r1 else r1
+                terms[0] = term(d_n, b_p_s_f2 + (t - 1)*s_p_s_f2 + first*d_n, wt_q_Uf2)
+                product(last - first, d_n, terms, 1, 0, b_t155 + (t - 1)*s_t155 + first*d_n)
+        else:
+            t, first, last = t0, share(batch*(t1 - t0 + 1), id, threads), share(batch*(t1 - t0 + 1), id + 1, threads)
+            terms[0] = term(d_n, b_p_s_f2 + (t - 1)*s_p_s_f2 + first*d_n, wt_q_Uf2)
+            product(last - first, d_n, terms, 1, 0, b_t155 + (t - 1)*s_t155 + first*d_n)
+        wait(call)
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
+        terms[0] = term(d_n, b_p_s_f2 + (t - 1)*s_p_s_f2 + r0*d_n, wt_q_Uf2)
+        product(rows - r0, d_n, terms, 1, 1 if few else 0, b_t155 + (t - 1)*s_t155 + r0*d_n)
         if rows > r0:
             r = r0
             row_113_0(b_t155 + (t - 1)*s_t155 + r0*d_n, b_p_f1_seed + (t - 1)*s_p_f1_seed + r0*d_n, b_p_f1_back + (t - 1 + 1)*s_p_f1_back + r0*d_n, b_q_f1 + (t - 1)*s_q_f1 + r0*d_n, b_p_s_f1 + (t - 1)*s_p_s_f1 + r0*d_n, d_k, d_m, d_n, d_p, 0, (rows - r0)*d_n, lengths[r])
         terms[0] = term(d_n, b_p_s_f1 + (t - 1)*s_p_s_f1 + r0*d_n, wt_q_Wf1)
-        product(rows - r0, d_n, terms, 1, b_p_f1_back + (t - 1)*s_p_f1_back + r0*d_n)
-
-cdef void row_116_0(
-array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_116_1(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
-
-cdef void row_116_2(
-array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_116_3(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
-
-cdef void row_116_4(
-array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_116_5(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
-
-cdef void row_116_6(
-array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_116_7(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
-
-cdef void row_116_8(
-array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_116_9(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
-
-cdef void row_116_10(
-array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_116_11(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
+        product(rows - r0, d_n, terms, 1, 0, b_p_f1_back + (t - 1)*s_p_f1_back + r0*d_n)
 
 cdef void segment_116(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_f1 = <array> call.p[22]
@@ -2716,37 +2464,37 @@ cdef void segment_116(Call* call, long long t0, long long t1, long long r0, long
     cdef long long s_q_f3 = call.s[29]
     cdef array b_q_g2 = <array> call.p[31]
     cdef long long s_q_g2 = call.s[31]
-    cdef array b_t50 = <array> call.p[52]
-    cdef long long s_t50 = call.s[52]
-    cdef array b_p_s_y = <array> call.p[110]
-    cdef long long s_p_s_y = call.s[110]
-    cdef array b_p_s_g2 = <array> call.p[113]
-    cdef long long s_p_s_g2 = call.s[113]
-    cdef array b_p_s_f3 = <array> call.p[116]
-    cdef long long s_p_s_f3 = call.s[116]
-    cdef array b_p_s_g1 = <array> call.p[120]
-    cdef long long s_p_s_g1 = call.s[120]
-    cdef array b_p_s_f2 = <array> call.p[123]
-    cdef long long s_p_s_f2 = call.s[123]
-    cdef array b_p_s_f1 = <array> call.p[126]
-    cdef long long s_p_s_f1 = call.s[126]
-    cdef array b_p_Wf1_bar = <array> call.p[127]
-    cdef array b_p_Uf1_bar = <array> call.p[128]
-    cdef array b_p_bf1_bar = <array> call.p[129]
-    cdef array b_p_Wf2_bar = <array> call.p[130]
-    cdef array b_p_Uf2_bar = <array> call.p[131]
-    cdef array b_p_bf2_bar = <array> call.p[132]
-    cdef array b_p_Wg1_bar = <array> call.p[133]
-    cdef array b_p_Ug1_bar = <array> call.p[134]
-    cdef array b_p_bg1_bar = <array> call.p[135]
-    cdef array b_p_Wf3_bar = <array> call.p[136]
-    cdef array b_p_Uf3_bar = <array> call.p[137]
-    cdef array b_p_bf3_bar = <array> call.p[138]
-    cdef array b_p_Wg2_bar = <array> call.p[139]
-    cdef array b_p_Ug2_bar = <array> call.p[140]
-    cdef array b_p_bg2_bar = <array> call.p[141]
-    cdef array b_p_V_bar = <array> call.p[142]
-    cdef array b_p_c_bar = <array> call.p[143]
+    cdef array b_t50 = <array> call.p[47]
+    cdef long long s_t50 = call.s[47]
+    cdef array b_p_s_y = <array> call.p[103]
+    cdef long long s_p_s_y = call.s[103]
+    cdef array b_p_s_g2 = <array> call.p[106]
+    cdef long long s_p_s_g2 = call.s[106]
+    cdef array b_p_s_f3 = <array> call.p[109]
+    cdef long long s_p_s_f3 = call.s[109]
+    cdef array b_p_s_g1 = <array> call.p[113]
+    cdef long long s_p_s_g1 = call.s[113]
+    cdef array b_p_s_f2 = <array> call.p[116]
+    cdef long long s_p_s_f2 = call.s[116]
+    cdef array b_p_s_f1 = <array> call.p[119]
+    cdef long long s_p_s_f1 = call.s[119]
+    cdef array b_p_Wf1_bar = <array> call.p[120]
+    cdef array b_p_Uf1_bar = <array> call.p[121]
+    cdef array b_p_bf1_bar = <array> call.p[122]
+    cdef array b_p_Wf2_bar = <array> call.p[123]
+    cdef array b_p_Uf2_bar = <array> call.p[124]
+    cdef array b_p_bf2_bar = <array> call.p[125]
+    cdef array b_p_Wg1_bar = <array> call.p[126]
+    cdef array b_p_Ug1_bar = <array> call.p[127]
+    cdef array b_p_bg1_bar = <array> call.p[128]
+    cdef array b_p_Wf3_bar = <array> call.p[129]
+    cdef array b_p_Uf3_bar = <array> call.p[130]
+    cdef array b_p_bf3_bar = <array> call.p[131]
+    cdef array b_p_Wg2_bar = <array> call.p[132]
+    cdef array b_p_Ug2_bar = <array> call.p[133]
+    cdef array b_p_bg2_bar = <array> call.p[134]
+    cdef array b_p_V_bar = <array> call.p[135]
+    cdef array b_p_c_bar = <array> call.p[136]
     cdef Factor left[6]
     cdef Factor right[9]
     cdef Pair pairs[11]
@@ -2755,34 +2503,49 @@ cdef void segment_116(Call* call, long long t0, long long t1, long long r0, long
     t = t0
     left[0].columns = d_n
     left[0].rows = b_p_s_f1 + (t - 1)*s_p_s_f1
+    left[0].sum = b_p_bf1_bar
     left[1].columns = d_n
     left[1].rows = b_p_s_f2 + (t - 1)*s_p_s_f2
+    left[1].sum = b_p_bf2_bar
     left[2].columns = d_p
     left[2].rows = b_p_s_g1 + (t - 1)*s_p_s_g1
+    left[2].sum = b_p_bg1_bar
     left[3].columns = d_n
     left[3].rows = b_p_s_f3 + (t - 1)*s_p_s_f3
+    left[3].sum = b_p_bf3_bar
     left[4].columns = d_p
     left[4].rows = b_p_s_g2 + (t - 1)*s_p_s_g2
+    left[4].sum = b_p_bg2_bar
     left[5].columns = d_k
     left[5].rows = b_p_s_y + (t - 1)*s_p_s_y
+    left[5].sum = b_p_c_bar
     right[0].columns = d_n
     right[0].rows = b_q_f1 + (t - 1 - 1)*s_q_f1
+    right[0].sum = NULL
     right[1].columns = d_m
     right[1].rows = b_q_x + (t - 1)*s_q_x
+    right[1].sum = NULL
     right[2].columns = d_n
     right[2].rows = b_q_f2 + (t - 1 - 1)*s_q_f2
+    right[2].sum = NULL
     right[3].columns = d_n
     right[3].rows = b_q_f1 + (t - 1)*s_q_f1
+    right[3].sum = NULL
     right[4].columns = d_p
     right[4].rows = b_q_g1 + (t - 1 + 1)*s_q_g1
+    right[4].sum = NULL
     right[5].columns = d_n
     right[5].rows = b_q_f3 + (t - 1 - 1)*s_q_f3
+    right[5].sum = NULL
     right[6].columns = (d_n + d_p)
     right[6].rows = b_q_u + (t - 1)*s_q_u
+    right[6].sum = NULL
     right[7].columns = d_p
     right[7].rows = b_q_g2 + (t - 1 + 1)*s_q_g2
+    right[7].sum = NULL
     right[8].columns = (d_n + d_p)
     right[8].rows = b_t50 + (t - 1)*s_t50
+    right[8].sum = NULL
     pairs[0].left = 0
     pairs[0].right = 0
     pairs[0].y = b_p_Wf1_bar
@@ -2817,72 +2580,30 @@ cdef void segment_116(Call* call, long long t0, long long t1, long long r0, long
     pairs[10].right = 8
     pairs[10].y = b_p_V_bar
     outer_sums(batch*(t1 - t0 + 1), left, 6, right, 9, pairs, 11, call.more, call, id)
-    rows = r1
-    if not call.more:
-        row_116_0(b_p_bf1_bar, d_k, d_m, d_n, d_p, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_116_1(b_p_s_f1 + (t - 1)*s_p_s_f1 + r*d_n, b_p_bf1_bar, d_k, d_m, d_n, d_p, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    rows = r1
-    if not call.more:
-        row_116_2(b_p_bf2_bar, d_k, d_m, d_n, d_p, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_116_3(b_p_s_f2 + (t - 1)*s_p_s_f2 + r*d_n, b_p_bf2_bar, d_k, d_m, d_n, d_p, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    rows = r1
-    if not call.more:
-        row_116_4(b_p_bg1_bar, d_k, d_m, d_n, d_p, share(d_p, id, threads), share(d_p, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_116_5(b_p_s_g1 + (t - 1)*s_p_s_g1 + r*d_p, b_p_bg1_bar, d_k, d_m, d_n, d_p, share(d_p, id, threads), share(d_p, id + 1, threads), lengths[r])
-    rows = r1
-    if not call.more:
-        row_116_6(b_p_bf3_bar, d_k, d_m, d_n, d_p, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_116_7(b_p_s_f3 + (t - 1)*s_p_s_f3 + r*d_n, b_p_bf3_bar, d_k, d_m, d_n, d_p, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    rows = r1
-    if not call.more:
-        row_116_8(b_p_bg2_bar, d_k, d_m, d_n, d_p, share(d_p, id, threads), share(d_p, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_116_9(b_p_s_g2 + (t - 1)*s_p_s_g2 + r*d_p, b_p_bg2_bar, d_k, d_m, d_n, d_p, share(d_p, id, threads), share(d_p, id + 1, threads), lengths[r])
-    rows = r1
-    if not call.more:
-        row_116_10(b_p_c_bar, d_k, d_m, d_n, d_p, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_116_11(b_p_s_y + (t - 1)*s_p_s_y + r*d_k, b_p_c_bar, d_k, d_m, d_n, d_p, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
 
 cdef void segment_133(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef array b_p_g2_ahead = <array> call.p[111]
-    cdef long long s_p_g2_ahead = call.s[111]
-    cdef array b_p_f3_back = <array> call.p[114]
-    cdef long long s_p_f3_back = call.s[114]
-    cdef array b_p_g1_ahead = <array> call.p[118]
-    cdef long long s_p_g1_ahead = call.s[118]
-    cdef array b_p_f2_back = <array> call.p[121]
-    cdef long long s_p_f2_back = call.s[121]
-    cdef array b_p_f1_back = <array> call.p[124]
-    cdef long long s_p_f1_back = call.s[124]
-    cdef array b_p_f1_init_bar = <array> call.p[144]
-    cdef array b_p_f2_init_bar = <array> call.p[145]
-    cdef array b_p_g1_final_bar = <array> call.p[146]
-    cdef array b_p_f3_init_bar = <array> call.p[147]
-    cdef array b_p_g2_final_bar = <array> call.p[148]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef array b_p_g2_ahead = <array> call.p[104]
+    cdef long long s_p_g2_ahead = call.s[104]
+    cdef array b_p_f3_back = <array> call.p[107]
+    cdef long long s_p_f3_back = call.s[107]
+    cdef array b_p_g1_ahead = <array> call.p[111]
+    cdef long long s_p_g1_ahead = call.s[111]
+    cdef array b_p_f2_back = <array> call.p[114]
+    cdef long long s_p_f2_back = call.s[114]
+    cdef array b_p_f1_back = <array> call.p[117]
+    cdef long long s_p_f1_back = call.s[117]
+    cdef array b_p_f1_init_bar = <array> call.p[137]
+    cdef array b_p_f2_init_bar = <array> call.p[138]
+    cdef array b_p_g1_final_bar = <array> call.p[139]
+    cdef array b_p_f3_init_bar = <array> call.p[140]
+    cdef array b_p_g2_final_bar = <array> call.p[141]
     t = t0
     rows = r1
     for r in range(r0, r1):
@@ -2902,16 +2623,6 @@ cdef void segment_133(Call* call, long long t0, long long t1, long long r0, long
             b_p_g2_final_bar[r*d_p + c] = b_p_g2_ahead[(lengths[r] + 0 - 1)*s_p_g2_ahead + r*d_p + c]
 
 cdef void row_138_0(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0, v1
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[i0]
-        p1[i0] = v0
-
-
-cdef void row_138_1(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
 ) noexcept nogil:
     cdef real v0
@@ -2923,55 +2634,48 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_138(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_Uf1 = <array> call.p[5]
     cdef array b_q_Ug1 = <array> call.p[11]
-    cdef array b_p_s_g1 = <array> call.p[120]
-    cdef long long s_p_s_g1 = call.s[120]
-    cdef array b_p_s_f1 = <array> call.p[126]
-    cdef long long s_p_s_f1 = call.s[126]
-    cdef array b_p_x_bar = <array> call.p[149]
-    cdef long long s_p_x_bar = call.s[149]
-    cdef array b_p_d_bar = <array> call.p[150]
-    cdef long long s_p_d_bar = call.s[150]
-    cdef array b_t157 = <array> call.p[155]
-    cdef long long s_t157 = call.s[155]
-    cdef const real* wt_q_Uf1 = call.packed[9]
-    cdef const real* wt_q_Ug1 = call.packed[10]
+    cdef array b_p_s_g1 = <array> call.p[113]
+    cdef long long s_p_s_g1 = call.s[113]
+    cdef array b_p_s_f1 = <array> call.p[119]
+    cdef long long s_p_s_f1 = call.s[119]
+    cdef array b_p_x_bar = <array> call.p[142]
+    cdef long long s_p_x_bar = call.s[142]
+    cdef array b_p_d_bar = <array> call.p[143]
+    cdef long long s_p_d_bar = call.s[143]
+    cdef const real* wt_q_Uf1 = call.packed[20]
+    cdef const real* wt_q_Ug1 = call.packed[21]
     cdef Term terms[2]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
             terms[0] = term(d_n, b_p_s_f1 + (t - 1)*s_p_s_f1 + r0*d_n, wt_q_Uf1)
             terms[1] = term(d_p, b_p_s_g1 + (t - 1)*s_p_s_g1 + r0*d_p, wt_q_Ug1)
-            product(rows - r0, d_m, terms, 2, b_t157 + (t - 1)*s_t157 + r0*d_m)
+            product(rows - r0, d_m, terms, 2, 0, b_p_x_bar + (t - 1)*s_p_x_bar + r0*d_m)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
         terms[0] = term(d_n, b_p_s_f1 + (t - 1)*s_p_s_f1 + r0*d_n, wt_q_Uf1)
         terms[1] = term(d_p, b_p_s_g1 + (t - 1)*s_p_s_g1 + r0*d_p, wt_q_Ug1)
-        product(rows - r0, d_m, terms, 2, b_t157 + (t - 1)*s_t157 + r0*d_m)
+        product(rows - r0, d_m, terms, 2, 0, b_p_x_bar + (t - 1)*s_p_x_bar + r0*d_m)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_138_0(b_t157 + (t - 1)*s_t157 + r0*d_m, b_p_x_bar + (t - 1)*s_p_x_bar + r0*d_m, d_k, d_m, d_n, d_p, 0, (rows - r0)*d_m, lengths[r])
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        if rows > r0:
-            r = r0
-            row_138_1(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, d_p, 0, (rows - r0)*d_k, lengths[r])
+            row_138_0(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, d_p, 0, (rows - r0)*d_k, lengths[r])
 
 cdef void unit_0(Call* call, long long id) noexcept nogil:
-    cdef long long t0 = call.t0, t1 = call.t1, batch = call.d[1]
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     if id == 0:
         call.packed[0] = room(call, d_n, d_m)
         call.packed[1] = room(call, d_n, d_n)
@@ -3002,61 +2706,53 @@ cdef void unit_0(Call* call, long long id) noexcept nogil:
     if call.wanted[0]:
         segment_0(call, t0, t1, call.split[id], call.split[id + 1], id)
     if call.wanted[1]:
-        segment_5(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[2]:
         segment_6(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[3]:
-        segment_9(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[4]:
+    if call.wanted[2]:
         segment_10(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[5]:
-        segment_13(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[6]:
+    if call.wanted[3]:
         segment_14(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[7]:
+    if call.wanted[4]:
         segment_17(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[8]:
+    if call.wanted[5]:
         segment_19(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[9]:
-        segment_22(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[10]:
+    if call.wanted[6]:
         segment_23(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[11]:
+    if call.wanted[7]:
         segment_26(call, t0, t1, call.split[id], call.split[id + 1], id)
     wait(call)
-    if call.wanted[12]:
+    if call.wanted[8]:
         segment_34(call, t0, t1, 0, batch, id)
 
 cdef void unit_35(Call* call, long long id) noexcept nogil:
-    cdef long long t0 = call.t0, t1 = call.t1, batch = call.d[1]
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     if id == 0:
-        call.packed[0] = room(call, (d_n + d_p), d_k)
-        call.packed[1] = room(call, d_p, d_p)
-        call.packed[2] = room(call, d_n, d_n)
-        call.packed[3] = room(call, (d_n + d_p), d_n)
-        call.packed[4] = room(call, (d_n + d_p), d_p)
-        call.packed[5] = room(call, d_p, d_p)
-        call.packed[6] = room(call, d_n, d_n)
-        call.packed[7] = room(call, d_n, d_n)
-        call.packed[8] = room(call, d_n, d_n)
-        call.packed[9] = room(call, d_m, d_n)
-        call.packed[10] = room(call, d_m, d_p)
+        call.packed[11] = room(call, (d_n + d_p), d_k)
+        call.packed[12] = room(call, d_p, d_p)
+        call.packed[13] = room(call, d_n, d_n)
+        call.packed[14] = room(call, (d_n + d_p), d_n)
+        call.packed[15] = room(call, (d_n + d_p), d_p)
+        call.packed[16] = room(call, d_p, d_p)
+        call.packed[17] = room(call, d_n, d_n)
+        call.packed[18] = room(call, d_n, d_n)
+        call.packed[19] = room(call, d_n, d_n)
+        call.packed[20] = room(call, d_m, d_n)
+        call.packed[21] = room(call, d_m, d_p)
     wait(call)
     if call.failed:
         return
-    pack_share(call, id, (d_n + d_p), d_k, <array> call.p[19], (d_n + d_p), 1, call.packed[0])
-    pack_share(call, id, d_p, d_p, <array> call.p[16], d_p, 1, call.packed[1])
-    pack_share(call, id, d_n, d_n, <array> call.p[13], d_n, 1, call.packed[2])
-    pack_share(call, id, (d_n + d_p), d_n, <array> call.p[14], (d_n + d_p), 1, call.packed[3])
-    pack_share(call, id, (d_n + d_p), d_p, <array> call.p[17], (d_n + d_p), 1, call.packed[4])
-    pack_share(call, id, d_p, d_p, <array> call.p[10], d_p, 1, call.packed[5])
-    pack_share(call, id, d_n, d_n, <array> call.p[7], d_n, 1, call.packed[6])
-    pack_share(call, id, d_n, d_n, <array> call.p[8], d_n, 1, call.packed[7])
-    pack_share(call, id, d_n, d_n, <array> call.p[4], d_n, 1, call.packed[8])
+    pack_share(call, id, (d_n + d_p), d_k, <array> call.p[19], (d_n + d_p), 1, call.packed[11])
+    pack_share(call, id, d_p, d_p, <array> call.p[16], d_p, 1, call.packed[12])
+    pack_share(call, id, d_n, d_n, <array> call.p[13], d_n, 1, call.packed[13])
+    pack_share(call, id, (d_n + d_p), d_n, <array> call.p[14], (d_n + d_p), 1, call.packed[14])
+    pack_share(call, id, (d_n + d_p), d_p, <array> call.p[17], (d_n + d_p), 1, call.packed[15])
+    pack_share(call, id, d_p, d_p, <array> call.p[10], d_p, 1, call.packed[16])
+    pack_share(call, id, d_n, d_n, <array> call.p[7], d_n, 1, call.packed[17])
+    pack_share(call, id, d_n, d_n, <array> call.p[8], d_n, 1, call.packed[18])
+    pack_share(call, id, d_n, d_n, <array> call.p[4], d_n, 1, call.packed[19])
     wait(call)
     if call.wanted[0]:
         segment_35(call, t0, t1, call.split[id], call.split[id + 1], id)
@@ -3079,53 +2775,51 @@ cdef void unit_35(Call* call, long long id) noexcept nogil:
     if call.wanted[9]:
         segment_54(call, t0, t1, call.split[id], call.split[id + 1], id)
     if call.wanted[10]:
-        segment_57(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[11]:
         segment_58(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[12]:
+    if call.wanted[11]:
         segment_59(call, t0, t1, call.split[id], call.split[id + 1], id)
     wait(call)
-    if call.wanted[13]:
+    if call.wanted[12]:
         segment_62(call, t0, t1, 0, batch, id)
     wait(call)
-    pack_share(call, id, d_m, d_n, <array> call.p[5], d_m, 1, call.packed[9])
-    pack_share(call, id, d_m, d_p, <array> call.p[11], d_m, 1, call.packed[10])
+    pack_share(call, id, d_m, d_n, <array> call.p[5], d_m, 1, call.packed[20])
+    pack_share(call, id, d_m, d_p, <array> call.p[11], d_m, 1, call.packed[21])
     wait(call)
-    if call.wanted[14]:
+    if call.wanted[13]:
         segment_79(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[15]:
+    if call.wanted[14]:
         segment_84(call, t0, t1, call.split[id], call.split[id + 1], id)
 
 cdef void unit_88(Call* call, long long id) noexcept nogil:
-    cdef long long t0 = call.t0, t1 = call.t1, batch = call.d[1]
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     if id == 0:
-        call.packed[0] = room(call, (d_n + d_p), d_k)
-        call.packed[1] = room(call, d_p, d_p)
-        call.packed[2] = room(call, d_n, d_n)
-        call.packed[3] = room(call, (d_n + d_p), d_n)
-        call.packed[4] = room(call, (d_n + d_p), d_p)
-        call.packed[5] = room(call, d_p, d_p)
-        call.packed[6] = room(call, d_n, d_n)
-        call.packed[7] = room(call, d_n, d_n)
-        call.packed[8] = room(call, d_n, d_n)
-        call.packed[9] = room(call, d_m, d_n)
-        call.packed[10] = room(call, d_m, d_p)
+        call.packed[11] = room(call, (d_n + d_p), d_k)
+        call.packed[12] = room(call, d_p, d_p)
+        call.packed[13] = room(call, d_n, d_n)
+        call.packed[14] = room(call, (d_n + d_p), d_n)
+        call.packed[15] = room(call, (d_n + d_p), d_p)
+        call.packed[16] = room(call, d_p, d_p)
+        call.packed[17] = room(call, d_n, d_n)
+        call.packed[18] = room(call, d_n, d_n)
+        call.packed[19] = room(call, d_n, d_n)
+        call.packed[20] = room(call, d_m, d_n)
+        call.packed[21] = room(call, d_m, d_p)
     wait(call)
     if call.failed:
         return
-    pack_share(call, id, (d_n + d_p), d_k, <array> call.p[19], (d_n + d_p), 1, call.packed[0])
-    pack_share(call, id, d_p, d_p, <array> call.p[16], d_p, 1, call.packed[1])
-    pack_share(call, id, d_n, d_n, <array> call.p[13], d_n, 1, call.packed[2])
-    pack_share(call, id, (d_n + d_p), d_n, <array> call.p[14], (d_n + d_p), 1, call.packed[3])
-    pack_share(call, id, (d_n + d_p), d_p, <array> call.p[17], (d_n + d_p), 1, call.packed[4])
-    pack_share(call, id, d_p, d_p, <array> call.p[10], d_p, 1, call.packed[5])
-    pack_share(call, id, d_n, d_n, <array> call.p[7], d_n, 1, call.packed[6])
-    pack_share(call, id, d_n, d_n, <array> call.p[8], d_n, 1, call.packed[7])
-    pack_share(call, id, d_n, d_n, <array> call.p[4], d_n, 1, call.packed[8])
+    pack_share(call, id, (d_n + d_p), d_k, <array> call.p[19], (d_n + d_p), 1, call.packed[11])
+    pack_share(call, id, d_p, d_p, <array> call.p[16], d_p, 1, call.packed[12])
+    pack_share(call, id, d_n, d_n, <array> call.p[13], d_n, 1, call.packed[13])
+    pack_share(call, id, (d_n + d_p), d_n, <array> call.p[14], (d_n + d_p), 1, call.packed[14])
+    pack_share(call, id, (d_n + d_p), d_p, <array> call.p[17], (d_n + d_p), 1, call.packed[15])
+    pack_share(call, id, d_p, d_p, <array> call.p[10], d_p, 1, call.packed[16])
+    pack_share(call, id, d_n, d_n, <array> call.p[7], d_n, 1, call.packed[17])
+    pack_share(call, id, d_n, d_n, <array> call.p[8], d_n, 1, call.packed[18])
+    pack_share(call, id, d_n, d_n, <array> call.p[4], d_n, 1, call.packed[19])
     wait(call)
     if call.wanted[0]:
         segment_88(call, t0, t1, call.split[id], call.split[id + 1], id)
@@ -3148,21 +2842,19 @@ cdef void unit_88(Call* call, long long id) noexcept nogil:
     if call.wanted[9]:
         segment_108(call, t0, t1, call.split[id], call.split[id + 1], id)
     if call.wanted[10]:
-        segment_111(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[11]:
         segment_112(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[12]:
+    if call.wanted[11]:
         segment_113(call, t0, t1, call.split[id], call.split[id + 1], id)
     wait(call)
-    if call.wanted[13]:
+    if call.wanted[12]:
         segment_116(call, t0, t1, 0, batch, id)
     wait(call)
-    pack_share(call, id, d_m, d_n, <array> call.p[5], d_m, 1, call.packed[9])
-    pack_share(call, id, d_m, d_p, <array> call.p[11], d_m, 1, call.packed[10])
+    pack_share(call, id, d_m, d_n, <array> call.p[5], d_m, 1, call.packed[20])
+    pack_share(call, id, d_m, d_p, <array> call.p[11], d_m, 1, call.packed[21])
     wait(call)
-    if call.wanted[14]:
+    if call.wanted[13]:
         segment_133(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[15]:
+    if call.wanted[14]:
         segment_138(call, t0, t1, call.split[id], call.split[id + 1], id)
 
 
@@ -3197,18 +2889,17 @@ def run(
     int number, tuple bases, size_t places, size_t strides, size_t sizes, split, const char* wanted, long long t0, long long t1, bint more,
     report=None
 ):
-    """Run the wanted segments of a unit over the steps t0..t1. Buffers lie at `places`, in memory that `bases` hold; the i-th thread has
-    the rows split[i]..split[i + 1]; more: sums over steps go on from what they hold; report: of a steady state, which is then solved for,
-    steps, residual and whether it is solved, for every row."""
+    """Run the wanted actions of a unit over the steps t0..t1: whether all steady states were found. Buffers lie at `places`, in memory that
+    `bases` hold; the i-th thread has the rows split[i]..split[i + 1]; more: sums over steps go on from what they hold; report: for every
+    row of each steady state the steps taken, the residual and whether it is solved."""
     cdef Call call
-    cdef char* base[156 + 2]
-    cdef char* p[156]
+    cdef char* base[148 + 2]
+    cdef char* p[148]
     cdef const long long* at = <const long long*> places
     cdef Py_ssize_t place, count = 0
-    cdef int failed = 0
     for place in range(len(bases)):
         base[place] = memory(bases[place], &count)
-    for place in range(156):
+    for place in range(148):
         p[place] = base[at[2*place]] + at[2*place + 1] if at[2*place] >= 0 else NULL
     call.p, call.s, call.d = p, <const long long*> strides, <const long long*> sizes
     call.split = <const long long*> memory(split, &count)
@@ -3218,9 +2909,9 @@ def run(
         call.report = <double*> memory(report, &count)
     with nogil:
         if number == 0:
-            failed = together(&call, unit_0, 11)
+            together(&call, unit_0)
         elif number == 35:
-            failed = together(&call, unit_35, 11)
+            together(&call, unit_35)
         elif number == 88:
-            failed = together(&call, unit_88, 11)
-    settled(failed)
+            together(&call, unit_88)
+    return not ended(&call)

@@ -154,6 +154,7 @@ cdef extern from *:
     #include <stdlib.h>
     #include <string.h>
     #include <time.h>
+    #include <unistd.h>
     typedef long long size;
     typedef struct Call {
         char **p;
@@ -162,16 +163,48 @@ cdef extern from *:
         const char *wanted;
         int more;
         double *report;
-        scalar *packed[12];
-        int arrived, turn, failed, stop;
-        double asked;
+        scalar *packed[24];
+        int arrived, turn, failed, stop, unsolved;
+        double asked, looked;
+        size steps, pace;
         void (*unit)(struct Call *, size);
     } Call;
     enum { MOST_THREADS = 64 };
 
     static inline size share(size n, size id, size threads) { return n*id/threads; }
 
-    /* Wait until every thread has come here: spinning, since the others are near, but not for long. */
+    static double seconds_now(void) {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return now.tv_sec + 1e-9*now.tv_nsec;
+    }
+
+    /* Whether to leave the steps that are left, because a steady state was not found or on a signal: the first thread asks Python for signals ten
+       times a second, and looks at the clock about once in a millisecond. */
+    static int stopped(Call *call, size id) {
+        if (id == 0 && ++call->steps >= call->pace) {
+            double seconds = seconds_now();
+            call->pace = seconds - call->looked < 1e-3 ? 2*call->pace : 1;
+            call->looked = seconds, call->steps = 0;
+            if (seconds - call->asked > 0.1) {
+                PyGILState_STATE state = PyGILState_Ensure();
+                if (PyErr_CheckSignals()) __atomic_store_n(&call->stop, 1, __ATOMIC_RELAXED);
+                PyGILState_Release(state);
+                call->asked = seconds;
+            }
+        }
+        return __atomic_load_n(&call->stop, __ATOMIC_RELAXED) || __atomic_load_n(&call->unsolved, __ATOMIC_RELAXED);
+    }
+
+    /* Once around a loop that waits for another thread: spinning, since that is near, but not for long. */
+    static inline void relax(size spins) {
+    #if defined(__x86_64__) || defined(__i386__)
+        __builtin_ia32_pause();
+    #endif
+        if (spins > 2000 && spins % 16 == 0) sched_yield();
+    }
+
+    /* Wait until every thread has come here. */
     static void wait(Call *call) {
         if (call->threads == 1) return;
         int turn = __atomic_load_n(&call->turn, __ATOMIC_ACQUIRE);
@@ -180,32 +213,7 @@ cdef extern from *:
             __atomic_store_n(&call->turn, turn + 1, __ATOMIC_RELEASE);
             return;
         }
-        for (int spins = 0; __atomic_load_n(&call->turn, __ATOMIC_ACQUIRE) == turn; spins++) if (spins > 2000) sched_yield();
-    }
-
-    /* Whether to leave the steps that are left: the first thread asks Python for signals, ten times a second. */
-    static int stopped(Call *call, size id) {
-        if (id == 0) {
-            struct timespec now;
-            clock_gettime(CLOCK_MONOTONIC, &now);
-            double seconds = now.tv_sec + 1e-9*now.tv_nsec;
-            if (seconds - call->asked > 0.1) {
-                PyGILState_STATE state = PyGILState_Ensure();
-                if (PyErr_CheckSignals()) __atomic_store_n(&call->stop, 1, __ATOMIC_RELAXED);
-                PyGILState_Release(state);
-                call->asked = seconds;
-            }
-        }
-        return __atomic_load_n(&call->stop, __ATOMIC_RELAXED);
-    }
-
-    static void begin(Call *call, void (*unit)(Call *, size)) {
-        struct timespec now;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        call->asked = now.tv_sec + 1e-9*now.tv_nsec;
-        call->arrived = call->turn = call->failed = call->stop = 0;
-        call->unit = unit;
-        memset(call->packed, 0, sizeof call->packed);
+        for (size spins = 0; __atomic_load_n(&call->turn, __ATOMIC_ACQUIRE) == turn; spins++) relax(spins);
     }
 
     #if defined(__AVX512F__)
@@ -309,9 +317,9 @@ cdef extern from *:
     typedef struct { size K; const scalar *x, *packed; } Term;
     static Term term(size K, const scalar *x, const scalar *packed) { return (Term){K, x, packed}; }
 
-    /* y (P, J) = the sum of so many products: every row in the same way, whichever rows stand beside it */
-    static void product(size P, size J, const Term *terms, int count, scalar *y) {
-        for (const Term *s = terms; s < terms + count; s++) for (size j = 0; j < J; j += PANEL) for (size p = 0, rows; p < P; p += rows) {
+    /* y (P, J) = the sum of so many products, of which y holds those before `done`: every row in the same way, whichever rows stand beside it */
+    static void product(size P, size J, const Term *terms, int count, int done, scalar *y) {
+        for (const Term *s = terms + done; s < terms + count; s++) for (size j = 0; j < J; j += PANEL) for (size p = 0, rows; p < P; p += rows) {
             const scalar *x = s->x + p*s->K, *b = s->packed + j*s->K;
             rows = P - p > ROWS && P - p < 2*ROWS ? (P - p + 1)/2 : P - p < ROWS ? P - p : ROWS;
             if (J - j >= PANEL) tiles[rows](s->K, x, s->K, 1, b, y + p*J + j, J, s > terms);
@@ -319,8 +327,27 @@ cdef extern from *:
         }
     }
 
-    /* A factor of sums over rows: K rows of so many columns. A thread lays out the columns first..last, in panels, a block of rows at a time. */
-    typedef struct { size columns; const scalar *rows; scalar *out; size first, last; } Factor;
+    /* A factor of sums over rows: K rows of so many columns, whose own sum is asked for too where there is room for it. A thread lays out the
+       columns first..last, in panels, a block of rows at a time. */
+    typedef struct { size columns; const scalar *rows; scalar *sum, *out; size first, last; } Factor;
+
+    /* the sum of `depth` rows that end with `last`, from that back, added to y */
+    static inline void add_rows(const scalar *last, size columns, size depth, const size width, scalar *y) {
+        scalar sum[4*LANES];
+        memcpy(sum, y, (size_t)width*sizeof(scalar));
+        for (size k = 0; k < depth; k++, last -= columns) for (size l = 0; l < width; l++) sum[l] += last[l];
+        memcpy(y, sum, (size_t)width*sizeof(scalar));
+    }
+
+    static void lay_out_factor(Factor *f, size width, size depth, size k) {
+        for (size j = f->sum ? f->first : f->last; j < f->last; j += 4*LANES)
+            if (f->last - j >= 4*LANES) add_rows(f->rows + k*f->columns + j, f->columns, depth, 4*LANES, f->sum + j);
+            else add_rows(f->rows + k*f->columns + j, f->columns, depth, f->last - j, f->sum + j);
+        const size count = f->last - f->first;
+        if (width == ROWS) pack(f->out, ROWS, count, depth, f->rows + k*f->columns + f->first, -f->columns, 1);
+        else pack(f->out, PANEL, count, depth, f->rows + k*f->columns + f->first, -f->columns, 1);
+    }
+
     typedef struct { int left, right; scalar *y; } Pair;
 
     /* one panel of the right factor times all panels of the left one, added to y */
@@ -336,12 +363,6 @@ cdef extern from *:
         }
     }
 
-    static void lay_out_factor(Factor *f, size width, size depth, size k) {
-        const size count = f->last - f->first;
-        if (width == ROWS) pack(f->out, ROWS, count, depth, f->rows + k*f->columns + f->first, -f->columns, 1);
-        else pack(f->out, PANEL, count, depth, f->rows + k*f->columns + f->first, -f->columns, 1);
-    }
-
     /* y (P, J) = sum over k of left[k, :] right[k, :]' for every pair of factors, this thread's share of the rows of y; from the last k to the
        first, in blocks that fit the cache and leave no trace in the sums; more: added to what y holds */
     static void outer_sums(size K, Factor *left, int lefts, Factor *right, int rights, const Pair *pairs, int count, int more, Call *call, size id) {
@@ -353,6 +374,7 @@ cdef extern from *:
             f->last = i < lefts ? share(all, id + 1, call->threads)*ROWS : f->columns;
             if (f->last > f->columns) f->last = f->columns;
             room += ((f->last - f->first)/PANEL + 1)*PANEL*DEPTH;
+            if (f->sum && !more) memset(f->sum + f->first, 0, (size_t)(f->last - f->first)*sizeof(scalar));
         }
         for (int i = 0; i < count && !more; i++) {
             const Factor *l = left + pairs[i].left, *r = right + pairs[i].right;
@@ -376,40 +398,107 @@ cdef extern from *:
         free(all);
     }
 
-    typedef struct { Call *call; size id; int *go; } Worker;
+    /* Threads beside the caller's: made when a call asks for them, gone when none has for a while. They serve one call at a time. */
+    enum { GONE, IDLE, CLAIMED, AT_WORK };
+    #define LINGER 2e-3 /* seconds for which a thread with nothing to do waits for more */
+    typedef struct {
+        int state;
+        size id;
+        Call *call;
+    #ifdef __linux__
+        cpu_set_t processors;
+    #endif
+    } Worker;
+    static struct { Worker workers[MOST_THREADS]; pid_t process; int busy; } pool;
 
-    /* Every thread waits for the word: so many are there as were asked for, or none is needed. */
+    /* Begin on another processor than the caller's: where a new thread shares one with its caller, it may be long until it is moved. */
+    static void place(pthread_attr_t *how, Worker *w) {
+    #ifdef __linux__
+        size at = sched_getcpu(), left;
+        CPU_ZERO(&w->processors);
+        if (at < 0 || sched_getaffinity(0, sizeof w->processors, &w->processors)) return;
+        cpu_set_t one;
+        CPU_ZERO(&one);
+        for (left = w->id % CPU_COUNT(&w->processors); left > 0; left -= CPU_ISSET(at, &w->processors) != 0) at = (at + 1)%CPU_SETSIZE;
+        CPU_SET(at, &one);
+        pthread_attr_setaffinity_np(how, sizeof one, &one);
+    #endif
+    }
+
+    /* What a worker does. */
     static void *work(void *of) {
         Worker *w = of;
-        int go;
-        while (!(go = __atomic_load_n(w->go, __ATOMIC_ACQUIRE))) sched_yield();
-        if (go > 0) w->call->unit(w->call, w->id);
-        return 0;
-    }
-
-    /* -1 with Python's error set where a unit failed, or where the handler of a signal raised one */
-    static int settled(int failed) {
-        if (failed > 0) PyErr_SetString(PyExc_MemoryError, "no room to lay out the matrices of a product");
-        return failed ? -1 : 0;
-    }
-
-    /* Run a unit by all threads of a call, or by this one where others cannot be had: 0, 1 without memory, -1 where a signal stopped it. */
-    static int together(Call *call, void (*unit)(Call *, size), size matrices) {
-        Worker workers[MOST_THREADS];
-        pthread_t threads[MOST_THREADS];
-        size started = 1, alone[] = {0, call->d[1]};
-        int go = 0;
-        begin(call, unit);
-        for (; started < call->threads && started < MOST_THREADS; started++) {
-            workers[started] = (Worker){call, started, &go};
-            if (pthread_create(threads + started, 0, work, workers + started)) break;
+    #ifdef __linux__
+        if (CPU_COUNT(&w->processors)) pthread_setaffinity_np(pthread_self(), sizeof w->processors, &w->processors);
+    #endif
+        double until = seconds_now() + LINGER;
+        for (size spins = 1;; spins++) {
+            int idle = IDLE, state = __atomic_load_n(&w->state, __ATOMIC_ACQUIRE);
+            if (state == AT_WORK) {
+                w->call->unit(w->call, w->id);
+                __atomic_store_n(&w->state, IDLE, __ATOMIC_RELEASE);
+                until = seconds_now() + LINGER;
+            } else if (state == IDLE && spins % 64 == 0 && seconds_now() > until
+                       && __atomic_compare_exchange_n(&w->state, &idle, GONE, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) return 0;
+            relax(spins);
         }
-        if (started < call->threads) { call->threads = 1; call->split = alone; }
-        __atomic_store_n(&go, call->threads > 1 ? 1 : -1, __ATOMIC_RELEASE);
-        unit(call, 0);
-        for (size i = 1; i < started; i++) pthread_join(threads[i], 0);
-        for (size i = 0; i < matrices; i++) free(call->packed[i]);
-        return call->failed ? 1 : call->stop ? -1 : 0;
+    }
+
+    /* Have a worker for a call, one that waits or a new one: whether there is one. */
+    static int claim(Worker *w, Call *call, size id) {
+        pthread_t thread;
+        pthread_attr_t how;
+        int idle = IDLE, fine;
+        if (__atomic_compare_exchange_n(&w->state, &idle, CLAIMED, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) return w->call = call, 1;
+        if (pthread_attr_init(&how)) return 0;
+        w->state = CLAIMED, w->id = id, w->call = call;
+        pthread_attr_setdetachstate(&how, PTHREAD_CREATE_DETACHED);
+        place(&how, w);
+        fine = !pthread_create(&thread, &how, work, w);
+        pthread_attr_destroy(&how);
+        if (!fine) w->state = GONE;
+        return fine;
+    }
+
+    /* -1 with Python's error set where a unit failed, or where the handler of a signal raised one; 1 where a steady state was not found */
+    static int ended(const Call *call) {
+        if (call->failed) PyErr_SetString(PyExc_MemoryError, "no room to lay out the matrices of a product");
+        return call->failed || call->stop ? -1 : call->unsolved;
+    }
+
+    /* The pool, where it is free and can have so many threads; a forked child has none of its parent's. */
+    static int take_pool(Call *call) {
+        int done = 1, got = 0;
+        if (call->threads < 2 || call->threads > MOST_THREADS) return 0;
+        if (pool.process != getpid()) {
+            memset(&pool, 0, sizeof pool);
+            pool.process = getpid();
+        }
+        if (__atomic_exchange_n(&pool.busy, 1, __ATOMIC_ACQUIRE)) return 0;
+        for (size id = 1; id < call->threads && done; id++) got += done = claim(pool.workers + id, call, id);
+        for (size id = 1; id <= got; id++) __atomic_store_n(&pool.workers[id].state, done ? AT_WORK : IDLE, __ATOMIC_RELEASE);
+        if (!done) __atomic_store_n(&pool.busy, 0, __ATOMIC_RELEASE);
+        return done;
+    }
+
+    /* Run a unit by all threads of a call, or by this one where others cannot be had. */
+    static void together(Call *call, void (*unit)(Call *, size)) {
+        size alone[] = {0, call->d[1]};
+        call->asked = call->looked = seconds_now();
+        call->steps = 0, call->pace = 1;
+        call->arrived = call->turn = call->failed = call->stop = call->unsolved = 0;
+        call->unit = unit;
+        memset(call->packed, 0, sizeof call->packed);
+        if (take_pool(call)) {
+            unit(call, 0);
+            for (size id = 1; id < call->threads; id++)
+                for (size spins = 0; __atomic_load_n(&pool.workers[id].state, __ATOMIC_ACQUIRE) == AT_WORK; spins++) relax(spins);
+            __atomic_store_n(&pool.busy, 0, __ATOMIC_RELEASE);
+        } else {
+            call->threads = 1, call->split = alone;
+            unit(call, 0);
+        }
+        for (size i = 0; i < 24; i++) free(call->packed[i]);
     }
     """
     ctypedef struct Call:
@@ -426,11 +515,12 @@ cdef extern from *:
     ctypedef struct Factor:
         long long columns
         const real* rows
+        real* sum
     ctypedef struct Pair:
         int left, right
         real* y
-    int together(Call*, void (*)(Call*, long long) noexcept nogil, long long) nogil
-    int settled(int) except -1
+    void together(Call*, void (*)(Call*, long long) noexcept nogil) nogil
+    int ended(const Call*) except -1
     bint stopped(Call*, long long) nogil
     void wait(Call*) nogil
     long long share(long long, long long, long long) nogil
@@ -439,7 +529,7 @@ cdef extern from *:
     ctypedef struct Term:
         pass
     Term term(long long, const real*, const real*) nogil
-    void product(long long, long long, const Term*, int, real*) nogil
+    void product(long long, long long, const Term*, int, int, real*) nogil
     const long long BLOCK
     real total(const real*, long long) nogil
     real largest(real, const real*, long long) nogil
@@ -519,12 +609,12 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, 
 cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
     cdef array b_q_fast = <array> call.p[5]
     cdef long long s_q_fast = call.s[5]
     cdef array b_q_mid = <array> call.p[7]
@@ -562,275 +652,200 @@ cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long l
         t = -3
         row_0_6(b_a33 + r*d_q, b_q_slow + (t - 1)*s_q_slow + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
 
-cdef void segment_7(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
-    cdef const long long* active = <const long long*> call.p[0]
-    cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
-    cdef array b_q_x = <array> call.p[2]
-    cdef long long s_q_x = call.s[2]
-    cdef array b_q_U3 = <array> call.p[21]
-    cdef array b_t42 = <array> call.p[44]
-    cdef long long s_t42 = call.s[44]
-    cdef const real* w_q_U3 = call.packed[0]
-    cdef Term terms[1]
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_U3)
-            product(rows - r0, d_q, terms, 1, b_t42 + (t - 1)*s_t42 + r0*d_q)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_U3)
-        product(rows - r0, d_q, terms, 1, b_t42 + (t - 1)*s_t42 + r0*d_q)
-
 cdef void row_8_0(
-array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
+array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
 ) noexcept nogil:
-    cdef real v0, v1, v2, v3, v4, v5, v6
+    cdef real v0, v1, v2, v3, v4, v5
     cdef long long i0
     for i0 in range(d_q):
         v0 = p0[(i0)]
         v1 = p1[(i0)]
-        v2 = p2[(i0)]
-        v3 = v0 + v1 + v2
-        v5 = f_tanh(v3)
-        p3[(i0)] = v5
+        v2 = v0 + v1
+        v4 = f_tanh(v2)
+        p2[(i0)] = v4
 
 
 cdef void segment_8(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
+    cdef array b_q_x = <array> call.p[2]
+    cdef long long s_q_x = call.s[2]
     cdef array b_q_z_slow = <array> call.p[8]
     cdef long long s_q_z_slow = call.s[8]
     cdef array b_q_slow = <array> call.p[9]
     cdef long long s_q_slow = call.s[9]
     cdef array b_q_W33 = <array> call.p[20]
+    cdef array b_q_U3 = <array> call.p[21]
     cdef array b_q_b3 = <array> call.p[22]
-    cdef array b_t41 = <array> call.p[43]
-    cdef long long s_t41 = call.s[43]
-    cdef array b_t42 = <array> call.p[44]
-    cdef long long s_t42 = call.s[44]
+    cdef array b_t41 = <array> call.p[38]
+    cdef long long s_t41 = call.s[38]
+    cdef const real* w_q_U3 = call.packed[0]
     cdef const real* w_q_W33 = call.packed[1]
-    cdef Term terms[1]
+    cdef Term terms[2]
+    if few:
+        wait(call)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                first, last = r0, active[t - 1] if active[t - 1] < r1 else r1
+                terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + first*d_m, w_q_U3)
+                product(last - first, d_q, terms, 1, 0, b_t41 + (t - 1)*s_t41 + first*d_q)
+        else:
+            t, first, last = t0, share(batch*(t1 - t0 + 1), id, threads), share(batch*(t1 - t0 + 1), id + 1, threads)
+            terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + first*d_m, w_q_U3)
+            product(last - first, d_q, terms, 1, 0, b_t41 + (t - 1)*s_t41 + first*d_q)
+        wait(call)
     for t in range(t0, t1 + 1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
-        terms[0] = term(d_q, b_q_slow + (t - 1 - 4)*s_q_slow + r0*d_q, w_q_W33)
-        product(rows - r0, d_q, terms, 1, b_t41 + (t - 1)*s_t41 + r0*d_q)
+        terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_U3)
+        terms[1] = term(d_q, b_q_slow + (t - 1 - 4)*s_q_slow + r0*d_q, w_q_W33)
+        product(rows - r0, d_q, terms, 2, 1 if few else 0, b_t41 + (t - 1)*s_t41 + r0*d_q)
         for r in range(r0, rows):
-            row_8_0(b_t41 + (t - 1)*s_t41 + r*d_q, b_t42 + (t - 1)*s_t42 + r*d_q, b_q_b3, b_q_slow + (t - 1)*s_q_slow + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
-
-cdef void segment_11(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
-    cdef const long long* active = <const long long*> call.p[0]
-    cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
-    cdef array b_q_x = <array> call.p[2]
-    cdef long long s_q_x = call.s[2]
-    cdef array b_q_slow = <array> call.p[9]
-    cdef long long s_q_slow = call.s[9]
-    cdef array b_q_W23 = <array> call.p[17]
-    cdef array b_q_U2 = <array> call.p[18]
-    cdef array b_t39 = <array> call.p[41]
-    cdef long long s_t39 = call.s[41]
-    cdef array b_t40 = <array> call.p[42]
-    cdef long long s_t40 = call.s[42]
-    cdef const real* w_q_W23 = call.packed[2]
-    cdef const real* w_q_U2 = call.packed[3]
-    cdef Term terms[1]
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            terms[0] = term(d_q, b_q_slow + (t - 1 - 2)*s_q_slow + r0*d_q, w_q_W23)
-            product(rows - r0, d_p, terms, 1, b_t39 + (t - 1)*s_t39 + r0*d_p)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        terms[0] = term(d_q, b_q_slow + (t - 1 - 2)*s_q_slow + r0*d_q, w_q_W23)
-        product(rows - r0, d_p, terms, 1, b_t39 + (t - 1)*s_t39 + r0*d_p)
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_U2)
-            product(rows - r0, d_p, terms, 1, b_t40 + (t - 1)*s_t40 + r0*d_p)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_U2)
-        product(rows - r0, d_p, terms, 1, b_t40 + (t - 1)*s_t40 + r0*d_p)
+            row_8_0(b_t41 + (t - 1)*s_t41 + r*d_q, b_q_b3, b_q_slow + (t - 1)*s_q_slow + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
 
 cdef void row_13_0(
-array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
+array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
 ) noexcept nogil:
-    cdef real v0, v1, v2, v3, v4, v5, v6, v7
+    cdef real v0, v1, v2, v3, v4, v5
     cdef long long i0
     for i0 in range(d_p):
         v0 = p0[(i0)]
         v1 = p1[(i0)]
-        v2 = p2[(i0)]
-        v3 = p3[(i0)]
-        v4 = v0 + v1 + v2 + v3
-        v6 = f_tanh(v4)
-        p4[(i0)] = v6
+        v2 = v0 + v1
+        v4 = f_tanh(v2)
+        p2[(i0)] = v4
 
 
 cdef void segment_13(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
+    cdef array b_q_x = <array> call.p[2]
+    cdef long long s_q_x = call.s[2]
     cdef array b_q_z_mid = <array> call.p[6]
     cdef long long s_q_z_mid = call.s[6]
     cdef array b_q_mid = <array> call.p[7]
     cdef long long s_q_mid = call.s[7]
+    cdef array b_q_slow = <array> call.p[9]
+    cdef long long s_q_slow = call.s[9]
     cdef array b_q_W22 = <array> call.p[16]
+    cdef array b_q_W23 = <array> call.p[17]
+    cdef array b_q_U2 = <array> call.p[18]
     cdef array b_q_b2 = <array> call.p[19]
-    cdef array b_t38 = <array> call.p[40]
-    cdef long long s_t38 = call.s[40]
-    cdef array b_t39 = <array> call.p[41]
-    cdef long long s_t39 = call.s[41]
-    cdef array b_t40 = <array> call.p[42]
-    cdef long long s_t40 = call.s[42]
+    cdef array b_t38 = <array> call.p[37]
+    cdef long long s_t38 = call.s[37]
+    cdef const real* w_q_W23 = call.packed[2]
+    cdef const real* w_q_U2 = call.packed[3]
     cdef const real* w_q_W22 = call.packed[4]
-    cdef Term terms[1]
+    cdef Term terms[3]
+    if few:
+        wait(call)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                first, last = r0, active[t - 1] if active[t - 1] < r1 else r1
+                terms[0] = term(d_q, b_q_slow + (t - 1 - 2)*s_q_slow + first*d_q, w_q_W23)
+                terms[1] = term(d_m, b_q_x + (t - 1)*s_q_x + first*d_m, w_q_U2)
+                product(last - first, d_p, terms, 2, 0, b_t38 + (t - 1)*s_t38 + first*d_p)
+        else:
+            t, first, last = t0, share(batch*(t1 - t0 + 1), id, threads), share(batch*(t1 - t0 + 1), id + 1, threads)
+            terms[0] = term(d_q, b_q_slow + (t - 1 - 2)*s_q_slow + first*d_q, w_q_W23)
+            terms[1] = term(d_m, b_q_x + (t - 1)*s_q_x + first*d_m, w_q_U2)
+            product(last - first, d_p, terms, 2, 0, b_t38 + (t - 1)*s_t38 + first*d_p)
+        wait(call)
     for t in range(t0, t1 + 1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
-        terms[0] = term(d_p, b_q_mid + (t - 1 - 2)*s_q_mid + r0*d_p, w_q_W22)
-        product(rows - r0, d_p, terms, 1, b_t38 + (t - 1)*s_t38 + r0*d_p)
+        terms[0] = term(d_q, b_q_slow + (t - 1 - 2)*s_q_slow + r0*d_q, w_q_W23)
+        terms[1] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_U2)
+        terms[2] = term(d_p, b_q_mid + (t - 1 - 2)*s_q_mid + r0*d_p, w_q_W22)
+        product(rows - r0, d_p, terms, 3, 2 if few else 0, b_t38 + (t - 1)*s_t38 + r0*d_p)
         for r in range(r0, rows):
-            row_13_0(b_t38 + (t - 1)*s_t38 + r*d_p, b_t39 + (t - 1)*s_t39 + r*d_p, b_t40 + (t - 1)*s_t40 + r*d_p, b_q_b2, b_q_mid + (t - 1)*s_q_mid + r*d_p, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
-
-cdef void segment_16(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
-    cdef const long long* active = <const long long*> call.p[0]
-    cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
-    cdef array b_q_x = <array> call.p[2]
-    cdef long long s_q_x = call.s[2]
-    cdef array b_q_mid = <array> call.p[7]
-    cdef long long s_q_mid = call.s[7]
-    cdef array b_q_slow = <array> call.p[9]
-    cdef long long s_q_slow = call.s[9]
-    cdef array b_q_W12 = <array> call.p[12]
-    cdef array b_q_W13 = <array> call.p[13]
-    cdef array b_q_U1 = <array> call.p[14]
-    cdef array b_t35 = <array> call.p[37]
-    cdef long long s_t35 = call.s[37]
-    cdef array b_t36 = <array> call.p[38]
-    cdef long long s_t36 = call.s[38]
-    cdef array b_t37 = <array> call.p[39]
-    cdef long long s_t37 = call.s[39]
-    cdef const real* w_q_W12 = call.packed[5]
-    cdef const real* w_q_W13 = call.packed[6]
-    cdef const real* w_q_U1 = call.packed[7]
-    cdef Term terms[1]
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            terms[0] = term(d_p, b_q_mid + (t - 1 - 1)*s_q_mid + r0*d_p, w_q_W12)
-            product(rows - r0, d_n, terms, 1, b_t35 + (t - 1)*s_t35 + r0*d_n)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        terms[0] = term(d_p, b_q_mid + (t - 1 - 1)*s_q_mid + r0*d_p, w_q_W12)
-        product(rows - r0, d_n, terms, 1, b_t35 + (t - 1)*s_t35 + r0*d_n)
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            terms[0] = term(d_q, b_q_slow + (t - 1 - 1)*s_q_slow + r0*d_q, w_q_W13)
-            product(rows - r0, d_n, terms, 1, b_t36 + (t - 1)*s_t36 + r0*d_n)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        terms[0] = term(d_q, b_q_slow + (t - 1 - 1)*s_q_slow + r0*d_q, w_q_W13)
-        product(rows - r0, d_n, terms, 1, b_t36 + (t - 1)*s_t36 + r0*d_n)
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_U1)
-            product(rows - r0, d_n, terms, 1, b_t37 + (t - 1)*s_t37 + r0*d_n)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_U1)
-        product(rows - r0, d_n, terms, 1, b_t37 + (t - 1)*s_t37 + r0*d_n)
+            row_13_0(b_t38 + (t - 1)*s_t38 + r*d_p, b_q_b2, b_q_mid + (t - 1)*s_q_mid + r*d_p, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
 
 cdef void row_19_0(
-array p0, array p1, array p2, array p3, array p4, array p5, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
+array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
 ) noexcept nogil:
-    cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8
+    cdef real v0, v1, v2, v3, v4, v5
     cdef long long i0
     for i0 in range(d_n):
         v0 = p0[(i0)]
         v1 = p1[(i0)]
-        v2 = p2[(i0)]
-        v3 = p3[(i0)]
-        v4 = p4[(i0)]
-        v5 = v0 + v1 + v2 + v3 + v4
-        v7 = f_tanh(v5)
-        p5[(i0)] = v7
+        v2 = v0 + v1
+        v4 = f_tanh(v2)
+        p2[(i0)] = v4
 
 
 cdef void segment_19(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
+    cdef array b_q_x = <array> call.p[2]
+    cdef long long s_q_x = call.s[2]
     cdef array b_q_z_fast = <array> call.p[4]
     cdef long long s_q_z_fast = call.s[4]
     cdef array b_q_fast = <array> call.p[5]
     cdef long long s_q_fast = call.s[5]
+    cdef array b_q_mid = <array> call.p[7]
+    cdef long long s_q_mid = call.s[7]
+    cdef array b_q_slow = <array> call.p[9]
+    cdef long long s_q_slow = call.s[9]
     cdef array b_q_W11 = <array> call.p[11]
+    cdef array b_q_W12 = <array> call.p[12]
+    cdef array b_q_W13 = <array> call.p[13]
+    cdef array b_q_U1 = <array> call.p[14]
     cdef array b_q_b1 = <array> call.p[15]
     cdef array b_t34 = <array> call.p[36]
     cdef long long s_t34 = call.s[36]
-    cdef array b_t35 = <array> call.p[37]
-    cdef long long s_t35 = call.s[37]
-    cdef array b_t36 = <array> call.p[38]
-    cdef long long s_t36 = call.s[38]
-    cdef array b_t37 = <array> call.p[39]
-    cdef long long s_t37 = call.s[39]
+    cdef const real* w_q_W12 = call.packed[5]
+    cdef const real* w_q_W13 = call.packed[6]
+    cdef const real* w_q_U1 = call.packed[7]
     cdef const real* w_q_W11 = call.packed[8]
-    cdef Term terms[1]
+    cdef Term terms[4]
+    if few:
+        wait(call)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                first, last = r0, active[t - 1] if active[t - 1] < r1 else r1
+                terms[0] = term(d_p, b_q_mid + (t - 1 - 1)*s_q_mid + first*d_p, w_q_W12)
+                terms[1] = term(d_q, b_q_slow + (t - 1 - 1)*s_q_slow + first*d_q, w_q_W13)
+                terms[2] = term(d_m, b_q_x + (t - 1)*s_q_x + first*d_m, w_q_U1)
+                product(last - first, d_n, terms, 3, 0, b_t34 + (t - 1)*s_t34 + first*d_n)
+        else:
+            t, first, last = t0, share(batch*(t1 - t0 + 1), id, threads), share(batch*(t1 - t0 + 1), id + 1, threads)
+            terms[0] = term(d_p, b_q_mid + (t - 1 - 1)*s_q_mid + first*d_p, w_q_W12)
+            terms[1] = term(d_q, b_q_slow + (t - 1 - 1)*s_q_slow + first*d_q, w_q_W13)
+            terms[2] = term(d_m, b_q_x + (t - 1)*s_q_x + first*d_m, w_q_U1)
+            product(last - first, d_n, terms, 3, 0, b_t34 + (t - 1)*s_t34 + first*d_n)
+        wait(call)
     for t in range(t0, t1 + 1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
-        terms[0] = term(d_n, b_q_fast + (t - 1 - 1)*s_q_fast + r0*d_n, w_q_W11)
-        product(rows - r0, d_n, terms, 1, b_t34 + (t - 1)*s_t34 + r0*d_n)
+        terms[0] = term(d_p, b_q_mid + (t - 1 - 1)*s_q_mid + r0*d_p, w_q_W12)
+        terms[1] = term(d_q, b_q_slow + (t - 1 - 1)*s_q_slow + r0*d_q, w_q_W13)
+        terms[2] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_U1)
+        terms[3] = term(d_n, b_q_fast + (t - 1 - 1)*s_q_fast + r0*d_n, w_q_W11)
+        product(rows - r0, d_n, terms, 4, 3 if few else 0, b_t34 + (t - 1)*s_t34 + r0*d_n)
         for r in range(r0, rows):
-            row_19_0(b_t34 + (t - 1)*s_t34 + r*d_n, b_t35 + (t - 1)*s_t35 + r*d_n, b_t36 + (t - 1)*s_t36 + r*d_n, b_t37 + (t - 1)*s_t37 + r*d_n, b_q_b1, b_q_fast + (t - 1)*s_q_fast + r*d_n, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+            row_19_0(b_t34 + (t - 1)*s_t34 + r*d_n, b_q_b1, b_q_fast + (t - 1)*s_q_fast + r*d_n, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
 
 cdef void row_22_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -898,12 +913,12 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, 
 cdef void segment_22(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_fast = <array> call.p[5]
@@ -920,11 +935,11 @@ cdef void segment_22(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_q_c = <array> call.p[26]
     cdef array b_q_e = <array> call.p[27]
     cdef long long s_q_e = call.s[27]
-    cdef array b_t45 = <array> call.p[45]
-    cdef long long s_t45 = call.s[45]
-    cdef array b_t46 = <array> call.p[46]
-    cdef long long s_t46 = call.s[46]
-    cdef array b_t47 = <array> call.p[47]
+    cdef array b_t45 = <array> call.p[39]
+    cdef long long s_t45 = call.s[39]
+    cdef array b_t46 = <array> call.p[40]
+    cdef long long s_t46 = call.s[40]
+    cdef array b_t47 = <array> call.p[41]
     cdef const real* w_q_V1 = call.packed[9]
     cdef const real* w_q_V2 = call.packed[10]
     cdef const real* w_q_V3 = call.packed[11]
@@ -935,14 +950,14 @@ cdef void segment_22(Call* call, long long t0, long long t1, long long r0, long 
             terms[0] = term(d_n, b_q_fast + (t - 1)*s_q_fast + r0*d_n, w_q_V1)
             terms[1] = term(d_p, b_q_mid + (t - 1)*s_q_mid + r0*d_p, w_q_V2)
             terms[2] = term(d_q, b_q_slow + (t - 1)*s_q_slow + r0*d_q, w_q_V3)
-            product(rows - r0, d_k, terms, 3, b_t45 + (t - 1)*s_t45 + r0*d_k)
+            product(rows - r0, d_k, terms, 3, 0, b_t45 + (t - 1)*s_t45 + r0*d_k)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
         terms[0] = term(d_n, b_q_fast + (t - 1)*s_q_fast + r0*d_n, w_q_V1)
         terms[1] = term(d_p, b_q_mid + (t - 1)*s_q_mid + r0*d_p, w_q_V2)
         terms[2] = term(d_q, b_q_slow + (t - 1)*s_q_slow + r0*d_q, w_q_V3)
-        product(rows - r0, d_k, terms, 3, b_t45 + (t - 1)*s_t45 + r0*d_k)
+        product(rows - r0, d_k, terms, 3, 0, b_t45 + (t - 1)*s_t45 + r0*d_k)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
@@ -984,14 +999,14 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, 
 cdef void segment_29(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
     cdef array b_q_E = <array> call.p[28]
-    cdef array b_t47 = <array> call.p[47]
+    cdef array b_t47 = <array> call.p[41]
     t = t0
     rows = r1
     if id == 0:
@@ -1016,38 +1031,23 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_30(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_y = <array> call.p[10]
     cdef long long s_q_y = call.s[10]
-    cdef array b_q_V1 = <array> call.p[23]
-    cdef array b_g_y_bar = <array> call.p[48]
-    cdef long long s_g_y_bar = call.s[48]
-    cdef array b_t88 = <array> call.p[88]
-    cdef long long s_t88 = call.s[88]
-    cdef const real* wt_q_V1 = call.packed[0]
-    cdef Term terms[1]
+    cdef array b_g_y_bar = <array> call.p[42]
+    cdef long long s_g_y_bar = call.s[42]
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
             row_30_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_k, lengths[r])
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V1)
-            product(rows - r0, d_n, terms, 1, b_t88 + (t - 1)*s_t88 + r0*d_n)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V1)
-        product(rows - r0, d_n, terms, 1, b_t88 + (t - 1)*s_t88 + r0*d_n)
 
 cdef void row_32_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -1060,14 +1060,14 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_32(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
-    cdef array b_g_fast_back = <array> call.p[58]
-    cdef long long s_g_fast_back = call.s[58]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
+    cdef array b_g_fast_back = <array> call.p[52]
+    cdef long long s_g_fast_back = call.s[52]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -1094,61 +1094,79 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_33(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
     cdef array b_q_fast = <array> call.p[5]
     cdef long long s_q_fast = call.s[5]
     cdef array b_q_W11 = <array> call.p[11]
-    cdef array b_g_fast_back = <array> call.p[58]
-    cdef long long s_g_fast_back = call.s[58]
-    cdef array b_g_fast_bar = <array> call.p[59]
-    cdef long long s_g_fast_bar = call.s[59]
-    cdef array b_g_s_fast = <array> call.p[60]
-    cdef long long s_g_s_fast = call.s[60]
-    cdef array b_t88 = <array> call.p[88]
-    cdef long long s_t88 = call.s[88]
-    cdef const real* wt_q_W11 = call.packed[1]
+    cdef array b_q_V1 = <array> call.p[23]
+    cdef array b_g_y_bar = <array> call.p[42]
+    cdef long long s_g_y_bar = call.s[42]
+    cdef array b_g_fast_back = <array> call.p[52]
+    cdef long long s_g_fast_back = call.s[52]
+    cdef array b_g_fast_bar = <array> call.p[53]
+    cdef long long s_g_fast_bar = call.s[53]
+    cdef array b_g_s_fast = <array> call.p[54]
+    cdef long long s_g_s_fast = call.s[54]
+    cdef array b_t88 = <array> call.p[82]
+    cdef long long s_t88 = call.s[82]
+    cdef const real* wt_q_V1 = call.packed[12]
+    cdef const real* wt_q_W11 = call.packed[13]
     cdef Term terms[1]
+    if few:
+        wait(call)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                first, last = r0, active[t - 1] if active[t - 1] < r1 else r1
+                terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + first*d_k, wt_q_V1)
+                product(last - first, d_n, terms, 1, 0, b_t88 + (t - 1)*s_t88 + first*d_n)
+        else:
+            t, first, last = t0, share(batch*(t1 - t0 + 1), id, threads), share(batch*(t1 - t0 + 1), id + 1, threads)
+            terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + first*d_k, wt_q_V1)
+            product(last - first, d_n, terms, 1, 0, b_t88 + (t - 1)*s_t88 + first*d_n)
+        wait(call)
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
+        terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V1)
+        product(rows - r0, d_n, terms, 1, 1 if few else 0, b_t88 + (t - 1)*s_t88 + r0*d_n)
         if rows > r0:
             r = r0
             row_33_0(b_t88 + (t - 1)*s_t88 + r0*d_n, b_g_fast_back + (t - 1 + 1)*s_g_fast_back + r0*d_n, b_q_fast + (t - 1)*s_q_fast + r0*d_n, b_g_s_fast + (t - 1)*s_g_s_fast + r0*d_n, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_n, lengths[r])
         terms[0] = term(d_n, b_g_s_fast + (t - 1)*s_g_s_fast + r0*d_n, wt_q_W11)
-        product(rows - r0, d_n, terms, 1, b_g_fast_back + (t - 1)*s_g_fast_back + r0*d_n)
+        product(rows - r0, d_n, terms, 1, 0, b_g_fast_back + (t - 1)*s_g_fast_back + r0*d_n)
 
 cdef void segment_36(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
     cdef array b_q_W13 = <array> call.p[13]
-    cdef array b_g_slow_back = <array> call.p[49]
-    cdef long long s_g_slow_back = call.s[49]
-    cdef array b_g_s_fast = <array> call.p[60]
-    cdef long long s_g_s_fast = call.s[60]
-    cdef const real* wt_q_W13 = call.packed[2]
+    cdef array b_g_slow_back = <array> call.p[43]
+    cdef long long s_g_slow_back = call.s[43]
+    cdef array b_g_s_fast = <array> call.p[54]
+    cdef long long s_g_s_fast = call.s[54]
+    cdef const real* wt_q_W13 = call.packed[14]
     cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
             terms[0] = term(d_n, b_g_s_fast + (t - 1)*s_g_s_fast + r0*d_n, wt_q_W13)
-            product(rows - r0, d_q, terms, 1, b_g_slow_back + (t - 1)*s_g_slow_back + r0*d_q)
+            product(rows - r0, d_q, terms, 1, 0, b_g_slow_back + (t - 1)*s_g_slow_back + r0*d_q)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
         terms[0] = term(d_n, b_g_s_fast + (t - 1)*s_g_s_fast + r0*d_n, wt_q_W13)
-        product(rows - r0, d_q, terms, 1, b_g_slow_back + (t - 1)*s_g_slow_back + r0*d_q)
+        product(rows - r0, d_q, terms, 1, 0, b_g_slow_back + (t - 1)*s_g_slow_back + r0*d_q)
 
 cdef void row_37_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -1161,14 +1179,14 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_37(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
-    cdef array b_g_slow_back = <array> call.p[49]
-    cdef long long s_g_slow_back = call.s[49]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
+    cdef array b_g_slow_back = <array> call.p[43]
+    cdef long long s_g_slow_back = call.s[43]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -1178,45 +1196,29 @@ cdef void segment_37(Call* call, long long t0, long long t1, long long r0, long 
 cdef void segment_38(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
     cdef array b_q_W12 = <array> call.p[12]
-    cdef array b_q_V2 = <array> call.p[24]
-    cdef array b_g_y_bar = <array> call.p[48]
-    cdef long long s_g_y_bar = call.s[48]
-    cdef array b_g_mid_back = <array> call.p[54]
-    cdef long long s_g_mid_back = call.s[54]
-    cdef array b_g_s_fast = <array> call.p[60]
-    cdef long long s_g_s_fast = call.s[60]
-    cdef array b_t87 = <array> call.p[87]
-    cdef long long s_t87 = call.s[87]
-    cdef const real* wt_q_V2 = call.packed[3]
-    cdef const real* wt_q_W12 = call.packed[4]
+    cdef array b_g_mid_back = <array> call.p[48]
+    cdef long long s_g_mid_back = call.s[48]
+    cdef array b_g_s_fast = <array> call.p[54]
+    cdef long long s_g_s_fast = call.s[54]
+    cdef const real* wt_q_W12 = call.packed[15]
     cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V2)
-            product(rows - r0, d_p, terms, 1, b_t87 + (t - 1)*s_t87 + r0*d_p)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V2)
-        product(rows - r0, d_p, terms, 1, b_t87 + (t - 1)*s_t87 + r0*d_p)
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
             terms[0] = term(d_n, b_g_s_fast + (t - 1)*s_g_s_fast + r0*d_n, wt_q_W12)
-            product(rows - r0, d_p, terms, 1, b_g_mid_back + (t - 1)*s_g_mid_back + r0*d_p)
+            product(rows - r0, d_p, terms, 1, 0, b_g_mid_back + (t - 1)*s_g_mid_back + r0*d_p)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
         terms[0] = term(d_n, b_g_s_fast + (t - 1)*s_g_s_fast + r0*d_n, wt_q_W12)
-        product(rows - r0, d_p, terms, 1, b_g_mid_back + (t - 1)*s_g_mid_back + r0*d_p)
+        product(rows - r0, d_p, terms, 1, 0, b_g_mid_back + (t - 1)*s_g_mid_back + r0*d_p)
 
 cdef void row_40_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -1245,16 +1247,16 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_40(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
-    cdef array b_g_mid_back = <array> call.p[54]
-    cdef long long s_g_mid_back = call.s[54]
-    cdef array b_g_mid_back2 = <array> call.p[55]
-    cdef long long s_g_mid_back2 = call.s[55]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
+    cdef array b_g_mid_back = <array> call.p[48]
+    cdef long long s_g_mid_back = call.s[48]
+    cdef array b_g_mid_back2 = <array> call.p[49]
+    cdef long long s_g_mid_back2 = call.s[49]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -1288,63 +1290,81 @@ array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, 
 cdef void segment_43(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
     cdef array b_q_mid = <array> call.p[7]
     cdef long long s_q_mid = call.s[7]
     cdef array b_q_W22 = <array> call.p[16]
-    cdef array b_g_mid_back = <array> call.p[54]
-    cdef long long s_g_mid_back = call.s[54]
-    cdef array b_g_mid_back2 = <array> call.p[55]
-    cdef long long s_g_mid_back2 = call.s[55]
-    cdef array b_g_mid_bar = <array> call.p[56]
-    cdef long long s_g_mid_bar = call.s[56]
-    cdef array b_g_s_mid = <array> call.p[57]
-    cdef long long s_g_s_mid = call.s[57]
-    cdef array b_t87 = <array> call.p[87]
-    cdef long long s_t87 = call.s[87]
-    cdef const real* wt_q_W22 = call.packed[5]
+    cdef array b_q_V2 = <array> call.p[24]
+    cdef array b_g_y_bar = <array> call.p[42]
+    cdef long long s_g_y_bar = call.s[42]
+    cdef array b_g_mid_back = <array> call.p[48]
+    cdef long long s_g_mid_back = call.s[48]
+    cdef array b_g_mid_back2 = <array> call.p[49]
+    cdef long long s_g_mid_back2 = call.s[49]
+    cdef array b_g_mid_bar = <array> call.p[50]
+    cdef long long s_g_mid_bar = call.s[50]
+    cdef array b_g_s_mid = <array> call.p[51]
+    cdef long long s_g_s_mid = call.s[51]
+    cdef array b_t87 = <array> call.p[81]
+    cdef long long s_t87 = call.s[81]
+    cdef const real* wt_q_V2 = call.packed[16]
+    cdef const real* wt_q_W22 = call.packed[17]
     cdef Term terms[1]
+    if few:
+        wait(call)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                first, last = r0, active[t - 1] if active[t - 1] < r1 else r1
+                terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + first*d_k, wt_q_V2)
+                product(last - first, d_p, terms, 1, 0, b_t87 + (t - 1)*s_t87 + first*d_p)
+        else:
+            t, first, last = t0, share(batch*(t1 - t0 + 1), id, threads), share(batch*(t1 - t0 + 1), id + 1, threads)
+            terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + first*d_k, wt_q_V2)
+            product(last - first, d_p, terms, 1, 0, b_t87 + (t - 1)*s_t87 + first*d_p)
+        wait(call)
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
+        terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V2)
+        product(rows - r0, d_p, terms, 1, 1 if few else 0, b_t87 + (t - 1)*s_t87 + r0*d_p)
         if rows > r0:
             r = r0
             row_43_0(b_t87 + (t - 1)*s_t87 + r0*d_p, b_g_mid_back + (t - 1 + 1)*s_g_mid_back + r0*d_p, b_g_mid_back2 + (t - 1 + 2)*s_g_mid_back2 + r0*d_p, b_q_mid + (t - 1)*s_q_mid + r0*d_p, b_g_s_mid + (t - 1)*s_g_s_mid + r0*d_p, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_p, lengths[r])
         terms[0] = term(d_p, b_g_s_mid + (t - 1)*s_g_s_mid + r0*d_p, wt_q_W22)
-        product(rows - r0, d_p, terms, 1, b_g_mid_back2 + (t - 1)*s_g_mid_back2 + r0*d_p)
+        product(rows - r0, d_p, terms, 1, 0, b_g_mid_back2 + (t - 1)*s_g_mid_back2 + r0*d_p)
 
 cdef void segment_46(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
     cdef array b_q_W23 = <array> call.p[17]
-    cdef array b_g_slow_back2 = <array> call.p[50]
-    cdef long long s_g_slow_back2 = call.s[50]
-    cdef array b_g_s_mid = <array> call.p[57]
-    cdef long long s_g_s_mid = call.s[57]
-    cdef const real* wt_q_W23 = call.packed[6]
+    cdef array b_g_slow_back2 = <array> call.p[44]
+    cdef long long s_g_slow_back2 = call.s[44]
+    cdef array b_g_s_mid = <array> call.p[51]
+    cdef long long s_g_s_mid = call.s[51]
+    cdef const real* wt_q_W23 = call.packed[18]
     cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
             terms[0] = term(d_p, b_g_s_mid + (t - 1)*s_g_s_mid + r0*d_p, wt_q_W23)
-            product(rows - r0, d_q, terms, 1, b_g_slow_back2 + (t - 1)*s_g_slow_back2 + r0*d_q)
+            product(rows - r0, d_q, terms, 1, 0, b_g_slow_back2 + (t - 1)*s_g_slow_back2 + r0*d_q)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
         terms[0] = term(d_p, b_g_s_mid + (t - 1)*s_g_s_mid + r0*d_p, wt_q_W23)
-        product(rows - r0, d_q, terms, 1, b_g_slow_back2 + (t - 1)*s_g_slow_back2 + r0*d_q)
+        product(rows - r0, d_q, terms, 1, 0, b_g_slow_back2 + (t - 1)*s_g_slow_back2 + r0*d_q)
 
 cdef void row_47_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -1365,14 +1385,14 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_47(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
-    cdef array b_g_slow_back2 = <array> call.p[50]
-    cdef long long s_g_slow_back2 = call.s[50]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
+    cdef array b_g_slow_back2 = <array> call.p[44]
+    cdef long long s_g_slow_back2 = call.s[44]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -1381,33 +1401,6 @@ cdef void segment_47(Call* call, long long t0, long long t1, long long r0, long 
     for r in range(r0, rows):
         t = lengths[r] + 2
         row_47_1(b_g_slow_back2 + (t - 1)*s_g_slow_back2 + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
-
-cdef void segment_49(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
-    cdef const long long* active = <const long long*> call.p[0]
-    cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
-    cdef array b_q_V3 = <array> call.p[25]
-    cdef array b_g_y_bar = <array> call.p[48]
-    cdef long long s_g_y_bar = call.s[48]
-    cdef array b_t86 = <array> call.p[86]
-    cdef long long s_t86 = call.s[86]
-    cdef const real* wt_q_V3 = call.packed[7]
-    cdef Term terms[1]
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V3)
-            product(rows - r0, d_q, terms, 1, b_t86 + (t - 1)*s_t86 + r0*d_q)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V3)
-        product(rows - r0, d_q, terms, 1, b_t86 + (t - 1)*s_t86 + r0*d_q)
 
 cdef void row_50_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -1444,14 +1437,14 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_50(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
-    cdef array b_g_slow_back4 = <array> call.p[51]
-    cdef long long s_g_slow_back4 = call.s[51]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
+    cdef array b_g_slow_back4 = <array> call.p[45]
+    cdef long long s_g_slow_back4 = call.s[45]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -1489,120 +1482,66 @@ array p0, array p1, array p2, array p3, array p4, array p5, long long d_k, long 
 cdef void segment_54(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
     cdef array b_q_slow = <array> call.p[9]
     cdef long long s_q_slow = call.s[9]
     cdef array b_q_W33 = <array> call.p[20]
-    cdef array b_g_slow_back = <array> call.p[49]
-    cdef long long s_g_slow_back = call.s[49]
-    cdef array b_g_slow_back2 = <array> call.p[50]
-    cdef long long s_g_slow_back2 = call.s[50]
-    cdef array b_g_slow_back4 = <array> call.p[51]
-    cdef long long s_g_slow_back4 = call.s[51]
-    cdef array b_g_slow_bar = <array> call.p[52]
-    cdef long long s_g_slow_bar = call.s[52]
-    cdef array b_g_s_slow = <array> call.p[53]
-    cdef long long s_g_s_slow = call.s[53]
-    cdef array b_t86 = <array> call.p[86]
-    cdef long long s_t86 = call.s[86]
-    cdef const real* wt_q_W33 = call.packed[8]
+    cdef array b_q_V3 = <array> call.p[25]
+    cdef array b_g_y_bar = <array> call.p[42]
+    cdef long long s_g_y_bar = call.s[42]
+    cdef array b_g_slow_back = <array> call.p[43]
+    cdef long long s_g_slow_back = call.s[43]
+    cdef array b_g_slow_back2 = <array> call.p[44]
+    cdef long long s_g_slow_back2 = call.s[44]
+    cdef array b_g_slow_back4 = <array> call.p[45]
+    cdef long long s_g_slow_back4 = call.s[45]
+    cdef array b_g_slow_bar = <array> call.p[46]
+    cdef long long s_g_slow_bar = call.s[46]
+    cdef array b_g_s_slow = <array> call.p[47]
+    cdef long long s_g_s_slow = call.s[47]
+    cdef array b_t86 = <array> call.p[80]
+    cdef long long s_t86 = call.s[80]
+    cdef const real* wt_q_V3 = call.packed[19]
+    cdef const real* wt_q_W33 = call.packed[20]
     cdef Term terms[1]
+    if few:
+        wait(call)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                first, last = r0, active[t - 1] if active[t - 1] < r1 else r1
+                terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + first*d_k, wt_q_V3)
+                product(last - first, d_q, terms, 1, 0, b_t86 + (t - 1)*s_t86 + first*d_q)
+        else:
+            t, first, last = t0, share(batch*(t1 - t0 + 1), id, threads), share(batch*(t1 - t0 + 1), id + 1, threads)
+            terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + first*d_k, wt_q_V3)
+            product(last - first, d_q, terms, 1, 0, b_t86 + (t - 1)*s_t86 + first*d_q)
+        wait(call)
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
+        terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V3)
+        product(rows - r0, d_q, terms, 1, 1 if few else 0, b_t86 + (t - 1)*s_t86 + r0*d_q)
         if rows > r0:
             r = r0
             row_54_0(b_t86 + (t - 1)*s_t86 + r0*d_q, b_g_slow_back + (t - 1 + 1)*s_g_slow_back + r0*d_q, b_g_slow_back2 + (t - 1 + 2)*s_g_slow_back2 + r0*d_q, b_g_slow_back4 + (t - 1 + 4)*s_g_slow_back4 + r0*d_q, b_q_slow + (t - 1)*s_q_slow + r0*d_q, b_g_s_slow + (t - 1)*s_g_s_slow + r0*d_q, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_q, lengths[r])
         terms[0] = term(d_q, b_g_s_slow + (t - 1)*s_g_s_slow + r0*d_q, wt_q_W33)
-        product(rows - r0, d_q, terms, 1, b_g_slow_back4 + (t - 1)*s_g_slow_back4 + r0*d_q)
-
-cdef void row_57_0(
-array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_57_1(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
-
-cdef void row_57_2(
-array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_57_3(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
-
-cdef void row_57_4(
-array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_57_5(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
-
-cdef void row_57_6(
-array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_57_7(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
+        product(rows - r0, d_q, terms, 1, 0, b_g_slow_back4 + (t - 1)*s_g_slow_back4 + r0*d_q)
 
 cdef void segment_57(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_fast = <array> call.p[5]
@@ -1611,30 +1550,30 @@ cdef void segment_57(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_q_mid = call.s[7]
     cdef array b_q_slow = <array> call.p[9]
     cdef long long s_q_slow = call.s[9]
-    cdef array b_g_y_bar = <array> call.p[48]
-    cdef long long s_g_y_bar = call.s[48]
-    cdef array b_g_s_slow = <array> call.p[53]
-    cdef long long s_g_s_slow = call.s[53]
-    cdef array b_g_s_mid = <array> call.p[57]
-    cdef long long s_g_s_mid = call.s[57]
-    cdef array b_g_s_fast = <array> call.p[60]
-    cdef long long s_g_s_fast = call.s[60]
-    cdef array b_g_W11_bar = <array> call.p[61]
-    cdef array b_g_W12_bar = <array> call.p[62]
-    cdef array b_g_W13_bar = <array> call.p[63]
-    cdef array b_g_U1_bar = <array> call.p[64]
-    cdef array b_g_b1_bar = <array> call.p[65]
-    cdef array b_g_W22_bar = <array> call.p[66]
-    cdef array b_g_W23_bar = <array> call.p[67]
-    cdef array b_g_U2_bar = <array> call.p[68]
-    cdef array b_g_b2_bar = <array> call.p[69]
-    cdef array b_g_W33_bar = <array> call.p[70]
-    cdef array b_g_U3_bar = <array> call.p[71]
-    cdef array b_g_b3_bar = <array> call.p[72]
-    cdef array b_g_V1_bar = <array> call.p[73]
-    cdef array b_g_V2_bar = <array> call.p[74]
-    cdef array b_g_V3_bar = <array> call.p[75]
-    cdef array b_g_c_bar = <array> call.p[76]
+    cdef array b_g_y_bar = <array> call.p[42]
+    cdef long long s_g_y_bar = call.s[42]
+    cdef array b_g_s_slow = <array> call.p[47]
+    cdef long long s_g_s_slow = call.s[47]
+    cdef array b_g_s_mid = <array> call.p[51]
+    cdef long long s_g_s_mid = call.s[51]
+    cdef array b_g_s_fast = <array> call.p[54]
+    cdef long long s_g_s_fast = call.s[54]
+    cdef array b_g_W11_bar = <array> call.p[55]
+    cdef array b_g_W12_bar = <array> call.p[56]
+    cdef array b_g_W13_bar = <array> call.p[57]
+    cdef array b_g_U1_bar = <array> call.p[58]
+    cdef array b_g_b1_bar = <array> call.p[59]
+    cdef array b_g_W22_bar = <array> call.p[60]
+    cdef array b_g_W23_bar = <array> call.p[61]
+    cdef array b_g_U2_bar = <array> call.p[62]
+    cdef array b_g_b2_bar = <array> call.p[63]
+    cdef array b_g_W33_bar = <array> call.p[64]
+    cdef array b_g_U3_bar = <array> call.p[65]
+    cdef array b_g_b3_bar = <array> call.p[66]
+    cdef array b_g_V1_bar = <array> call.p[67]
+    cdef array b_g_V2_bar = <array> call.p[68]
+    cdef array b_g_V3_bar = <array> call.p[69]
+    cdef array b_g_c_bar = <array> call.p[70]
     cdef Factor left[4]
     cdef Factor right[10]
     cdef Pair pairs[12]
@@ -1643,32 +1582,46 @@ cdef void segment_57(Call* call, long long t0, long long t1, long long r0, long 
     t = t0
     left[0].columns = d_n
     left[0].rows = b_g_s_fast + (t - 1)*s_g_s_fast
+    left[0].sum = b_g_b1_bar
     left[1].columns = d_p
     left[1].rows = b_g_s_mid + (t - 1)*s_g_s_mid
+    left[1].sum = b_g_b2_bar
     left[2].columns = d_q
     left[2].rows = b_g_s_slow + (t - 1)*s_g_s_slow
+    left[2].sum = b_g_b3_bar
     left[3].columns = d_k
     left[3].rows = b_g_y_bar + (t - 1)*s_g_y_bar
+    left[3].sum = b_g_c_bar
     right[0].columns = d_n
     right[0].rows = b_q_fast + (t - 1 - 1)*s_q_fast
+    right[0].sum = NULL
     right[1].columns = d_p
     right[1].rows = b_q_mid + (t - 1 - 1)*s_q_mid
+    right[1].sum = NULL
     right[2].columns = d_q
     right[2].rows = b_q_slow + (t - 1 - 1)*s_q_slow
+    right[2].sum = NULL
     right[3].columns = d_m
     right[3].rows = b_q_x + (t - 1)*s_q_x
+    right[3].sum = NULL
     right[4].columns = d_p
     right[4].rows = b_q_mid + (t - 1 - 2)*s_q_mid
+    right[4].sum = NULL
     right[5].columns = d_q
     right[5].rows = b_q_slow + (t - 1 - 2)*s_q_slow
+    right[5].sum = NULL
     right[6].columns = d_q
     right[6].rows = b_q_slow + (t - 1 - 4)*s_q_slow
+    right[6].sum = NULL
     right[7].columns = d_n
     right[7].rows = b_q_fast + (t - 1)*s_q_fast
+    right[7].sum = NULL
     right[8].columns = d_p
     right[8].rows = b_q_mid + (t - 1)*s_q_mid
+    right[8].sum = NULL
     right[9].columns = d_q
     right[9].rows = b_q_slow + (t - 1)*s_q_slow
+    right[9].sum = NULL
     pairs[0].left = 0
     pairs[0].right = 0
     pairs[0].y = b_g_W11_bar
@@ -1706,34 +1659,6 @@ cdef void segment_57(Call* call, long long t0, long long t1, long long r0, long 
     pairs[11].right = 9
     pairs[11].y = b_g_V3_bar
     outer_sums(batch*(t1 - t0 + 1), left, 4, right, 10, pairs, 12, call.more, call, id)
-    rows = r1
-    if not call.more:
-        row_57_0(b_g_b1_bar, d_k, d_m, d_n, d_p, d_q, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_57_1(b_g_s_fast + (t - 1)*s_g_s_fast + r*d_n, b_g_b1_bar, d_k, d_m, d_n, d_p, d_q, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    rows = r1
-    if not call.more:
-        row_57_2(b_g_b2_bar, d_k, d_m, d_n, d_p, d_q, share(d_p, id, threads), share(d_p, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_57_3(b_g_s_mid + (t - 1)*s_g_s_mid + r*d_p, b_g_b2_bar, d_k, d_m, d_n, d_p, d_q, share(d_p, id, threads), share(d_p, id + 1, threads), lengths[r])
-    rows = r1
-    if not call.more:
-        row_57_4(b_g_b3_bar, d_k, d_m, d_n, d_p, d_q, share(d_q, id, threads), share(d_q, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_57_5(b_g_s_slow + (t - 1)*s_g_s_slow + r*d_q, b_g_b3_bar, d_k, d_m, d_n, d_p, d_q, share(d_q, id, threads), share(d_q, id + 1, threads), lengths[r])
-    rows = r1
-    if not call.more:
-        row_57_6(b_g_c_bar, d_k, d_m, d_n, d_p, d_q, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_57_7(b_g_y_bar + (t - 1)*s_g_y_bar + r*d_k, b_g_c_bar, d_k, d_m, d_n, d_p, d_q, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
 
 cdef void row_73_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -1775,38 +1700,38 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_73(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
-    cdef array b_g_slow_back = <array> call.p[49]
-    cdef long long s_g_slow_back = call.s[49]
-    cdef array b_g_slow_back2 = <array> call.p[50]
-    cdef long long s_g_slow_back2 = call.s[50]
-    cdef array b_g_slow_back4 = <array> call.p[51]
-    cdef long long s_g_slow_back4 = call.s[51]
-    cdef array b_g_mid_back = <array> call.p[54]
-    cdef long long s_g_mid_back = call.s[54]
-    cdef array b_g_mid_back2 = <array> call.p[55]
-    cdef long long s_g_mid_back2 = call.s[55]
-    cdef array b_g_fast_back = <array> call.p[58]
-    cdef long long s_g_fast_back = call.s[58]
-    cdef array b_g_fast_init_bar = <array> call.p[77]
-    cdef array b_g_mid_init_bar = <array> call.p[78]
-    cdef array b_g_mid_init2_bar = <array> call.p[79]
-    cdef array b_g_slow_init_bar = <array> call.p[80]
-    cdef array b_g_slow_init2_bar = <array> call.p[81]
-    cdef array b_g_slow_init3_bar = <array> call.p[82]
-    cdef array b_g_slow_init4_bar = <array> call.p[83]
-    cdef array b_t89 = <array> call.p[89]
-    cdef array b_t90 = <array> call.p[90]
-    cdef array b_t91 = <array> call.p[91]
-    cdef array b_t92 = <array> call.p[92]
-    cdef array b_t93 = <array> call.p[93]
-    cdef array b_t94 = <array> call.p[94]
-    cdef array b_t95 = <array> call.p[95]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
+    cdef array b_g_slow_back = <array> call.p[43]
+    cdef long long s_g_slow_back = call.s[43]
+    cdef array b_g_slow_back2 = <array> call.p[44]
+    cdef long long s_g_slow_back2 = call.s[44]
+    cdef array b_g_slow_back4 = <array> call.p[45]
+    cdef long long s_g_slow_back4 = call.s[45]
+    cdef array b_g_mid_back = <array> call.p[48]
+    cdef long long s_g_mid_back = call.s[48]
+    cdef array b_g_mid_back2 = <array> call.p[49]
+    cdef long long s_g_mid_back2 = call.s[49]
+    cdef array b_g_fast_back = <array> call.p[52]
+    cdef long long s_g_fast_back = call.s[52]
+    cdef array b_g_fast_init_bar = <array> call.p[71]
+    cdef array b_g_mid_init_bar = <array> call.p[72]
+    cdef array b_g_mid_init2_bar = <array> call.p[73]
+    cdef array b_g_slow_init_bar = <array> call.p[74]
+    cdef array b_g_slow_init2_bar = <array> call.p[75]
+    cdef array b_g_slow_init3_bar = <array> call.p[76]
+    cdef array b_g_slow_init4_bar = <array> call.p[77]
+    cdef array b_t89 = <array> call.p[83]
+    cdef array b_t90 = <array> call.p[84]
+    cdef array b_t91 = <array> call.p[85]
+    cdef array b_t92 = <array> call.p[86]
+    cdef array b_t93 = <array> call.p[87]
+    cdef array b_t94 = <array> call.p[88]
+    cdef array b_t95 = <array> call.p[89]
     t = t0
     rows = r1
     for r in range(r0, r1):
@@ -1853,16 +1778,6 @@ cdef void segment_73(Call* call, long long t0, long long t1, long long r0, long 
             b_g_slow_init4_bar[r*d_q + c] = b_g_slow_back4[(1 - 1)*s_g_slow_back4 + r*d_q + c]
 
 cdef void row_87_0(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0, v1
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[i0]
-        p1[i0] = v0
-
-
-cdef void row_87_1(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
 ) noexcept nogil:
     cdef real v0, v1, v2, v3, v4, v5
@@ -1879,12 +1794,12 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_87(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_y = <array> call.p[10]
@@ -1892,21 +1807,19 @@ cdef void segment_87(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_q_U1 = <array> call.p[14]
     cdef array b_q_U2 = <array> call.p[18]
     cdef array b_q_U3 = <array> call.p[21]
-    cdef array b_g_s_slow = <array> call.p[53]
-    cdef long long s_g_s_slow = call.s[53]
-    cdef array b_g_s_mid = <array> call.p[57]
-    cdef long long s_g_s_mid = call.s[57]
-    cdef array b_g_s_fast = <array> call.p[60]
-    cdef long long s_g_s_fast = call.s[60]
-    cdef array b_g_x_bar = <array> call.p[84]
-    cdef long long s_g_x_bar = call.s[84]
-    cdef array b_g_d_bar = <array> call.p[85]
-    cdef long long s_g_d_bar = call.s[85]
-    cdef array b_t98 = <array> call.p[96]
-    cdef long long s_t98 = call.s[96]
-    cdef const real* wt_q_U1 = call.packed[9]
-    cdef const real* wt_q_U2 = call.packed[10]
-    cdef const real* wt_q_U3 = call.packed[11]
+    cdef array b_g_s_slow = <array> call.p[47]
+    cdef long long s_g_s_slow = call.s[47]
+    cdef array b_g_s_mid = <array> call.p[51]
+    cdef long long s_g_s_mid = call.s[51]
+    cdef array b_g_s_fast = <array> call.p[54]
+    cdef long long s_g_s_fast = call.s[54]
+    cdef array b_g_x_bar = <array> call.p[78]
+    cdef long long s_g_x_bar = call.s[78]
+    cdef array b_g_d_bar = <array> call.p[79]
+    cdef long long s_g_d_bar = call.s[79]
+    cdef const real* wt_q_U1 = call.packed[21]
+    cdef const real* wt_q_U2 = call.packed[22]
+    cdef const real* wt_q_U3 = call.packed[23]
     cdef Term terms[3]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
@@ -1914,24 +1827,19 @@ cdef void segment_87(Call* call, long long t0, long long t1, long long r0, long 
             terms[0] = term(d_n, b_g_s_fast + (t - 1)*s_g_s_fast + r0*d_n, wt_q_U1)
             terms[1] = term(d_p, b_g_s_mid + (t - 1)*s_g_s_mid + r0*d_p, wt_q_U2)
             terms[2] = term(d_q, b_g_s_slow + (t - 1)*s_g_s_slow + r0*d_q, wt_q_U3)
-            product(rows - r0, d_m, terms, 3, b_t98 + (t - 1)*s_t98 + r0*d_m)
+            product(rows - r0, d_m, terms, 3, 0, b_g_x_bar + (t - 1)*s_g_x_bar + r0*d_m)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
         terms[0] = term(d_n, b_g_s_fast + (t - 1)*s_g_s_fast + r0*d_n, wt_q_U1)
         terms[1] = term(d_p, b_g_s_mid + (t - 1)*s_g_s_mid + r0*d_p, wt_q_U2)
         terms[2] = term(d_q, b_g_s_slow + (t - 1)*s_g_s_slow + r0*d_q, wt_q_U3)
-        product(rows - r0, d_m, terms, 3, b_t98 + (t - 1)*s_t98 + r0*d_m)
+        product(rows - r0, d_m, terms, 3, 0, b_g_x_bar + (t - 1)*s_g_x_bar + r0*d_m)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_87_0(b_t98 + (t - 1)*s_t98 + r0*d_m, b_g_x_bar + (t - 1)*s_g_x_bar + r0*d_m, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_m, lengths[r])
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        if rows > r0:
-            r = r0
-            row_87_1(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_d_bar + (t - 1)*s_g_d_bar + r0*d_k, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_k, lengths[r])
+            row_87_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_d_bar + (t - 1)*s_g_d_bar + r0*d_k, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_k, lengths[r])
 
 cdef void row_92_0(
 array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -1946,36 +1854,21 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, 
 cdef void segment_92(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
-    cdef array b_q_V1 = <array> call.p[23]
-    cdef array b_p_y_seed = <array> call.p[100]
-    cdef long long s_p_y_seed = call.s[100]
-    cdef array b_p_y_bar = <array> call.p[101]
-    cdef long long s_p_y_bar = call.s[101]
-    cdef array b_t143 = <array> call.p[141]
-    cdef long long s_t143 = call.s[141]
-    cdef const real* wt_q_V1 = call.packed[0]
-    cdef Term terms[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
+    cdef array b_p_y_seed = <array> call.p[93]
+    cdef long long s_p_y_seed = call.s[93]
+    cdef array b_p_y_bar = <array> call.p[94]
+    cdef long long s_p_y_bar = call.s[94]
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
             row_92_0(b_p_y_seed + (t - 1)*s_p_y_seed + r0*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_k, lengths[r])
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V1)
-            product(rows - r0, d_n, terms, 1, b_t143 + (t - 1)*s_t143 + r0*d_n)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V1)
-        product(rows - r0, d_n, terms, 1, b_t143 + (t - 1)*s_t143 + r0*d_n)
 
 cdef void row_94_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -1988,14 +1881,14 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_94(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
-    cdef array b_p_fast_back = <array> call.p[111]
-    cdef long long s_p_fast_back = call.s[111]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
+    cdef array b_p_fast_back = <array> call.p[104]
+    cdef long long s_p_fast_back = call.s[104]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -2023,63 +1916,81 @@ array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, 
 cdef void segment_95(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
     cdef array b_q_fast = <array> call.p[5]
     cdef long long s_q_fast = call.s[5]
     cdef array b_q_W11 = <array> call.p[11]
-    cdef array b_p_fast_seed = <array> call.p[97]
-    cdef long long s_p_fast_seed = call.s[97]
-    cdef array b_p_fast_back = <array> call.p[111]
-    cdef long long s_p_fast_back = call.s[111]
-    cdef array b_p_fast_bar = <array> call.p[112]
-    cdef long long s_p_fast_bar = call.s[112]
-    cdef array b_p_s_fast = <array> call.p[113]
-    cdef long long s_p_s_fast = call.s[113]
-    cdef array b_t143 = <array> call.p[141]
-    cdef long long s_t143 = call.s[141]
-    cdef const real* wt_q_W11 = call.packed[1]
+    cdef array b_q_V1 = <array> call.p[23]
+    cdef array b_p_fast_seed = <array> call.p[90]
+    cdef long long s_p_fast_seed = call.s[90]
+    cdef array b_p_y_bar = <array> call.p[94]
+    cdef long long s_p_y_bar = call.s[94]
+    cdef array b_p_fast_back = <array> call.p[104]
+    cdef long long s_p_fast_back = call.s[104]
+    cdef array b_p_fast_bar = <array> call.p[105]
+    cdef long long s_p_fast_bar = call.s[105]
+    cdef array b_p_s_fast = <array> call.p[106]
+    cdef long long s_p_s_fast = call.s[106]
+    cdef array b_t143 = <array> call.p[134]
+    cdef long long s_t143 = call.s[134]
+    cdef const real* wt_q_V1 = call.packed[12]
+    cdef const real* wt_q_W11 = call.packed[13]
     cdef Term terms[1]
+    if few:
+        wait(call)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                first, last = r0, active[t - 1] if active[t - 1] < r1 else r1
+                terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + first*d_k, wt_q_V1)
+                product(last - first, d_n, terms, 1, 0, b_t143 + (t - 1)*s_t143 + first*d_n)
+        else:
+            t, first, last = t0, share(batch*(t1 - t0 + 1), id, threads), share(batch*(t1 - t0 + 1), id + 1, threads)
+            terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + first*d_k, wt_q_V1)
+            product(last - first, d_n, terms, 1, 0, b_t143 + (t - 1)*s_t143 + first*d_n)
+        wait(call)
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
+        terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V1)
+        product(rows - r0, d_n, terms, 1, 1 if few else 0, b_t143 + (t - 1)*s_t143 + r0*d_n)
         if rows > r0:
             r = r0
             row_95_0(b_t143 + (t - 1)*s_t143 + r0*d_n, b_p_fast_seed + (t - 1)*s_p_fast_seed + r0*d_n, b_p_fast_back + (t - 1 + 1)*s_p_fast_back + r0*d_n, b_q_fast + (t - 1)*s_q_fast + r0*d_n, b_p_s_fast + (t - 1)*s_p_s_fast + r0*d_n, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_n, lengths[r])
         terms[0] = term(d_n, b_p_s_fast + (t - 1)*s_p_s_fast + r0*d_n, wt_q_W11)
-        product(rows - r0, d_n, terms, 1, b_p_fast_back + (t - 1)*s_p_fast_back + r0*d_n)
+        product(rows - r0, d_n, terms, 1, 0, b_p_fast_back + (t - 1)*s_p_fast_back + r0*d_n)
 
 cdef void segment_98(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
     cdef array b_q_W13 = <array> call.p[13]
-    cdef array b_p_slow_back = <array> call.p[102]
-    cdef long long s_p_slow_back = call.s[102]
-    cdef array b_p_s_fast = <array> call.p[113]
-    cdef long long s_p_s_fast = call.s[113]
-    cdef const real* wt_q_W13 = call.packed[2]
+    cdef array b_p_slow_back = <array> call.p[95]
+    cdef long long s_p_slow_back = call.s[95]
+    cdef array b_p_s_fast = <array> call.p[106]
+    cdef long long s_p_s_fast = call.s[106]
+    cdef const real* wt_q_W13 = call.packed[14]
     cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
             terms[0] = term(d_n, b_p_s_fast + (t - 1)*s_p_s_fast + r0*d_n, wt_q_W13)
-            product(rows - r0, d_q, terms, 1, b_p_slow_back + (t - 1)*s_p_slow_back + r0*d_q)
+            product(rows - r0, d_q, terms, 1, 0, b_p_slow_back + (t - 1)*s_p_slow_back + r0*d_q)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
         terms[0] = term(d_n, b_p_s_fast + (t - 1)*s_p_s_fast + r0*d_n, wt_q_W13)
-        product(rows - r0, d_q, terms, 1, b_p_slow_back + (t - 1)*s_p_slow_back + r0*d_q)
+        product(rows - r0, d_q, terms, 1, 0, b_p_slow_back + (t - 1)*s_p_slow_back + r0*d_q)
 
 cdef void row_99_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -2092,14 +2003,14 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_99(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
-    cdef array b_p_slow_back = <array> call.p[102]
-    cdef long long s_p_slow_back = call.s[102]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
+    cdef array b_p_slow_back = <array> call.p[95]
+    cdef long long s_p_slow_back = call.s[95]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -2109,45 +2020,29 @@ cdef void segment_99(Call* call, long long t0, long long t1, long long r0, long 
 cdef void segment_100(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
     cdef array b_q_W12 = <array> call.p[12]
-    cdef array b_q_V2 = <array> call.p[24]
-    cdef array b_p_y_bar = <array> call.p[101]
-    cdef long long s_p_y_bar = call.s[101]
-    cdef array b_p_mid_back = <array> call.p[107]
-    cdef long long s_p_mid_back = call.s[107]
-    cdef array b_p_s_fast = <array> call.p[113]
-    cdef long long s_p_s_fast = call.s[113]
-    cdef array b_t142 = <array> call.p[140]
-    cdef long long s_t142 = call.s[140]
-    cdef const real* wt_q_V2 = call.packed[3]
-    cdef const real* wt_q_W12 = call.packed[4]
+    cdef array b_p_mid_back = <array> call.p[100]
+    cdef long long s_p_mid_back = call.s[100]
+    cdef array b_p_s_fast = <array> call.p[106]
+    cdef long long s_p_s_fast = call.s[106]
+    cdef const real* wt_q_W12 = call.packed[15]
     cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
-            terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V2)
-            product(rows - r0, d_p, terms, 1, b_t142 + (t - 1)*s_t142 + r0*d_p)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V2)
-        product(rows - r0, d_p, terms, 1, b_t142 + (t - 1)*s_t142 + r0*d_p)
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
             terms[0] = term(d_n, b_p_s_fast + (t - 1)*s_p_s_fast + r0*d_n, wt_q_W12)
-            product(rows - r0, d_p, terms, 1, b_p_mid_back + (t - 1)*s_p_mid_back + r0*d_p)
+            product(rows - r0, d_p, terms, 1, 0, b_p_mid_back + (t - 1)*s_p_mid_back + r0*d_p)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
         terms[0] = term(d_n, b_p_s_fast + (t - 1)*s_p_s_fast + r0*d_n, wt_q_W12)
-        product(rows - r0, d_p, terms, 1, b_p_mid_back + (t - 1)*s_p_mid_back + r0*d_p)
+        product(rows - r0, d_p, terms, 1, 0, b_p_mid_back + (t - 1)*s_p_mid_back + r0*d_p)
 
 cdef void row_102_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -2176,16 +2071,16 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_102(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
-    cdef array b_p_mid_back = <array> call.p[107]
-    cdef long long s_p_mid_back = call.s[107]
-    cdef array b_p_mid_back2 = <array> call.p[108]
-    cdef long long s_p_mid_back2 = call.s[108]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
+    cdef array b_p_mid_back = <array> call.p[100]
+    cdef long long s_p_mid_back = call.s[100]
+    cdef array b_p_mid_back2 = <array> call.p[101]
+    cdef long long s_p_mid_back2 = call.s[101]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -2220,65 +2115,83 @@ array p0, array p1, array p2, array p3, array p4, array p5, long long d_k, long 
 cdef void segment_105(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
     cdef array b_q_mid = <array> call.p[7]
     cdef long long s_q_mid = call.s[7]
     cdef array b_q_W22 = <array> call.p[16]
-    cdef array b_p_mid_seed = <array> call.p[98]
-    cdef long long s_p_mid_seed = call.s[98]
-    cdef array b_p_mid_back = <array> call.p[107]
-    cdef long long s_p_mid_back = call.s[107]
-    cdef array b_p_mid_back2 = <array> call.p[108]
-    cdef long long s_p_mid_back2 = call.s[108]
-    cdef array b_p_mid_bar = <array> call.p[109]
-    cdef long long s_p_mid_bar = call.s[109]
-    cdef array b_p_s_mid = <array> call.p[110]
-    cdef long long s_p_s_mid = call.s[110]
-    cdef array b_t142 = <array> call.p[140]
-    cdef long long s_t142 = call.s[140]
-    cdef const real* wt_q_W22 = call.packed[5]
+    cdef array b_q_V2 = <array> call.p[24]
+    cdef array b_p_mid_seed = <array> call.p[91]
+    cdef long long s_p_mid_seed = call.s[91]
+    cdef array b_p_y_bar = <array> call.p[94]
+    cdef long long s_p_y_bar = call.s[94]
+    cdef array b_p_mid_back = <array> call.p[100]
+    cdef long long s_p_mid_back = call.s[100]
+    cdef array b_p_mid_back2 = <array> call.p[101]
+    cdef long long s_p_mid_back2 = call.s[101]
+    cdef array b_p_mid_bar = <array> call.p[102]
+    cdef long long s_p_mid_bar = call.s[102]
+    cdef array b_p_s_mid = <array> call.p[103]
+    cdef long long s_p_s_mid = call.s[103]
+    cdef array b_t142 = <array> call.p[133]
+    cdef long long s_t142 = call.s[133]
+    cdef const real* wt_q_V2 = call.packed[16]
+    cdef const real* wt_q_W22 = call.packed[17]
     cdef Term terms[1]
+    if few:
+        wait(call)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                first, last = r0, active[t - 1] if active[t - 1] < r1 else r1
+                terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + first*d_k, wt_q_V2)
+                product(last - first, d_p, terms, 1, 0, b_t142 + (t - 1)*s_t142 + first*d_p)
+        else:
+            t, first, last = t0, share(batch*(t1 - t0 + 1), id, threads), share(batch*(t1 - t0 + 1), id + 1, threads)
+            terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + first*d_k, wt_q_V2)
+            product(last - first, d_p, terms, 1, 0, b_t142 + (t - 1)*s_t142 + first*d_p)
+        wait(call)
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
+        terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V2)
+        product(rows - r0, d_p, terms, 1, 1 if few else 0, b_t142 + (t - 1)*s_t142 + r0*d_p)
         if rows > r0:
             r = r0
             row_105_0(b_t142 + (t - 1)*s_t142 + r0*d_p, b_p_mid_seed + (t - 1)*s_p_mid_seed + r0*d_p, b_p_mid_back + (t - 1 + 1)*s_p_mid_back + r0*d_p, b_p_mid_back2 + (t - 1 + 2)*s_p_mid_back2 + r0*d_p, b_q_mid + (t - 1)*s_q_mid + r0*d_p, b_p_s_mid + (t - 1)*s_p_s_mid + r0*d_p, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_p, lengths[r])
         terms[0] = term(d_p, b_p_s_mid + (t - 1)*s_p_s_mid + r0*d_p, wt_q_W22)
-        product(rows - r0, d_p, terms, 1, b_p_mid_back2 + (t - 1)*s_p_mid_back2 + r0*d_p)
+        product(rows - r0, d_p, terms, 1, 0, b_p_mid_back2 + (t - 1)*s_p_mid_back2 + r0*d_p)
 
 cdef void segment_108(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
     cdef array b_q_W23 = <array> call.p[17]
-    cdef array b_p_slow_back2 = <array> call.p[103]
-    cdef long long s_p_slow_back2 = call.s[103]
-    cdef array b_p_s_mid = <array> call.p[110]
-    cdef long long s_p_s_mid = call.s[110]
-    cdef const real* wt_q_W23 = call.packed[6]
+    cdef array b_p_slow_back2 = <array> call.p[96]
+    cdef long long s_p_slow_back2 = call.s[96]
+    cdef array b_p_s_mid = <array> call.p[103]
+    cdef long long s_p_s_mid = call.s[103]
+    cdef const real* wt_q_W23 = call.packed[18]
     cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
             terms[0] = term(d_p, b_p_s_mid + (t - 1)*s_p_s_mid + r0*d_p, wt_q_W23)
-            product(rows - r0, d_q, terms, 1, b_p_slow_back2 + (t - 1)*s_p_slow_back2 + r0*d_q)
+            product(rows - r0, d_q, terms, 1, 0, b_p_slow_back2 + (t - 1)*s_p_slow_back2 + r0*d_q)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
         terms[0] = term(d_p, b_p_s_mid + (t - 1)*s_p_s_mid + r0*d_p, wt_q_W23)
-        product(rows - r0, d_q, terms, 1, b_p_slow_back2 + (t - 1)*s_p_slow_back2 + r0*d_q)
+        product(rows - r0, d_q, terms, 1, 0, b_p_slow_back2 + (t - 1)*s_p_slow_back2 + r0*d_q)
 
 cdef void row_109_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -2299,14 +2212,14 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_109(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
-    cdef array b_p_slow_back2 = <array> call.p[103]
-    cdef long long s_p_slow_back2 = call.s[103]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
+    cdef array b_p_slow_back2 = <array> call.p[96]
+    cdef long long s_p_slow_back2 = call.s[96]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -2315,33 +2228,6 @@ cdef void segment_109(Call* call, long long t0, long long t1, long long r0, long
     for r in range(r0, rows):
         t = lengths[r] + 2
         row_109_1(b_p_slow_back2 + (t - 1)*s_p_slow_back2 + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
-
-cdef void segment_111(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
-    cdef const long long* active = <const long long*> call.p[0]
-    cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
-    cdef array b_q_V3 = <array> call.p[25]
-    cdef array b_p_y_bar = <array> call.p[101]
-    cdef long long s_p_y_bar = call.s[101]
-    cdef array b_t141 = <array> call.p[139]
-    cdef long long s_t141 = call.s[139]
-    cdef const real* wt_q_V3 = call.packed[7]
-    cdef Term terms[1]
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V3)
-            product(rows - r0, d_q, terms, 1, b_t141 + (t - 1)*s_t141 + r0*d_q)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V3)
-        product(rows - r0, d_q, terms, 1, b_t141 + (t - 1)*s_t141 + r0*d_q)
 
 cdef void row_112_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -2378,14 +2264,14 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_112(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
-    cdef array b_p_slow_back4 = <array> call.p[104]
-    cdef long long s_p_slow_back4 = call.s[104]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
+    cdef array b_p_slow_back4 = <array> call.p[97]
+    cdef long long s_p_slow_back4 = call.s[97]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -2424,122 +2310,68 @@ array p0, array p1, array p2, array p3, array p4, array p5, array p6, long long 
 cdef void segment_116(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
     cdef array b_q_slow = <array> call.p[9]
     cdef long long s_q_slow = call.s[9]
     cdef array b_q_W33 = <array> call.p[20]
-    cdef array b_p_slow_seed = <array> call.p[99]
-    cdef long long s_p_slow_seed = call.s[99]
-    cdef array b_p_slow_back = <array> call.p[102]
-    cdef long long s_p_slow_back = call.s[102]
-    cdef array b_p_slow_back2 = <array> call.p[103]
-    cdef long long s_p_slow_back2 = call.s[103]
-    cdef array b_p_slow_back4 = <array> call.p[104]
-    cdef long long s_p_slow_back4 = call.s[104]
-    cdef array b_p_slow_bar = <array> call.p[105]
-    cdef long long s_p_slow_bar = call.s[105]
-    cdef array b_p_s_slow = <array> call.p[106]
-    cdef long long s_p_s_slow = call.s[106]
-    cdef array b_t141 = <array> call.p[139]
-    cdef long long s_t141 = call.s[139]
-    cdef const real* wt_q_W33 = call.packed[8]
+    cdef array b_q_V3 = <array> call.p[25]
+    cdef array b_p_slow_seed = <array> call.p[92]
+    cdef long long s_p_slow_seed = call.s[92]
+    cdef array b_p_y_bar = <array> call.p[94]
+    cdef long long s_p_y_bar = call.s[94]
+    cdef array b_p_slow_back = <array> call.p[95]
+    cdef long long s_p_slow_back = call.s[95]
+    cdef array b_p_slow_back2 = <array> call.p[96]
+    cdef long long s_p_slow_back2 = call.s[96]
+    cdef array b_p_slow_back4 = <array> call.p[97]
+    cdef long long s_p_slow_back4 = call.s[97]
+    cdef array b_p_slow_bar = <array> call.p[98]
+    cdef long long s_p_slow_bar = call.s[98]
+    cdef array b_p_s_slow = <array> call.p[99]
+    cdef long long s_p_s_slow = call.s[99]
+    cdef array b_t141 = <array> call.p[132]
+    cdef long long s_t141 = call.s[132]
+    cdef const real* wt_q_V3 = call.packed[19]
+    cdef const real* wt_q_W33 = call.packed[20]
     cdef Term terms[1]
+    if few:
+        wait(call)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                first, last = r0, active[t - 1] if active[t - 1] < r1 else r1
+                terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + first*d_k, wt_q_V3)
+                product(last - first, d_q, terms, 1, 0, b_t141 + (t - 1)*s_t141 + first*d_q)
+        else:
+            t, first, last = t0, share(batch*(t1 - t0 + 1), id, threads), share(batch*(t1 - t0 + 1), id + 1, threads)
+            terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + first*d_k, wt_q_V3)
+            product(last - first, d_q, terms, 1, 0, b_t141 + (t - 1)*s_t141 + first*d_q)
+        wait(call)
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
+        terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V3)
+        product(rows - r0, d_q, terms, 1, 1 if few else 0, b_t141 + (t - 1)*s_t141 + r0*d_q)
         if rows > r0:
             r = r0
             row_116_0(b_t141 + (t - 1)*s_t141 + r0*d_q, b_p_slow_seed + (t - 1)*s_p_slow_seed + r0*d_q, b_p_slow_back + (t - 1 + 1)*s_p_slow_back + r0*d_q, b_p_slow_back2 + (t - 1 + 2)*s_p_slow_back2 + r0*d_q, b_p_slow_back4 + (t - 1 + 4)*s_p_slow_back4 + r0*d_q, b_q_slow + (t - 1)*s_q_slow + r0*d_q, b_p_s_slow + (t - 1)*s_p_s_slow + r0*d_q, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_q, lengths[r])
         terms[0] = term(d_q, b_p_s_slow + (t - 1)*s_p_s_slow + r0*d_q, wt_q_W33)
-        product(rows - r0, d_q, terms, 1, b_p_slow_back4 + (t - 1)*s_p_slow_back4 + r0*d_q)
-
-cdef void row_119_0(
-array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_119_1(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
-
-cdef void row_119_2(
-array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_119_3(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
-
-cdef void row_119_4(
-array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_119_5(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
-
-cdef void row_119_6(
-array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_119_7(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
+        product(rows - r0, d_q, terms, 1, 0, b_p_slow_back4 + (t - 1)*s_p_slow_back4 + r0*d_q)
 
 cdef void segment_119(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_fast = <array> call.p[5]
@@ -2548,30 +2380,30 @@ cdef void segment_119(Call* call, long long t0, long long t1, long long r0, long
     cdef long long s_q_mid = call.s[7]
     cdef array b_q_slow = <array> call.p[9]
     cdef long long s_q_slow = call.s[9]
-    cdef array b_p_y_bar = <array> call.p[101]
-    cdef long long s_p_y_bar = call.s[101]
-    cdef array b_p_s_slow = <array> call.p[106]
-    cdef long long s_p_s_slow = call.s[106]
-    cdef array b_p_s_mid = <array> call.p[110]
-    cdef long long s_p_s_mid = call.s[110]
-    cdef array b_p_s_fast = <array> call.p[113]
-    cdef long long s_p_s_fast = call.s[113]
-    cdef array b_p_W11_bar = <array> call.p[114]
-    cdef array b_p_W12_bar = <array> call.p[115]
-    cdef array b_p_W13_bar = <array> call.p[116]
-    cdef array b_p_U1_bar = <array> call.p[117]
-    cdef array b_p_b1_bar = <array> call.p[118]
-    cdef array b_p_W22_bar = <array> call.p[119]
-    cdef array b_p_W23_bar = <array> call.p[120]
-    cdef array b_p_U2_bar = <array> call.p[121]
-    cdef array b_p_b2_bar = <array> call.p[122]
-    cdef array b_p_W33_bar = <array> call.p[123]
-    cdef array b_p_U3_bar = <array> call.p[124]
-    cdef array b_p_b3_bar = <array> call.p[125]
-    cdef array b_p_V1_bar = <array> call.p[126]
-    cdef array b_p_V2_bar = <array> call.p[127]
-    cdef array b_p_V3_bar = <array> call.p[128]
-    cdef array b_p_c_bar = <array> call.p[129]
+    cdef array b_p_y_bar = <array> call.p[94]
+    cdef long long s_p_y_bar = call.s[94]
+    cdef array b_p_s_slow = <array> call.p[99]
+    cdef long long s_p_s_slow = call.s[99]
+    cdef array b_p_s_mid = <array> call.p[103]
+    cdef long long s_p_s_mid = call.s[103]
+    cdef array b_p_s_fast = <array> call.p[106]
+    cdef long long s_p_s_fast = call.s[106]
+    cdef array b_p_W11_bar = <array> call.p[107]
+    cdef array b_p_W12_bar = <array> call.p[108]
+    cdef array b_p_W13_bar = <array> call.p[109]
+    cdef array b_p_U1_bar = <array> call.p[110]
+    cdef array b_p_b1_bar = <array> call.p[111]
+    cdef array b_p_W22_bar = <array> call.p[112]
+    cdef array b_p_W23_bar = <array> call.p[113]
+    cdef array b_p_U2_bar = <array> call.p[114]
+    cdef array b_p_b2_bar = <array> call.p[115]
+    cdef array b_p_W33_bar = <array> call.p[116]
+    cdef array b_p_U3_bar = <array> call.p[117]
+    cdef array b_p_b3_bar = <array> call.p[118]
+    cdef array b_p_V1_bar = <array> call.p[119]
+    cdef array b_p_V2_bar = <array> call.p[120]
+    cdef array b_p_V3_bar = <array> call.p[121]
+    cdef array b_p_c_bar = <array> call.p[122]
     cdef Factor left[4]
     cdef Factor right[10]
     cdef Pair pairs[12]
@@ -2580,32 +2412,46 @@ cdef void segment_119(Call* call, long long t0, long long t1, long long r0, long
     t = t0
     left[0].columns = d_n
     left[0].rows = b_p_s_fast + (t - 1)*s_p_s_fast
+    left[0].sum = b_p_b1_bar
     left[1].columns = d_p
     left[1].rows = b_p_s_mid + (t - 1)*s_p_s_mid
+    left[1].sum = b_p_b2_bar
     left[2].columns = d_q
     left[2].rows = b_p_s_slow + (t - 1)*s_p_s_slow
+    left[2].sum = b_p_b3_bar
     left[3].columns = d_k
     left[3].rows = b_p_y_bar + (t - 1)*s_p_y_bar
+    left[3].sum = b_p_c_bar
     right[0].columns = d_n
     right[0].rows = b_q_fast + (t - 1 - 1)*s_q_fast
+    right[0].sum = NULL
     right[1].columns = d_p
     right[1].rows = b_q_mid + (t - 1 - 1)*s_q_mid
+    right[1].sum = NULL
     right[2].columns = d_q
     right[2].rows = b_q_slow + (t - 1 - 1)*s_q_slow
+    right[2].sum = NULL
     right[3].columns = d_m
     right[3].rows = b_q_x + (t - 1)*s_q_x
+    right[3].sum = NULL
     right[4].columns = d_p
     right[4].rows = b_q_mid + (t - 1 - 2)*s_q_mid
+    right[4].sum = NULL
     right[5].columns = d_q
     right[5].rows = b_q_slow + (t - 1 - 2)*s_q_slow
+    right[5].sum = NULL
     right[6].columns = d_q
     right[6].rows = b_q_slow + (t - 1 - 4)*s_q_slow
+    right[6].sum = NULL
     right[7].columns = d_n
     right[7].rows = b_q_fast + (t - 1)*s_q_fast
+    right[7].sum = NULL
     right[8].columns = d_p
     right[8].rows = b_q_mid + (t - 1)*s_q_mid
+    right[8].sum = NULL
     right[9].columns = d_q
     right[9].rows = b_q_slow + (t - 1)*s_q_slow
+    right[9].sum = NULL
     pairs[0].left = 0
     pairs[0].right = 0
     pairs[0].y = b_p_W11_bar
@@ -2643,34 +2489,6 @@ cdef void segment_119(Call* call, long long t0, long long t1, long long r0, long
     pairs[11].right = 9
     pairs[11].y = b_p_V3_bar
     outer_sums(batch*(t1 - t0 + 1), left, 4, right, 10, pairs, 12, call.more, call, id)
-    rows = r1
-    if not call.more:
-        row_119_0(b_p_b1_bar, d_k, d_m, d_n, d_p, d_q, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_119_1(b_p_s_fast + (t - 1)*s_p_s_fast + r*d_n, b_p_b1_bar, d_k, d_m, d_n, d_p, d_q, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    rows = r1
-    if not call.more:
-        row_119_2(b_p_b2_bar, d_k, d_m, d_n, d_p, d_q, share(d_p, id, threads), share(d_p, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_119_3(b_p_s_mid + (t - 1)*s_p_s_mid + r*d_p, b_p_b2_bar, d_k, d_m, d_n, d_p, d_q, share(d_p, id, threads), share(d_p, id + 1, threads), lengths[r])
-    rows = r1
-    if not call.more:
-        row_119_4(b_p_b3_bar, d_k, d_m, d_n, d_p, d_q, share(d_q, id, threads), share(d_q, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_119_5(b_p_s_slow + (t - 1)*s_p_s_slow + r*d_q, b_p_b3_bar, d_k, d_m, d_n, d_p, d_q, share(d_q, id, threads), share(d_q, id + 1, threads), lengths[r])
-    rows = r1
-    if not call.more:
-        row_119_6(b_p_c_bar, d_k, d_m, d_n, d_p, d_q, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_119_7(b_p_y_bar + (t - 1)*s_p_y_bar + r*d_k, b_p_c_bar, d_k, d_m, d_n, d_p, d_q, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
 
 cdef void row_135_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -2712,38 +2530,38 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_135(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
-    cdef array b_p_slow_back = <array> call.p[102]
-    cdef long long s_p_slow_back = call.s[102]
-    cdef array b_p_slow_back2 = <array> call.p[103]
-    cdef long long s_p_slow_back2 = call.s[103]
-    cdef array b_p_slow_back4 = <array> call.p[104]
-    cdef long long s_p_slow_back4 = call.s[104]
-    cdef array b_p_mid_back = <array> call.p[107]
-    cdef long long s_p_mid_back = call.s[107]
-    cdef array b_p_mid_back2 = <array> call.p[108]
-    cdef long long s_p_mid_back2 = call.s[108]
-    cdef array b_p_fast_back = <array> call.p[111]
-    cdef long long s_p_fast_back = call.s[111]
-    cdef array b_p_fast_init_bar = <array> call.p[130]
-    cdef array b_p_mid_init_bar = <array> call.p[131]
-    cdef array b_p_mid_init2_bar = <array> call.p[132]
-    cdef array b_p_slow_init_bar = <array> call.p[133]
-    cdef array b_p_slow_init2_bar = <array> call.p[134]
-    cdef array b_p_slow_init3_bar = <array> call.p[135]
-    cdef array b_p_slow_init4_bar = <array> call.p[136]
-    cdef array b_t144 = <array> call.p[142]
-    cdef array b_t145 = <array> call.p[143]
-    cdef array b_t146 = <array> call.p[144]
-    cdef array b_t147 = <array> call.p[145]
-    cdef array b_t148 = <array> call.p[146]
-    cdef array b_t149 = <array> call.p[147]
-    cdef array b_t150 = <array> call.p[148]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
+    cdef array b_p_slow_back = <array> call.p[95]
+    cdef long long s_p_slow_back = call.s[95]
+    cdef array b_p_slow_back2 = <array> call.p[96]
+    cdef long long s_p_slow_back2 = call.s[96]
+    cdef array b_p_slow_back4 = <array> call.p[97]
+    cdef long long s_p_slow_back4 = call.s[97]
+    cdef array b_p_mid_back = <array> call.p[100]
+    cdef long long s_p_mid_back = call.s[100]
+    cdef array b_p_mid_back2 = <array> call.p[101]
+    cdef long long s_p_mid_back2 = call.s[101]
+    cdef array b_p_fast_back = <array> call.p[104]
+    cdef long long s_p_fast_back = call.s[104]
+    cdef array b_p_fast_init_bar = <array> call.p[123]
+    cdef array b_p_mid_init_bar = <array> call.p[124]
+    cdef array b_p_mid_init2_bar = <array> call.p[125]
+    cdef array b_p_slow_init_bar = <array> call.p[126]
+    cdef array b_p_slow_init2_bar = <array> call.p[127]
+    cdef array b_p_slow_init3_bar = <array> call.p[128]
+    cdef array b_p_slow_init4_bar = <array> call.p[129]
+    cdef array b_t144 = <array> call.p[135]
+    cdef array b_t145 = <array> call.p[136]
+    cdef array b_t146 = <array> call.p[137]
+    cdef array b_t147 = <array> call.p[138]
+    cdef array b_t148 = <array> call.p[139]
+    cdef array b_t149 = <array> call.p[140]
+    cdef array b_t150 = <array> call.p[141]
     t = t0
     rows = r1
     for r in range(r0, r1):
@@ -2790,16 +2608,6 @@ cdef void segment_135(Call* call, long long t0, long long t1, long long r0, long
             b_p_slow_init4_bar[r*d_q + c] = b_p_slow_back4[(1 - 1)*s_p_slow_back4 + r*d_q + c]
 
 cdef void row_149_0(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0, v1
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[i0]
-        p1[i0] = v0
-
-
-cdef void row_149_1(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
 ) noexcept nogil:
     cdef real v0
@@ -2811,30 +2619,28 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_149(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
     cdef array b_q_U1 = <array> call.p[14]
     cdef array b_q_U2 = <array> call.p[18]
     cdef array b_q_U3 = <array> call.p[21]
-    cdef array b_p_s_slow = <array> call.p[106]
-    cdef long long s_p_s_slow = call.s[106]
-    cdef array b_p_s_mid = <array> call.p[110]
-    cdef long long s_p_s_mid = call.s[110]
-    cdef array b_p_s_fast = <array> call.p[113]
-    cdef long long s_p_s_fast = call.s[113]
-    cdef array b_p_x_bar = <array> call.p[137]
-    cdef long long s_p_x_bar = call.s[137]
-    cdef array b_p_d_bar = <array> call.p[138]
-    cdef long long s_p_d_bar = call.s[138]
-    cdef array b_t153 = <array> call.p[149]
-    cdef long long s_t153 = call.s[149]
-    cdef const real* wt_q_U1 = call.packed[9]
-    cdef const real* wt_q_U2 = call.packed[10]
-    cdef const real* wt_q_U3 = call.packed[11]
+    cdef array b_p_s_slow = <array> call.p[99]
+    cdef long long s_p_s_slow = call.s[99]
+    cdef array b_p_s_mid = <array> call.p[103]
+    cdef long long s_p_s_mid = call.s[103]
+    cdef array b_p_s_fast = <array> call.p[106]
+    cdef long long s_p_s_fast = call.s[106]
+    cdef array b_p_x_bar = <array> call.p[130]
+    cdef long long s_p_x_bar = call.s[130]
+    cdef array b_p_d_bar = <array> call.p[131]
+    cdef long long s_p_d_bar = call.s[131]
+    cdef const real* wt_q_U1 = call.packed[21]
+    cdef const real* wt_q_U2 = call.packed[22]
+    cdef const real* wt_q_U3 = call.packed[23]
     cdef Term terms[3]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
@@ -2842,32 +2648,27 @@ cdef void segment_149(Call* call, long long t0, long long t1, long long r0, long
             terms[0] = term(d_n, b_p_s_fast + (t - 1)*s_p_s_fast + r0*d_n, wt_q_U1)
             terms[1] = term(d_p, b_p_s_mid + (t - 1)*s_p_s_mid + r0*d_p, wt_q_U2)
             terms[2] = term(d_q, b_p_s_slow + (t - 1)*s_p_s_slow + r0*d_q, wt_q_U3)
-            product(rows - r0, d_m, terms, 3, b_t153 + (t - 1)*s_t153 + r0*d_m)
+            product(rows - r0, d_m, terms, 3, 0, b_p_x_bar + (t - 1)*s_p_x_bar + r0*d_m)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
         terms[0] = term(d_n, b_p_s_fast + (t - 1)*s_p_s_fast + r0*d_n, wt_q_U1)
         terms[1] = term(d_p, b_p_s_mid + (t - 1)*s_p_s_mid + r0*d_p, wt_q_U2)
         terms[2] = term(d_q, b_p_s_slow + (t - 1)*s_p_s_slow + r0*d_q, wt_q_U3)
-        product(rows - r0, d_m, terms, 3, b_t153 + (t - 1)*s_t153 + r0*d_m)
+        product(rows - r0, d_m, terms, 3, 0, b_p_x_bar + (t - 1)*s_p_x_bar + r0*d_m)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_149_0(b_t153 + (t - 1)*s_t153 + r0*d_m, b_p_x_bar + (t - 1)*s_p_x_bar + r0*d_m, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_m, lengths[r])
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        if rows > r0:
-            r = r0
-            row_149_1(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_k, lengths[r])
+            row_149_0(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_k, lengths[r])
 
 cdef void unit_0(Call* call, long long id) noexcept nogil:
-    cdef long long t0 = call.t0, t1 = call.t1, batch = call.d[1]
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
+    cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
     if id == 0:
         call.packed[0] = room(call, d_q, d_m)
         call.packed[1] = room(call, d_q, d_q)
@@ -2900,55 +2701,49 @@ cdef void unit_0(Call* call, long long id) noexcept nogil:
     if call.wanted[0]:
         segment_0(call, t0, t1, call.split[id], call.split[id + 1], id)
     if call.wanted[1]:
-        segment_7(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[2]:
         segment_8(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[3]:
-        segment_11(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[4]:
+    if call.wanted[2]:
         segment_13(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[5]:
-        segment_16(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[6]:
+    if call.wanted[3]:
         segment_19(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[7]:
+    if call.wanted[4]:
         segment_22(call, t0, t1, call.split[id], call.split[id + 1], id)
     wait(call)
-    if call.wanted[8]:
+    if call.wanted[5]:
         segment_29(call, t0, t1, 0, batch, id)
 
 cdef void unit_30(Call* call, long long id) noexcept nogil:
-    cdef long long t0 = call.t0, t1 = call.t1, batch = call.d[1]
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
+    cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
     if id == 0:
-        call.packed[0] = room(call, d_n, d_k)
-        call.packed[1] = room(call, d_n, d_n)
-        call.packed[2] = room(call, d_q, d_n)
-        call.packed[3] = room(call, d_p, d_k)
-        call.packed[4] = room(call, d_p, d_n)
-        call.packed[5] = room(call, d_p, d_p)
-        call.packed[6] = room(call, d_q, d_p)
-        call.packed[7] = room(call, d_q, d_k)
-        call.packed[8] = room(call, d_q, d_q)
-        call.packed[9] = room(call, d_m, d_n)
-        call.packed[10] = room(call, d_m, d_p)
-        call.packed[11] = room(call, d_m, d_q)
+        call.packed[12] = room(call, d_n, d_k)
+        call.packed[13] = room(call, d_n, d_n)
+        call.packed[14] = room(call, d_q, d_n)
+        call.packed[15] = room(call, d_p, d_n)
+        call.packed[16] = room(call, d_p, d_k)
+        call.packed[17] = room(call, d_p, d_p)
+        call.packed[18] = room(call, d_q, d_p)
+        call.packed[19] = room(call, d_q, d_k)
+        call.packed[20] = room(call, d_q, d_q)
+        call.packed[21] = room(call, d_m, d_n)
+        call.packed[22] = room(call, d_m, d_p)
+        call.packed[23] = room(call, d_m, d_q)
     wait(call)
     if call.failed:
         return
-    pack_share(call, id, d_n, d_k, <array> call.p[23], d_n, 1, call.packed[0])
-    pack_share(call, id, d_n, d_n, <array> call.p[11], d_n, 1, call.packed[1])
-    pack_share(call, id, d_q, d_n, <array> call.p[13], d_q, 1, call.packed[2])
-    pack_share(call, id, d_p, d_k, <array> call.p[24], d_p, 1, call.packed[3])
-    pack_share(call, id, d_p, d_n, <array> call.p[12], d_p, 1, call.packed[4])
-    pack_share(call, id, d_p, d_p, <array> call.p[16], d_p, 1, call.packed[5])
-    pack_share(call, id, d_q, d_p, <array> call.p[17], d_q, 1, call.packed[6])
-    pack_share(call, id, d_q, d_k, <array> call.p[25], d_q, 1, call.packed[7])
-    pack_share(call, id, d_q, d_q, <array> call.p[20], d_q, 1, call.packed[8])
+    pack_share(call, id, d_n, d_k, <array> call.p[23], d_n, 1, call.packed[12])
+    pack_share(call, id, d_n, d_n, <array> call.p[11], d_n, 1, call.packed[13])
+    pack_share(call, id, d_q, d_n, <array> call.p[13], d_q, 1, call.packed[14])
+    pack_share(call, id, d_p, d_n, <array> call.p[12], d_p, 1, call.packed[15])
+    pack_share(call, id, d_p, d_k, <array> call.p[24], d_p, 1, call.packed[16])
+    pack_share(call, id, d_p, d_p, <array> call.p[16], d_p, 1, call.packed[17])
+    pack_share(call, id, d_q, d_p, <array> call.p[17], d_q, 1, call.packed[18])
+    pack_share(call, id, d_q, d_k, <array> call.p[25], d_q, 1, call.packed[19])
+    pack_share(call, id, d_q, d_q, <array> call.p[20], d_q, 1, call.packed[20])
     wait(call)
     if call.wanted[0]:
         segment_30(call, t0, t1, call.split[id], call.split[id + 1], id)
@@ -2971,56 +2766,54 @@ cdef void unit_30(Call* call, long long id) noexcept nogil:
     if call.wanted[9]:
         segment_47(call, t0, t1, call.split[id], call.split[id + 1], id)
     if call.wanted[10]:
-        segment_49(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[11]:
         segment_50(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[12]:
+    if call.wanted[11]:
         segment_54(call, t0, t1, call.split[id], call.split[id + 1], id)
     wait(call)
-    if call.wanted[13]:
+    if call.wanted[12]:
         segment_57(call, t0, t1, 0, batch, id)
     wait(call)
-    pack_share(call, id, d_m, d_n, <array> call.p[14], d_m, 1, call.packed[9])
-    pack_share(call, id, d_m, d_p, <array> call.p[18], d_m, 1, call.packed[10])
-    pack_share(call, id, d_m, d_q, <array> call.p[21], d_m, 1, call.packed[11])
+    pack_share(call, id, d_m, d_n, <array> call.p[14], d_m, 1, call.packed[21])
+    pack_share(call, id, d_m, d_p, <array> call.p[18], d_m, 1, call.packed[22])
+    pack_share(call, id, d_m, d_q, <array> call.p[21], d_m, 1, call.packed[23])
     wait(call)
-    if call.wanted[14]:
+    if call.wanted[13]:
         segment_73(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[15]:
+    if call.wanted[14]:
         segment_87(call, t0, t1, call.split[id], call.split[id + 1], id)
 
 cdef void unit_92(Call* call, long long id) noexcept nogil:
-    cdef long long t0 = call.t0, t1 = call.t1, batch = call.d[1]
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
+    cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
     if id == 0:
-        call.packed[0] = room(call, d_n, d_k)
-        call.packed[1] = room(call, d_n, d_n)
-        call.packed[2] = room(call, d_q, d_n)
-        call.packed[3] = room(call, d_p, d_k)
-        call.packed[4] = room(call, d_p, d_n)
-        call.packed[5] = room(call, d_p, d_p)
-        call.packed[6] = room(call, d_q, d_p)
-        call.packed[7] = room(call, d_q, d_k)
-        call.packed[8] = room(call, d_q, d_q)
-        call.packed[9] = room(call, d_m, d_n)
-        call.packed[10] = room(call, d_m, d_p)
-        call.packed[11] = room(call, d_m, d_q)
+        call.packed[12] = room(call, d_n, d_k)
+        call.packed[13] = room(call, d_n, d_n)
+        call.packed[14] = room(call, d_q, d_n)
+        call.packed[15] = room(call, d_p, d_n)
+        call.packed[16] = room(call, d_p, d_k)
+        call.packed[17] = room(call, d_p, d_p)
+        call.packed[18] = room(call, d_q, d_p)
+        call.packed[19] = room(call, d_q, d_k)
+        call.packed[20] = room(call, d_q, d_q)
+        call.packed[21] = room(call, d_m, d_n)
+        call.packed[22] = room(call, d_m, d_p)
+        call.packed[23] = room(call, d_m, d_q)
     wait(call)
     if call.failed:
         return
-    pack_share(call, id, d_n, d_k, <array> call.p[23], d_n, 1, call.packed[0])
-    pack_share(call, id, d_n, d_n, <array> call.p[11], d_n, 1, call.packed[1])
-    pack_share(call, id, d_q, d_n, <array> call.p[13], d_q, 1, call.packed[2])
-    pack_share(call, id, d_p, d_k, <array> call.p[24], d_p, 1, call.packed[3])
-    pack_share(call, id, d_p, d_n, <array> call.p[12], d_p, 1, call.packed[4])
-    pack_share(call, id, d_p, d_p, <array> call.p[16], d_p, 1, call.packed[5])
-    pack_share(call, id, d_q, d_p, <array> call.p[17], d_q, 1, call.packed[6])
-    pack_share(call, id, d_q, d_k, <array> call.p[25], d_q, 1, call.packed[7])
-    pack_share(call, id, d_q, d_q, <array> call.p[20], d_q, 1, call.packed[8])
+    pack_share(call, id, d_n, d_k, <array> call.p[23], d_n, 1, call.packed[12])
+    pack_share(call, id, d_n, d_n, <array> call.p[11], d_n, 1, call.packed[13])
+    pack_share(call, id, d_q, d_n, <array> call.p[13], d_q, 1, call.packed[14])
+    pack_share(call, id, d_p, d_n, <array> call.p[12], d_p, 1, call.packed[15])
+    pack_share(call, id, d_p, d_k, <array> call.p[24], d_p, 1, call.packed[16])
+    pack_share(call, id, d_p, d_p, <array> call.p[16], d_p, 1, call.packed[17])
+    pack_share(call, id, d_q, d_p, <array> call.p[17], d_q, 1, call.packed[18])
+    pack_share(call, id, d_q, d_k, <array> call.p[25], d_q, 1, call.packed[19])
+    pack_share(call, id, d_q, d_q, <array> call.p[20], d_q, 1, call.packed[20])
     wait(call)
     if call.wanted[0]:
         segment_92(call, t0, t1, call.split[id], call.split[id + 1], id)
@@ -3043,22 +2836,20 @@ cdef void unit_92(Call* call, long long id) noexcept nogil:
     if call.wanted[9]:
         segment_109(call, t0, t1, call.split[id], call.split[id + 1], id)
     if call.wanted[10]:
-        segment_111(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[11]:
         segment_112(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[12]:
+    if call.wanted[11]:
         segment_116(call, t0, t1, call.split[id], call.split[id + 1], id)
     wait(call)
-    if call.wanted[13]:
+    if call.wanted[12]:
         segment_119(call, t0, t1, 0, batch, id)
     wait(call)
-    pack_share(call, id, d_m, d_n, <array> call.p[14], d_m, 1, call.packed[9])
-    pack_share(call, id, d_m, d_p, <array> call.p[18], d_m, 1, call.packed[10])
-    pack_share(call, id, d_m, d_q, <array> call.p[21], d_m, 1, call.packed[11])
+    pack_share(call, id, d_m, d_n, <array> call.p[14], d_m, 1, call.packed[21])
+    pack_share(call, id, d_m, d_p, <array> call.p[18], d_m, 1, call.packed[22])
+    pack_share(call, id, d_m, d_q, <array> call.p[21], d_m, 1, call.packed[23])
     wait(call)
-    if call.wanted[14]:
+    if call.wanted[13]:
         segment_135(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[15]:
+    if call.wanted[14]:
         segment_149(call, t0, t1, call.split[id], call.split[id + 1], id)
 
 
@@ -3093,18 +2884,17 @@ def run(
     int number, tuple bases, size_t places, size_t strides, size_t sizes, split, const char* wanted, long long t0, long long t1, bint more,
     report=None
 ):
-    """Run the wanted segments of a unit over the steps t0..t1. Buffers lie at `places`, in memory that `bases` hold; the i-th thread has
-    the rows split[i]..split[i + 1]; more: sums over steps go on from what they hold; report: of a steady state, which is then solved for,
-    steps, residual and whether it is solved, for every row."""
+    """Run the wanted actions of a unit over the steps t0..t1: whether all steady states were found. Buffers lie at `places`, in memory that
+    `bases` hold; the i-th thread has the rows split[i]..split[i + 1]; more: sums over steps go on from what they hold; report: for every
+    row of each steady state the steps taken, the residual and whether it is solved."""
     cdef Call call
-    cdef char* base[150 + 2]
-    cdef char* p[150]
+    cdef char* base[142 + 2]
+    cdef char* p[142]
     cdef const long long* at = <const long long*> places
     cdef Py_ssize_t place, count = 0
-    cdef int failed = 0
     for place in range(len(bases)):
         base[place] = memory(bases[place], &count)
-    for place in range(150):
+    for place in range(142):
         p[place] = base[at[2*place]] + at[2*place + 1] if at[2*place] >= 0 else NULL
     call.p, call.s, call.d = p, <const long long*> strides, <const long long*> sizes
     call.split = <const long long*> memory(split, &count)
@@ -3114,9 +2904,9 @@ def run(
         call.report = <double*> memory(report, &count)
     with nogil:
         if number == 0:
-            failed = together(&call, unit_0, 12)
+            together(&call, unit_0)
         elif number == 30:
-            failed = together(&call, unit_30, 12)
+            together(&call, unit_30)
         elif number == 92:
-            failed = together(&call, unit_92, 12)
-    settled(failed)
+            together(&call, unit_92)
+    return not ended(&call)

@@ -154,6 +154,7 @@ cdef extern from *:
     #include <stdlib.h>
     #include <string.h>
     #include <time.h>
+    #include <unistd.h>
     typedef long long size;
     typedef struct Call {
         char **p;
@@ -162,16 +163,48 @@ cdef extern from *:
         const char *wanted;
         int more;
         double *report;
-        scalar *packed[7];
-        int arrived, turn, failed, stop;
-        double asked;
+        scalar *packed[14];
+        int arrived, turn, failed, stop, unsolved;
+        double asked, looked;
+        size steps, pace;
         void (*unit)(struct Call *, size);
     } Call;
     enum { MOST_THREADS = 64 };
 
     static inline size share(size n, size id, size threads) { return n*id/threads; }
 
-    /* Wait until every thread has come here: spinning, since the others are near, but not for long. */
+    static double seconds_now(void) {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return now.tv_sec + 1e-9*now.tv_nsec;
+    }
+
+    /* Whether to leave the steps that are left, because a steady state was not found or on a signal: the first thread asks Python for signals ten
+       times a second, and looks at the clock about once in a millisecond. */
+    static int stopped(Call *call, size id) {
+        if (id == 0 && ++call->steps >= call->pace) {
+            double seconds = seconds_now();
+            call->pace = seconds - call->looked < 1e-3 ? 2*call->pace : 1;
+            call->looked = seconds, call->steps = 0;
+            if (seconds - call->asked > 0.1) {
+                PyGILState_STATE state = PyGILState_Ensure();
+                if (PyErr_CheckSignals()) __atomic_store_n(&call->stop, 1, __ATOMIC_RELAXED);
+                PyGILState_Release(state);
+                call->asked = seconds;
+            }
+        }
+        return __atomic_load_n(&call->stop, __ATOMIC_RELAXED) || __atomic_load_n(&call->unsolved, __ATOMIC_RELAXED);
+    }
+
+    /* Once around a loop that waits for another thread: spinning, since that is near, but not for long. */
+    static inline void relax(size spins) {
+    #if defined(__x86_64__) || defined(__i386__)
+        __builtin_ia32_pause();
+    #endif
+        if (spins > 2000 && spins % 16 == 0) sched_yield();
+    }
+
+    /* Wait until every thread has come here. */
     static void wait(Call *call) {
         if (call->threads == 1) return;
         int turn = __atomic_load_n(&call->turn, __ATOMIC_ACQUIRE);
@@ -180,32 +213,7 @@ cdef extern from *:
             __atomic_store_n(&call->turn, turn + 1, __ATOMIC_RELEASE);
             return;
         }
-        for (int spins = 0; __atomic_load_n(&call->turn, __ATOMIC_ACQUIRE) == turn; spins++) if (spins > 2000) sched_yield();
-    }
-
-    /* Whether to leave the steps that are left: the first thread asks Python for signals, ten times a second. */
-    static int stopped(Call *call, size id) {
-        if (id == 0) {
-            struct timespec now;
-            clock_gettime(CLOCK_MONOTONIC, &now);
-            double seconds = now.tv_sec + 1e-9*now.tv_nsec;
-            if (seconds - call->asked > 0.1) {
-                PyGILState_STATE state = PyGILState_Ensure();
-                if (PyErr_CheckSignals()) __atomic_store_n(&call->stop, 1, __ATOMIC_RELAXED);
-                PyGILState_Release(state);
-                call->asked = seconds;
-            }
-        }
-        return __atomic_load_n(&call->stop, __ATOMIC_RELAXED);
-    }
-
-    static void begin(Call *call, void (*unit)(Call *, size)) {
-        struct timespec now;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        call->asked = now.tv_sec + 1e-9*now.tv_nsec;
-        call->arrived = call->turn = call->failed = call->stop = 0;
-        call->unit = unit;
-        memset(call->packed, 0, sizeof call->packed);
+        for (size spins = 0; __atomic_load_n(&call->turn, __ATOMIC_ACQUIRE) == turn; spins++) relax(spins);
     }
 
     #if defined(__AVX512F__)
@@ -309,9 +317,9 @@ cdef extern from *:
     typedef struct { size K; const scalar *x, *packed; } Term;
     static Term term(size K, const scalar *x, const scalar *packed) { return (Term){K, x, packed}; }
 
-    /* y (P, J) = the sum of so many products: every row in the same way, whichever rows stand beside it */
-    static void product(size P, size J, const Term *terms, int count, scalar *y) {
-        for (const Term *s = terms; s < terms + count; s++) for (size j = 0; j < J; j += PANEL) for (size p = 0, rows; p < P; p += rows) {
+    /* y (P, J) = the sum of so many products, of which y holds those before `done`: every row in the same way, whichever rows stand beside it */
+    static void product(size P, size J, const Term *terms, int count, int done, scalar *y) {
+        for (const Term *s = terms + done; s < terms + count; s++) for (size j = 0; j < J; j += PANEL) for (size p = 0, rows; p < P; p += rows) {
             const scalar *x = s->x + p*s->K, *b = s->packed + j*s->K;
             rows = P - p > ROWS && P - p < 2*ROWS ? (P - p + 1)/2 : P - p < ROWS ? P - p : ROWS;
             if (J - j >= PANEL) tiles[rows](s->K, x, s->K, 1, b, y + p*J + j, J, s > terms);
@@ -319,8 +327,27 @@ cdef extern from *:
         }
     }
 
-    /* A factor of sums over rows: K rows of so many columns. A thread lays out the columns first..last, in panels, a block of rows at a time. */
-    typedef struct { size columns; const scalar *rows; scalar *out; size first, last; } Factor;
+    /* A factor of sums over rows: K rows of so many columns, whose own sum is asked for too where there is room for it. A thread lays out the
+       columns first..last, in panels, a block of rows at a time. */
+    typedef struct { size columns; const scalar *rows; scalar *sum, *out; size first, last; } Factor;
+
+    /* the sum of `depth` rows that end with `last`, from that back, added to y */
+    static inline void add_rows(const scalar *last, size columns, size depth, const size width, scalar *y) {
+        scalar sum[4*LANES];
+        memcpy(sum, y, (size_t)width*sizeof(scalar));
+        for (size k = 0; k < depth; k++, last -= columns) for (size l = 0; l < width; l++) sum[l] += last[l];
+        memcpy(y, sum, (size_t)width*sizeof(scalar));
+    }
+
+    static void lay_out_factor(Factor *f, size width, size depth, size k) {
+        for (size j = f->sum ? f->first : f->last; j < f->last; j += 4*LANES)
+            if (f->last - j >= 4*LANES) add_rows(f->rows + k*f->columns + j, f->columns, depth, 4*LANES, f->sum + j);
+            else add_rows(f->rows + k*f->columns + j, f->columns, depth, f->last - j, f->sum + j);
+        const size count = f->last - f->first;
+        if (width == ROWS) pack(f->out, ROWS, count, depth, f->rows + k*f->columns + f->first, -f->columns, 1);
+        else pack(f->out, PANEL, count, depth, f->rows + k*f->columns + f->first, -f->columns, 1);
+    }
+
     typedef struct { int left, right; scalar *y; } Pair;
 
     /* one panel of the right factor times all panels of the left one, added to y */
@@ -336,12 +363,6 @@ cdef extern from *:
         }
     }
 
-    static void lay_out_factor(Factor *f, size width, size depth, size k) {
-        const size count = f->last - f->first;
-        if (width == ROWS) pack(f->out, ROWS, count, depth, f->rows + k*f->columns + f->first, -f->columns, 1);
-        else pack(f->out, PANEL, count, depth, f->rows + k*f->columns + f->first, -f->columns, 1);
-    }
-
     /* y (P, J) = sum over k of left[k, :] right[k, :]' for every pair of factors, this thread's share of the rows of y; from the last k to the
        first, in blocks that fit the cache and leave no trace in the sums; more: added to what y holds */
     static void outer_sums(size K, Factor *left, int lefts, Factor *right, int rights, const Pair *pairs, int count, int more, Call *call, size id) {
@@ -353,6 +374,7 @@ cdef extern from *:
             f->last = i < lefts ? share(all, id + 1, call->threads)*ROWS : f->columns;
             if (f->last > f->columns) f->last = f->columns;
             room += ((f->last - f->first)/PANEL + 1)*PANEL*DEPTH;
+            if (f->sum && !more) memset(f->sum + f->first, 0, (size_t)(f->last - f->first)*sizeof(scalar));
         }
         for (int i = 0; i < count && !more; i++) {
             const Factor *l = left + pairs[i].left, *r = right + pairs[i].right;
@@ -376,40 +398,107 @@ cdef extern from *:
         free(all);
     }
 
-    typedef struct { Call *call; size id; int *go; } Worker;
+    /* Threads beside the caller's: made when a call asks for them, gone when none has for a while. They serve one call at a time. */
+    enum { GONE, IDLE, CLAIMED, AT_WORK };
+    #define LINGER 2e-3 /* seconds for which a thread with nothing to do waits for more */
+    typedef struct {
+        int state;
+        size id;
+        Call *call;
+    #ifdef __linux__
+        cpu_set_t processors;
+    #endif
+    } Worker;
+    static struct { Worker workers[MOST_THREADS]; pid_t process; int busy; } pool;
 
-    /* Every thread waits for the word: so many are there as were asked for, or none is needed. */
+    /* Begin on another processor than the caller's: where a new thread shares one with its caller, it may be long until it is moved. */
+    static void place(pthread_attr_t *how, Worker *w) {
+    #ifdef __linux__
+        size at = sched_getcpu(), left;
+        CPU_ZERO(&w->processors);
+        if (at < 0 || sched_getaffinity(0, sizeof w->processors, &w->processors)) return;
+        cpu_set_t one;
+        CPU_ZERO(&one);
+        for (left = w->id % CPU_COUNT(&w->processors); left > 0; left -= CPU_ISSET(at, &w->processors) != 0) at = (at + 1)%CPU_SETSIZE;
+        CPU_SET(at, &one);
+        pthread_attr_setaffinity_np(how, sizeof one, &one);
+    #endif
+    }
+
+    /* What a worker does. */
     static void *work(void *of) {
         Worker *w = of;
-        int go;
-        while (!(go = __atomic_load_n(w->go, __ATOMIC_ACQUIRE))) sched_yield();
-        if (go > 0) w->call->unit(w->call, w->id);
-        return 0;
-    }
-
-    /* -1 with Python's error set where a unit failed, or where the handler of a signal raised one */
-    static int settled(int failed) {
-        if (failed > 0) PyErr_SetString(PyExc_MemoryError, "no room to lay out the matrices of a product");
-        return failed ? -1 : 0;
-    }
-
-    /* Run a unit by all threads of a call, or by this one where others cannot be had: 0, 1 without memory, -1 where a signal stopped it. */
-    static int together(Call *call, void (*unit)(Call *, size), size matrices) {
-        Worker workers[MOST_THREADS];
-        pthread_t threads[MOST_THREADS];
-        size started = 1, alone[] = {0, call->d[1]};
-        int go = 0;
-        begin(call, unit);
-        for (; started < call->threads && started < MOST_THREADS; started++) {
-            workers[started] = (Worker){call, started, &go};
-            if (pthread_create(threads + started, 0, work, workers + started)) break;
+    #ifdef __linux__
+        if (CPU_COUNT(&w->processors)) pthread_setaffinity_np(pthread_self(), sizeof w->processors, &w->processors);
+    #endif
+        double until = seconds_now() + LINGER;
+        for (size spins = 1;; spins++) {
+            int idle = IDLE, state = __atomic_load_n(&w->state, __ATOMIC_ACQUIRE);
+            if (state == AT_WORK) {
+                w->call->unit(w->call, w->id);
+                __atomic_store_n(&w->state, IDLE, __ATOMIC_RELEASE);
+                until = seconds_now() + LINGER;
+            } else if (state == IDLE && spins % 64 == 0 && seconds_now() > until
+                       && __atomic_compare_exchange_n(&w->state, &idle, GONE, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) return 0;
+            relax(spins);
         }
-        if (started < call->threads) { call->threads = 1; call->split = alone; }
-        __atomic_store_n(&go, call->threads > 1 ? 1 : -1, __ATOMIC_RELEASE);
-        unit(call, 0);
-        for (size i = 1; i < started; i++) pthread_join(threads[i], 0);
-        for (size i = 0; i < matrices; i++) free(call->packed[i]);
-        return call->failed ? 1 : call->stop ? -1 : 0;
+    }
+
+    /* Have a worker for a call, one that waits or a new one: whether there is one. */
+    static int claim(Worker *w, Call *call, size id) {
+        pthread_t thread;
+        pthread_attr_t how;
+        int idle = IDLE, fine;
+        if (__atomic_compare_exchange_n(&w->state, &idle, CLAIMED, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) return w->call = call, 1;
+        if (pthread_attr_init(&how)) return 0;
+        w->state = CLAIMED, w->id = id, w->call = call;
+        pthread_attr_setdetachstate(&how, PTHREAD_CREATE_DETACHED);
+        place(&how, w);
+        fine = !pthread_create(&thread, &how, work, w);
+        pthread_attr_destroy(&how);
+        if (!fine) w->state = GONE;
+        return fine;
+    }
+
+    /* -1 with Python's error set where a unit failed, or where the handler of a signal raised one; 1 where a steady state was not found */
+    static int ended(const Call *call) {
+        if (call->failed) PyErr_SetString(PyExc_MemoryError, "no room to lay out the matrices of a product");
+        return call->failed || call->stop ? -1 : call->unsolved;
+    }
+
+    /* The pool, where it is free and can have so many threads; a forked child has none of its parent's. */
+    static int take_pool(Call *call) {
+        int done = 1, got = 0;
+        if (call->threads < 2 || call->threads > MOST_THREADS) return 0;
+        if (pool.process != getpid()) {
+            memset(&pool, 0, sizeof pool);
+            pool.process = getpid();
+        }
+        if (__atomic_exchange_n(&pool.busy, 1, __ATOMIC_ACQUIRE)) return 0;
+        for (size id = 1; id < call->threads && done; id++) got += done = claim(pool.workers + id, call, id);
+        for (size id = 1; id <= got; id++) __atomic_store_n(&pool.workers[id].state, done ? AT_WORK : IDLE, __ATOMIC_RELEASE);
+        if (!done) __atomic_store_n(&pool.busy, 0, __ATOMIC_RELEASE);
+        return done;
+    }
+
+    /* Run a unit by all threads of a call, or by this one where others cannot be had. */
+    static void together(Call *call, void (*unit)(Call *, size)) {
+        size alone[] = {0, call->d[1]};
+        call->asked = call->looked = seconds_now();
+        call->steps = 0, call->pace = 1;
+        call->arrived = call->turn = call->failed = call->stop = call->unsolved = 0;
+        call->unit = unit;
+        memset(call->packed, 0, sizeof call->packed);
+        if (take_pool(call)) {
+            unit(call, 0);
+            for (size id = 1; id < call->threads; id++)
+                for (size spins = 0; __atomic_load_n(&pool.workers[id].state, __ATOMIC_ACQUIRE) == AT_WORK; spins++) relax(spins);
+            __atomic_store_n(&pool.busy, 0, __ATOMIC_RELEASE);
+        } else {
+            call->threads = 1, call->split = alone;
+            unit(call, 0);
+        }
+        for (size i = 0; i < 14; i++) free(call->packed[i]);
     }
     """
     ctypedef struct Call:
@@ -426,11 +515,12 @@ cdef extern from *:
     ctypedef struct Factor:
         long long columns
         const real* rows
+        real* sum
     ctypedef struct Pair:
         int left, right
         real* y
-    int together(Call*, void (*)(Call*, long long) noexcept nogil, long long) nogil
-    int settled(int) except -1
+    void together(Call*, void (*)(Call*, long long) noexcept nogil) nogil
+    int ended(const Call*) except -1
     bint stopped(Call*, long long) nogil
     void wait(Call*) nogil
     long long share(long long, long long, long long) nogil
@@ -439,7 +529,7 @@ cdef extern from *:
     ctypedef struct Term:
         pass
     Term term(long long, const real*, const real*) nogil
-    void product(long long, long long, const Term*, int, real*) nogil
+    void product(long long, long long, const Term*, int, int, real*) nogil
     const long long BLOCK
     real total(const real*, long long) nogil
     real largest(real, const real*, long long) nogil
@@ -479,12 +569,12 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, 
 cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
     cdef array b_q_h1 = <array> call.p[5]
     cdef long long s_q_h1 = call.s[5]
     cdef array b_q_h2 = <array> call.p[7]
@@ -506,218 +596,179 @@ cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long l
         t = 0
         row_0_2(b_a25 + r*d_q, b_q_h3 + (t - 1)*s_q_h3 + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
 
-cdef void segment_3(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
-    cdef const long long* active = <const long long*> call.p[0]
-    cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
-    cdef array b_q_x = <array> call.p[2]
-    cdef long long s_q_x = call.s[2]
-    cdef array b_q_Wc1 = <array> call.p[12]
-    cdef array b_t26 = <array> call.p[28]
-    cdef long long s_t26 = call.s[28]
-    cdef const real* w_q_Wc1 = call.packed[0]
-    cdef Term terms[1]
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Wc1)
-            product(rows - r0, d_n, terms, 1, b_t26 + (t - 1)*s_t26 + r0*d_n)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Wc1)
-        product(rows - r0, d_n, terms, 1, b_t26 + (t - 1)*s_t26 + r0*d_n)
-
 cdef void row_4_0(
-array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
+array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
 ) noexcept nogil:
-    cdef real v0, v1, v2, v3, v4, v5, v6
+    cdef real v0, v1, v2, v3, v4, v5
     cdef long long i0
     for i0 in range(d_n):
         v0 = p0[(i0)]
         v1 = p1[(i0)]
-        v2 = p2[(i0)]
-        v3 = v0 + v1 + v2
-        v5 = f_tanh(v3)
-        p3[(i0)] = v5
+        v2 = v0 + v1
+        v4 = f_tanh(v2)
+        p2[(i0)] = v4
 
 
 cdef void segment_4(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
+    cdef array b_q_x = <array> call.p[2]
+    cdef long long s_q_x = call.s[2]
     cdef array b_q_z_h1 = <array> call.p[4]
     cdef long long s_q_z_h1 = call.s[4]
     cdef array b_q_h1 = <array> call.p[5]
     cdef long long s_q_h1 = call.s[5]
+    cdef array b_q_Wc1 = <array> call.p[12]
     cdef array b_q_Wr1 = <array> call.p[13]
     cdef array b_q_b1 = <array> call.p[14]
-    cdef array b_t26 = <array> call.p[28]
-    cdef long long s_t26 = call.s[28]
-    cdef array b_t27 = <array> call.p[29]
-    cdef long long s_t27 = call.s[29]
+    cdef array b_t27 = <array> call.p[28]
+    cdef long long s_t27 = call.s[28]
+    cdef const real* w_q_Wc1 = call.packed[0]
     cdef const real* w_q_Wr1 = call.packed[1]
-    cdef Term terms[1]
+    cdef Term terms[2]
+    if few:
+        wait(call)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                first, last = r0, active[t - 1] if active[t - 1] < r1 else r1
+                terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + first*d_m, w_q_Wc1)
+                product(last - first, d_n, terms, 1, 0, b_t27 + (t - 1)*s_t27 + first*d_n)
+        else:
+            t, first, last = t0, share(batch*(t1 - t0 + 1), id, threads), share(batch*(t1 - t0 + 1), id + 1, threads)
+            terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + first*d_m, w_q_Wc1)
+            product(last - first, d_n, terms, 1, 0, b_t27 + (t - 1)*s_t27 + first*d_n)
+        wait(call)
     for t in range(t0, t1 + 1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
-        terms[0] = term(d_n, b_q_h1 + (t - 1 - 1)*s_q_h1 + r0*d_n, w_q_Wr1)
-        product(rows - r0, d_n, terms, 1, b_t27 + (t - 1)*s_t27 + r0*d_n)
+        terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Wc1)
+        terms[1] = term(d_n, b_q_h1 + (t - 1 - 1)*s_q_h1 + r0*d_n, w_q_Wr1)
+        product(rows - r0, d_n, terms, 2, 1 if few else 0, b_t27 + (t - 1)*s_t27 + r0*d_n)
         for r in range(r0, rows):
-            row_4_0(b_t26 + (t - 1)*s_t26 + r*d_n, b_t27 + (t - 1)*s_t27 + r*d_n, b_q_b1, b_q_h1 + (t - 1)*s_q_h1 + r*d_n, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
-
-cdef void segment_7(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
-    cdef const long long* active = <const long long*> call.p[0]
-    cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
-    cdef array b_q_h1 = <array> call.p[5]
-    cdef long long s_q_h1 = call.s[5]
-    cdef array b_q_Wc2 = <array> call.p[15]
-    cdef array b_t28 = <array> call.p[30]
-    cdef long long s_t28 = call.s[30]
-    cdef const real* w_q_Wc2 = call.packed[2]
-    cdef Term terms[1]
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            terms[0] = term(d_n, b_q_h1 + (t - 1)*s_q_h1 + r0*d_n, w_q_Wc2)
-            product(rows - r0, d_p, terms, 1, b_t28 + (t - 1)*s_t28 + r0*d_p)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        terms[0] = term(d_n, b_q_h1 + (t - 1)*s_q_h1 + r0*d_n, w_q_Wc2)
-        product(rows - r0, d_p, terms, 1, b_t28 + (t - 1)*s_t28 + r0*d_p)
+            row_4_0(b_t27 + (t - 1)*s_t27 + r*d_n, b_q_b1, b_q_h1 + (t - 1)*s_q_h1 + r*d_n, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
 
 cdef void row_8_0(
-array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
+array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
 ) noexcept nogil:
-    cdef real v0, v1, v2, v3, v4, v5, v6
+    cdef real v0, v1, v2, v3, v4, v5
     cdef long long i0
     for i0 in range(d_p):
         v0 = p0[(i0)]
         v1 = p1[(i0)]
-        v2 = p2[(i0)]
-        v3 = v0 + v1 + v2
-        v5 = f_tanh(v3)
-        p3[(i0)] = v5
+        v2 = v0 + v1
+        v4 = f_tanh(v2)
+        p2[(i0)] = v4
 
 
 cdef void segment_8(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
+    cdef array b_q_h1 = <array> call.p[5]
+    cdef long long s_q_h1 = call.s[5]
     cdef array b_q_z_h2 = <array> call.p[6]
     cdef long long s_q_z_h2 = call.s[6]
     cdef array b_q_h2 = <array> call.p[7]
     cdef long long s_q_h2 = call.s[7]
+    cdef array b_q_Wc2 = <array> call.p[15]
     cdef array b_q_Wr2 = <array> call.p[16]
     cdef array b_q_b2 = <array> call.p[17]
-    cdef array b_t28 = <array> call.p[30]
-    cdef long long s_t28 = call.s[30]
-    cdef array b_t29 = <array> call.p[31]
-    cdef long long s_t29 = call.s[31]
+    cdef array b_t29 = <array> call.p[29]
+    cdef long long s_t29 = call.s[29]
+    cdef const real* w_q_Wc2 = call.packed[2]
     cdef const real* w_q_Wr2 = call.packed[3]
-    cdef Term terms[1]
+    cdef Term terms[2]
+    if few:
+        wait(call)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                first, last = r0, active[t - 1] if active[t - 1] < r1 else r1
+                terms[0] = term(d_n, b_q_h1 + (t - 1)*s_q_h1 + first*d_n, w_q_Wc2)
+                product(last - first, d_p, terms, 1, 0, b_t29 + (t - 1)*s_t29 + first*d_p)
+        else:
+            t, first, last = t0, share(batch*(t1 - t0 + 1), id, threads), share(batch*(t1 - t0 + 1), id + 1, threads)
+            terms[0] = term(d_n, b_q_h1 + (t - 1)*s_q_h1 + first*d_n, w_q_Wc2)
+            product(last - first, d_p, terms, 1, 0, b_t29 + (t - 1)*s_t29 + first*d_p)
+        wait(call)
     for t in range(t0, t1 + 1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
-        terms[0] = term(d_p, b_q_h2 + (t - 1 - 1)*s_q_h2 + r0*d_p, w_q_Wr2)
-        product(rows - r0, d_p, terms, 1, b_t29 + (t - 1)*s_t29 + r0*d_p)
+        terms[0] = term(d_n, b_q_h1 + (t - 1)*s_q_h1 + r0*d_n, w_q_Wc2)
+        terms[1] = term(d_p, b_q_h2 + (t - 1 - 1)*s_q_h2 + r0*d_p, w_q_Wr2)
+        product(rows - r0, d_p, terms, 2, 1 if few else 0, b_t29 + (t - 1)*s_t29 + r0*d_p)
         for r in range(r0, rows):
-            row_8_0(b_t28 + (t - 1)*s_t28 + r*d_p, b_t29 + (t - 1)*s_t29 + r*d_p, b_q_b2, b_q_h2 + (t - 1)*s_q_h2 + r*d_p, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
-
-cdef void segment_11(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
-    cdef const long long* active = <const long long*> call.p[0]
-    cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
-    cdef array b_q_h2 = <array> call.p[7]
-    cdef long long s_q_h2 = call.s[7]
-    cdef array b_q_Wc3 = <array> call.p[18]
-    cdef array b_t30 = <array> call.p[32]
-    cdef long long s_t30 = call.s[32]
-    cdef const real* w_q_Wc3 = call.packed[4]
-    cdef Term terms[1]
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            terms[0] = term(d_p, b_q_h2 + (t - 1)*s_q_h2 + r0*d_p, w_q_Wc3)
-            product(rows - r0, d_q, terms, 1, b_t30 + (t - 1)*s_t30 + r0*d_q)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        terms[0] = term(d_p, b_q_h2 + (t - 1)*s_q_h2 + r0*d_p, w_q_Wc3)
-        product(rows - r0, d_q, terms, 1, b_t30 + (t - 1)*s_t30 + r0*d_q)
+            row_8_0(b_t29 + (t - 1)*s_t29 + r*d_p, b_q_b2, b_q_h2 + (t - 1)*s_q_h2 + r*d_p, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
 
 cdef void row_12_0(
-array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
+array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
 ) noexcept nogil:
-    cdef real v0, v1, v2, v3, v4, v5, v6
+    cdef real v0, v1, v2, v3, v4, v5
     cdef long long i0
     for i0 in range(d_q):
         v0 = p0[(i0)]
         v1 = p1[(i0)]
-        v2 = p2[(i0)]
-        v3 = v0 + v1 + v2
-        v5 = f_tanh(v3)
-        p3[(i0)] = v5
+        v2 = v0 + v1
+        v4 = f_tanh(v2)
+        p2[(i0)] = v4
 
 
 cdef void segment_12(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
+    cdef array b_q_h2 = <array> call.p[7]
+    cdef long long s_q_h2 = call.s[7]
     cdef array b_q_z_h3 = <array> call.p[8]
     cdef long long s_q_z_h3 = call.s[8]
     cdef array b_q_h3 = <array> call.p[9]
     cdef long long s_q_h3 = call.s[9]
+    cdef array b_q_Wc3 = <array> call.p[18]
     cdef array b_q_Wr3 = <array> call.p[19]
     cdef array b_q_b3 = <array> call.p[20]
-    cdef array b_t30 = <array> call.p[32]
-    cdef long long s_t30 = call.s[32]
-    cdef array b_t31 = <array> call.p[33]
-    cdef long long s_t31 = call.s[33]
+    cdef array b_t31 = <array> call.p[30]
+    cdef long long s_t31 = call.s[30]
+    cdef const real* w_q_Wc3 = call.packed[4]
     cdef const real* w_q_Wr3 = call.packed[5]
-    cdef Term terms[1]
+    cdef Term terms[2]
+    if few:
+        wait(call)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                first, last = r0, active[t - 1] if active[t - 1] < r1 else r1
+                terms[0] = term(d_p, b_q_h2 + (t - 1)*s_q_h2 + first*d_p, w_q_Wc3)
+                product(last - first, d_q, terms, 1, 0, b_t31 + (t - 1)*s_t31 + first*d_q)
+        else:
+            t, first, last = t0, share(batch*(t1 - t0 + 1), id, threads), share(batch*(t1 - t0 + 1), id + 1, threads)
+            terms[0] = term(d_p, b_q_h2 + (t - 1)*s_q_h2 + first*d_p, w_q_Wc3)
+            product(last - first, d_q, terms, 1, 0, b_t31 + (t - 1)*s_t31 + first*d_q)
+        wait(call)
     for t in range(t0, t1 + 1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
-        terms[0] = term(d_q, b_q_h3 + (t - 1 - 1)*s_q_h3 + r0*d_q, w_q_Wr3)
-        product(rows - r0, d_q, terms, 1, b_t31 + (t - 1)*s_t31 + r0*d_q)
+        terms[0] = term(d_p, b_q_h2 + (t - 1)*s_q_h2 + r0*d_p, w_q_Wc3)
+        terms[1] = term(d_q, b_q_h3 + (t - 1 - 1)*s_q_h3 + r0*d_q, w_q_Wr3)
+        product(rows - r0, d_q, terms, 2, 1 if few else 0, b_t31 + (t - 1)*s_t31 + r0*d_q)
         for r in range(r0, rows):
-            row_12_0(b_t30 + (t - 1)*s_t30 + r*d_q, b_t31 + (t - 1)*s_t31 + r*d_q, b_q_b3, b_q_h3 + (t - 1)*s_q_h3 + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+            row_12_0(b_t31 + (t - 1)*s_t31 + r*d_q, b_q_b3, b_q_h3 + (t - 1)*s_q_h3 + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
 
 cdef void row_15_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -840,12 +891,12 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, 
 cdef void segment_15(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_h3 = <array> call.p[9]
@@ -858,25 +909,25 @@ cdef void segment_15(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_q_bo = <array> call.p[22]
     cdef array b_q_e = <array> call.p[23]
     cdef long long s_q_e = call.s[23]
-    cdef array b_t32 = <array> call.p[34]
-    cdef long long s_t32 = call.s[34]
-    cdef array b_t33 = <array> call.p[35]
-    cdef long long s_t33 = call.s[35]
-    cdef array b_t34 = <array> call.p[36]
-    cdef long long s_t34 = call.s[36]
-    cdef array b_t35 = <array> call.p[37]
+    cdef array b_t32 = <array> call.p[31]
+    cdef long long s_t32 = call.s[31]
+    cdef array b_t33 = <array> call.p[32]
+    cdef long long s_t33 = call.s[32]
+    cdef array b_t34 = <array> call.p[33]
+    cdef long long s_t34 = call.s[33]
+    cdef array b_t35 = <array> call.p[34]
     cdef const real* w_q_Wo = call.packed[6]
     cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
             terms[0] = term(d_q, b_q_h3 + (t - 1)*s_q_h3 + r0*d_q, w_q_Wo)
-            product(rows - r0, d_k, terms, 1, b_t32 + (t - 1)*s_t32 + r0*d_k)
+            product(rows - r0, d_k, terms, 1, 0, b_t32 + (t - 1)*s_t32 + r0*d_k)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
         terms[0] = term(d_q, b_q_h3 + (t - 1)*s_q_h3 + r0*d_q, w_q_Wo)
-        product(rows - r0, d_k, terms, 1, b_t32 + (t - 1)*s_t32 + r0*d_k)
+        product(rows - r0, d_k, terms, 1, 0, b_t32 + (t - 1)*s_t32 + r0*d_k)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
@@ -925,14 +976,14 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, 
 cdef void segment_22(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
     cdef array b_q_E = <array> call.p[24]
-    cdef array b_t35 = <array> call.p[37]
+    cdef array b_t35 = <array> call.p[34]
     t = t0
     rows = r1
     if id == 0:
@@ -979,25 +1030,20 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_23(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_y = <array> call.p[11]
     cdef long long s_q_y = call.s[11]
-    cdef array b_q_Wo = <array> call.p[21]
-    cdef array b_g_s_y = <array> call.p[38]
-    cdef long long s_g_s_y = call.s[38]
-    cdef array b_t62 = <array> call.p[64]
-    cdef long long s_t62 = call.s[64]
-    cdef array b_t63 = <array> call.p[65]
-    cdef long long s_t63 = call.s[65]
-    cdef const real* wt_q_Wo = call.packed[0]
-    cdef Term terms[1]
+    cdef array b_g_s_y = <array> call.p[35]
+    cdef long long s_g_s_y = call.s[35]
+    cdef array b_t62 = <array> call.p[61]
+    cdef long long s_t62 = call.s[61]
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
@@ -1006,16 +1052,6 @@ cdef void segment_23(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_23_1(b_q_y + (t - 1)*s_q_y + r*d_k, b_t62 + (t - 1)*s_t62 + r, b_q_d + (t - 1)*s_q_d + r*d_k, b_g_s_y + (t - 1)*s_g_s_y + r*d_k, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            terms[0] = term(d_k, b_g_s_y + (t - 1)*s_g_s_y + r0*d_k, wt_q_Wo)
-            product(rows - r0, d_q, terms, 1, b_t63 + (t - 1)*s_t63 + r0*d_q)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        terms[0] = term(d_k, b_g_s_y + (t - 1)*s_g_s_y + r0*d_k, wt_q_Wo)
-        product(rows - r0, d_q, terms, 1, b_t63 + (t - 1)*s_t63 + r0*d_q)
 
 cdef void row_26_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -1028,14 +1064,14 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_26(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
-    cdef array b_g_h3_back = <array> call.p[39]
-    cdef long long s_g_h3_back = call.s[39]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
+    cdef array b_g_h3_back = <array> call.p[36]
+    cdef long long s_g_h3_back = call.s[36]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -1062,61 +1098,52 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_27(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
     cdef array b_q_h3 = <array> call.p[9]
     cdef long long s_q_h3 = call.s[9]
     cdef array b_q_Wr3 = <array> call.p[19]
-    cdef array b_g_h3_back = <array> call.p[39]
-    cdef long long s_g_h3_back = call.s[39]
-    cdef array b_g_h3_bar = <array> call.p[40]
-    cdef long long s_g_h3_bar = call.s[40]
-    cdef array b_g_s_h3 = <array> call.p[41]
-    cdef long long s_g_s_h3 = call.s[41]
-    cdef array b_t63 = <array> call.p[65]
-    cdef long long s_t63 = call.s[65]
-    cdef const real* wt_q_Wr3 = call.packed[1]
+    cdef array b_q_Wo = <array> call.p[21]
+    cdef array b_g_s_y = <array> call.p[35]
+    cdef long long s_g_s_y = call.s[35]
+    cdef array b_g_h3_back = <array> call.p[36]
+    cdef long long s_g_h3_back = call.s[36]
+    cdef array b_g_h3_bar = <array> call.p[37]
+    cdef long long s_g_h3_bar = call.s[37]
+    cdef array b_g_s_h3 = <array> call.p[38]
+    cdef long long s_g_s_h3 = call.s[38]
+    cdef array b_t63 = <array> call.p[62]
+    cdef long long s_t63 = call.s[62]
+    cdef const real* wt_q_Wo = call.packed[7]
+    cdef const real* wt_q_Wr3 = call.packed[8]
     cdef Term terms[1]
+    if few:
+        wait(call)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                first, last = r0, active[t - 1] if active[t - 1] < r1 else r1
+                terms[0] = term(d_k, b_g_s_y + (t - 1)*s_g_s_y + first*d_k, wt_q_Wo)
+                product(last - first, d_q, terms, 1, 0, b_t63 + (t - 1)*s_t63 + first*d_q)
+        else:
+            t, first, last = t0, share(batch*(t1 - t0 + 1), id, threads), share(batch*(t1 - t0 + 1), id + 1, threads)
+            terms[0] = term(d_k, b_g_s_y + (t - 1)*s_g_s_y + first*d_k, wt_q_Wo)
+            product(last - first, d_q, terms, 1, 0, b_t63 + (t - 1)*s_t63 + first*d_q)
+        wait(call)
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
+        terms[0] = term(d_k, b_g_s_y + (t - 1)*s_g_s_y + r0*d_k, wt_q_Wo)
+        product(rows - r0, d_q, terms, 1, 1 if few else 0, b_t63 + (t - 1)*s_t63 + r0*d_q)
         if rows > r0:
             r = r0
             row_27_0(b_t63 + (t - 1)*s_t63 + r0*d_q, b_g_h3_back + (t - 1 + 1)*s_g_h3_back + r0*d_q, b_q_h3 + (t - 1)*s_q_h3 + r0*d_q, b_g_s_h3 + (t - 1)*s_g_s_h3 + r0*d_q, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_q, lengths[r])
         terms[0] = term(d_q, b_g_s_h3 + (t - 1)*s_g_s_h3 + r0*d_q, wt_q_Wr3)
-        product(rows - r0, d_q, terms, 1, b_g_h3_back + (t - 1)*s_g_h3_back + r0*d_q)
-
-cdef void segment_30(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
-    cdef const long long* active = <const long long*> call.p[0]
-    cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
-    cdef array b_q_Wc3 = <array> call.p[18]
-    cdef array b_g_s_h3 = <array> call.p[41]
-    cdef long long s_g_s_h3 = call.s[41]
-    cdef array b_t64 = <array> call.p[66]
-    cdef long long s_t64 = call.s[66]
-    cdef const real* wt_q_Wc3 = call.packed[2]
-    cdef Term terms[1]
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            terms[0] = term(d_q, b_g_s_h3 + (t - 1)*s_g_s_h3 + r0*d_q, wt_q_Wc3)
-            product(rows - r0, d_p, terms, 1, b_t64 + (t - 1)*s_t64 + r0*d_p)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        terms[0] = term(d_q, b_g_s_h3 + (t - 1)*s_g_s_h3 + r0*d_q, wt_q_Wc3)
-        product(rows - r0, d_p, terms, 1, b_t64 + (t - 1)*s_t64 + r0*d_p)
+        product(rows - r0, d_q, terms, 1, 0, b_g_h3_back + (t - 1)*s_g_h3_back + r0*d_q)
 
 cdef void row_31_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -1129,14 +1156,14 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_31(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
-    cdef array b_g_h2_back = <array> call.p[42]
-    cdef long long s_g_h2_back = call.s[42]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
+    cdef array b_g_h2_back = <array> call.p[39]
+    cdef long long s_g_h2_back = call.s[39]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -1163,61 +1190,52 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_32(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
     cdef array b_q_h2 = <array> call.p[7]
     cdef long long s_q_h2 = call.s[7]
     cdef array b_q_Wr2 = <array> call.p[16]
-    cdef array b_g_h2_back = <array> call.p[42]
-    cdef long long s_g_h2_back = call.s[42]
-    cdef array b_g_h2_bar = <array> call.p[43]
-    cdef long long s_g_h2_bar = call.s[43]
-    cdef array b_g_s_h2 = <array> call.p[44]
-    cdef long long s_g_s_h2 = call.s[44]
-    cdef array b_t64 = <array> call.p[66]
-    cdef long long s_t64 = call.s[66]
-    cdef const real* wt_q_Wr2 = call.packed[3]
+    cdef array b_q_Wc3 = <array> call.p[18]
+    cdef array b_g_s_h3 = <array> call.p[38]
+    cdef long long s_g_s_h3 = call.s[38]
+    cdef array b_g_h2_back = <array> call.p[39]
+    cdef long long s_g_h2_back = call.s[39]
+    cdef array b_g_h2_bar = <array> call.p[40]
+    cdef long long s_g_h2_bar = call.s[40]
+    cdef array b_g_s_h2 = <array> call.p[41]
+    cdef long long s_g_s_h2 = call.s[41]
+    cdef array b_t64 = <array> call.p[63]
+    cdef long long s_t64 = call.s[63]
+    cdef const real* wt_q_Wc3 = call.packed[9]
+    cdef const real* wt_q_Wr2 = call.packed[10]
     cdef Term terms[1]
+    if few:
+        wait(call)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                first, last = r0, active[t - 1] if active[t - 1] < r1 else r1
+                terms[0] = term(d_q, b_g_s_h3 + (t - 1)*s_g_s_h3 + first*d_q, wt_q_Wc3)
+                product(last - first, d_p, terms, 1, 0, b_t64 + (t - 1)*s_t64 + first*d_p)
+        else:
+            t, first, last = t0, share(batch*(t1 - t0 + 1), id, threads), share(batch*(t1 - t0 + 1), id + 1, threads)
+            terms[0] = term(d_q, b_g_s_h3 + (t - 1)*s_g_s_h3 + first*d_q, wt_q_Wc3)
+            product(last - first, d_p, terms, 1, 0, b_t64 + (t - 1)*s_t64 + first*d_p)
+        wait(call)
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
+        terms[0] = term(d_q, b_g_s_h3 + (t - 1)*s_g_s_h3 + r0*d_q, wt_q_Wc3)
+        product(rows - r0, d_p, terms, 1, 1 if few else 0, b_t64 + (t - 1)*s_t64 + r0*d_p)
         if rows > r0:
             r = r0
             row_32_0(b_t64 + (t - 1)*s_t64 + r0*d_p, b_g_h2_back + (t - 1 + 1)*s_g_h2_back + r0*d_p, b_q_h2 + (t - 1)*s_q_h2 + r0*d_p, b_g_s_h2 + (t - 1)*s_g_s_h2 + r0*d_p, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_p, lengths[r])
         terms[0] = term(d_p, b_g_s_h2 + (t - 1)*s_g_s_h2 + r0*d_p, wt_q_Wr2)
-        product(rows - r0, d_p, terms, 1, b_g_h2_back + (t - 1)*s_g_h2_back + r0*d_p)
-
-cdef void segment_35(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
-    cdef const long long* active = <const long long*> call.p[0]
-    cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
-    cdef array b_q_Wc2 = <array> call.p[15]
-    cdef array b_g_s_h2 = <array> call.p[44]
-    cdef long long s_g_s_h2 = call.s[44]
-    cdef array b_t65 = <array> call.p[67]
-    cdef long long s_t65 = call.s[67]
-    cdef const real* wt_q_Wc2 = call.packed[4]
-    cdef Term terms[1]
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            terms[0] = term(d_p, b_g_s_h2 + (t - 1)*s_g_s_h2 + r0*d_p, wt_q_Wc2)
-            product(rows - r0, d_n, terms, 1, b_t65 + (t - 1)*s_t65 + r0*d_n)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        terms[0] = term(d_p, b_g_s_h2 + (t - 1)*s_g_s_h2 + r0*d_p, wt_q_Wc2)
-        product(rows - r0, d_n, terms, 1, b_t65 + (t - 1)*s_t65 + r0*d_n)
+        product(rows - r0, d_p, terms, 1, 0, b_g_h2_back + (t - 1)*s_g_h2_back + r0*d_p)
 
 cdef void row_36_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -1230,14 +1248,14 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_36(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
-    cdef array b_g_h1_back = <array> call.p[45]
-    cdef long long s_g_h1_back = call.s[45]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
+    cdef array b_g_h1_back = <array> call.p[42]
+    cdef long long s_g_h1_back = call.s[42]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -1264,116 +1282,62 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_37(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
     cdef array b_q_h1 = <array> call.p[5]
     cdef long long s_q_h1 = call.s[5]
     cdef array b_q_Wr1 = <array> call.p[13]
-    cdef array b_g_h1_back = <array> call.p[45]
-    cdef long long s_g_h1_back = call.s[45]
-    cdef array b_g_h1_bar = <array> call.p[46]
-    cdef long long s_g_h1_bar = call.s[46]
-    cdef array b_g_s_h1 = <array> call.p[47]
-    cdef long long s_g_s_h1 = call.s[47]
-    cdef array b_t65 = <array> call.p[67]
-    cdef long long s_t65 = call.s[67]
-    cdef const real* wt_q_Wr1 = call.packed[5]
+    cdef array b_q_Wc2 = <array> call.p[15]
+    cdef array b_g_s_h2 = <array> call.p[41]
+    cdef long long s_g_s_h2 = call.s[41]
+    cdef array b_g_h1_back = <array> call.p[42]
+    cdef long long s_g_h1_back = call.s[42]
+    cdef array b_g_h1_bar = <array> call.p[43]
+    cdef long long s_g_h1_bar = call.s[43]
+    cdef array b_g_s_h1 = <array> call.p[44]
+    cdef long long s_g_s_h1 = call.s[44]
+    cdef array b_t65 = <array> call.p[64]
+    cdef long long s_t65 = call.s[64]
+    cdef const real* wt_q_Wc2 = call.packed[11]
+    cdef const real* wt_q_Wr1 = call.packed[12]
     cdef Term terms[1]
+    if few:
+        wait(call)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                first, last = r0, active[t - 1] if active[t - 1] < r1 else r1
+                terms[0] = term(d_p, b_g_s_h2 + (t - 1)*s_g_s_h2 + first*d_p, wt_q_Wc2)
+                product(last - first, d_n, terms, 1, 0, b_t65 + (t - 1)*s_t65 + first*d_n)
+        else:
+            t, first, last = t0, share(batch*(t1 - t0 + 1), id, threads), share(batch*(t1 - t0 + 1), id + 1, threads)
+            terms[0] = term(d_p, b_g_s_h2 + (t - 1)*s_g_s_h2 + first*d_p, wt_q_Wc2)
+            product(last - first, d_n, terms, 1, 0, b_t65 + (t - 1)*s_t65 + first*d_n)
+        wait(call)
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
+        terms[0] = term(d_p, b_g_s_h2 + (t - 1)*s_g_s_h2 + r0*d_p, wt_q_Wc2)
+        product(rows - r0, d_n, terms, 1, 1 if few else 0, b_t65 + (t - 1)*s_t65 + r0*d_n)
         if rows > r0:
             r = r0
             row_37_0(b_t65 + (t - 1)*s_t65 + r0*d_n, b_g_h1_back + (t - 1 + 1)*s_g_h1_back + r0*d_n, b_q_h1 + (t - 1)*s_q_h1 + r0*d_n, b_g_s_h1 + (t - 1)*s_g_s_h1 + r0*d_n, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_n, lengths[r])
         terms[0] = term(d_n, b_g_s_h1 + (t - 1)*s_g_s_h1 + r0*d_n, wt_q_Wr1)
-        product(rows - r0, d_n, terms, 1, b_g_h1_back + (t - 1)*s_g_h1_back + r0*d_n)
-
-cdef void row_40_0(
-array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_40_1(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
-
-cdef void row_40_2(
-array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_40_3(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
-
-cdef void row_40_4(
-array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_40_5(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
-
-cdef void row_40_6(
-array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_40_7(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
+        product(rows - r0, d_n, terms, 1, 0, b_g_h1_back + (t - 1)*s_g_h1_back + r0*d_n)
 
 cdef void segment_40(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_h1 = <array> call.p[5]
@@ -1382,25 +1346,25 @@ cdef void segment_40(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_q_h2 = call.s[7]
     cdef array b_q_h3 = <array> call.p[9]
     cdef long long s_q_h3 = call.s[9]
-    cdef array b_g_s_y = <array> call.p[38]
-    cdef long long s_g_s_y = call.s[38]
-    cdef array b_g_s_h3 = <array> call.p[41]
-    cdef long long s_g_s_h3 = call.s[41]
-    cdef array b_g_s_h2 = <array> call.p[44]
-    cdef long long s_g_s_h2 = call.s[44]
-    cdef array b_g_s_h1 = <array> call.p[47]
-    cdef long long s_g_s_h1 = call.s[47]
-    cdef array b_g_Wc1_bar = <array> call.p[48]
-    cdef array b_g_Wr1_bar = <array> call.p[49]
-    cdef array b_g_b1_bar = <array> call.p[50]
-    cdef array b_g_Wc2_bar = <array> call.p[51]
-    cdef array b_g_Wr2_bar = <array> call.p[52]
-    cdef array b_g_b2_bar = <array> call.p[53]
-    cdef array b_g_Wc3_bar = <array> call.p[54]
-    cdef array b_g_Wr3_bar = <array> call.p[55]
-    cdef array b_g_b3_bar = <array> call.p[56]
-    cdef array b_g_Wo_bar = <array> call.p[57]
-    cdef array b_g_bo_bar = <array> call.p[58]
+    cdef array b_g_s_y = <array> call.p[35]
+    cdef long long s_g_s_y = call.s[35]
+    cdef array b_g_s_h3 = <array> call.p[38]
+    cdef long long s_g_s_h3 = call.s[38]
+    cdef array b_g_s_h2 = <array> call.p[41]
+    cdef long long s_g_s_h2 = call.s[41]
+    cdef array b_g_s_h1 = <array> call.p[44]
+    cdef long long s_g_s_h1 = call.s[44]
+    cdef array b_g_Wc1_bar = <array> call.p[45]
+    cdef array b_g_Wr1_bar = <array> call.p[46]
+    cdef array b_g_b1_bar = <array> call.p[47]
+    cdef array b_g_Wc2_bar = <array> call.p[48]
+    cdef array b_g_Wr2_bar = <array> call.p[49]
+    cdef array b_g_b2_bar = <array> call.p[50]
+    cdef array b_g_Wc3_bar = <array> call.p[51]
+    cdef array b_g_Wr3_bar = <array> call.p[52]
+    cdef array b_g_b3_bar = <array> call.p[53]
+    cdef array b_g_Wo_bar = <array> call.p[54]
+    cdef array b_g_bo_bar = <array> call.p[55]
     cdef Factor left[4]
     cdef Factor right[7]
     cdef Pair pairs[7]
@@ -1409,26 +1373,37 @@ cdef void segment_40(Call* call, long long t0, long long t1, long long r0, long 
     t = t0
     left[0].columns = d_n
     left[0].rows = b_g_s_h1 + (t - 1)*s_g_s_h1
+    left[0].sum = b_g_b1_bar
     left[1].columns = d_p
     left[1].rows = b_g_s_h2 + (t - 1)*s_g_s_h2
+    left[1].sum = b_g_b2_bar
     left[2].columns = d_q
     left[2].rows = b_g_s_h3 + (t - 1)*s_g_s_h3
+    left[2].sum = b_g_b3_bar
     left[3].columns = d_k
     left[3].rows = b_g_s_y + (t - 1)*s_g_s_y
+    left[3].sum = b_g_bo_bar
     right[0].columns = d_m
     right[0].rows = b_q_x + (t - 1)*s_q_x
+    right[0].sum = NULL
     right[1].columns = d_n
     right[1].rows = b_q_h1 + (t - 1 - 1)*s_q_h1
+    right[1].sum = NULL
     right[2].columns = d_n
     right[2].rows = b_q_h1 + (t - 1)*s_q_h1
+    right[2].sum = NULL
     right[3].columns = d_p
     right[3].rows = b_q_h2 + (t - 1 - 1)*s_q_h2
+    right[3].sum = NULL
     right[4].columns = d_p
     right[4].rows = b_q_h2 + (t - 1)*s_q_h2
+    right[4].sum = NULL
     right[5].columns = d_q
     right[5].rows = b_q_h3 + (t - 1 - 1)*s_q_h3
+    right[5].sum = NULL
     right[6].columns = d_q
     right[6].rows = b_q_h3 + (t - 1)*s_q_h3
+    right[6].sum = NULL
     pairs[0].left = 0
     pairs[0].right = 0
     pairs[0].y = b_g_Wc1_bar
@@ -1451,53 +1426,25 @@ cdef void segment_40(Call* call, long long t0, long long t1, long long r0, long 
     pairs[6].right = 6
     pairs[6].y = b_g_Wo_bar
     outer_sums(batch*(t1 - t0 + 1), left, 4, right, 7, pairs, 7, call.more, call, id)
-    rows = r1
-    if not call.more:
-        row_40_0(b_g_b1_bar, d_k, d_m, d_n, d_p, d_q, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_40_1(b_g_s_h1 + (t - 1)*s_g_s_h1 + r*d_n, b_g_b1_bar, d_k, d_m, d_n, d_p, d_q, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    rows = r1
-    if not call.more:
-        row_40_2(b_g_b2_bar, d_k, d_m, d_n, d_p, d_q, share(d_p, id, threads), share(d_p, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_40_3(b_g_s_h2 + (t - 1)*s_g_s_h2 + r*d_p, b_g_b2_bar, d_k, d_m, d_n, d_p, d_q, share(d_p, id, threads), share(d_p, id + 1, threads), lengths[r])
-    rows = r1
-    if not call.more:
-        row_40_4(b_g_b3_bar, d_k, d_m, d_n, d_p, d_q, share(d_q, id, threads), share(d_q, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_40_5(b_g_s_h3 + (t - 1)*s_g_s_h3 + r*d_q, b_g_b3_bar, d_k, d_m, d_n, d_p, d_q, share(d_q, id, threads), share(d_q, id + 1, threads), lengths[r])
-    rows = r1
-    if not call.more:
-        row_40_6(b_g_bo_bar, d_k, d_m, d_n, d_p, d_q, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_40_7(b_g_s_y + (t - 1)*s_g_s_y + r*d_k, b_g_bo_bar, d_k, d_m, d_n, d_p, d_q, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
 
 cdef void segment_51(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
-    cdef array b_g_h3_back = <array> call.p[39]
-    cdef long long s_g_h3_back = call.s[39]
-    cdef array b_g_h2_back = <array> call.p[42]
-    cdef long long s_g_h2_back = call.s[42]
-    cdef array b_g_h1_back = <array> call.p[45]
-    cdef long long s_g_h1_back = call.s[45]
-    cdef array b_g_h1_init_bar = <array> call.p[59]
-    cdef array b_g_h2_init_bar = <array> call.p[60]
-    cdef array b_g_h3_init_bar = <array> call.p[61]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
+    cdef array b_g_h3_back = <array> call.p[36]
+    cdef long long s_g_h3_back = call.s[36]
+    cdef array b_g_h2_back = <array> call.p[39]
+    cdef long long s_g_h2_back = call.s[39]
+    cdef array b_g_h1_back = <array> call.p[42]
+    cdef long long s_g_h1_back = call.s[42]
+    cdef array b_g_h1_init_bar = <array> call.p[56]
+    cdef array b_g_h2_init_bar = <array> call.p[57]
+    cdef array b_g_h3_init_bar = <array> call.p[58]
     t = t0
     rows = r1
     for r in range(r0, r1):
@@ -1531,37 +1478,37 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_54(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
     cdef array b_q_z_y = <array> call.p[10]
     cdef long long s_q_z_y = call.s[10]
     cdef array b_q_Wc1 = <array> call.p[12]
-    cdef array b_t33 = <array> call.p[35]
-    cdef long long s_t33 = call.s[35]
-    cdef array b_t34 = <array> call.p[36]
-    cdef long long s_t34 = call.s[36]
-    cdef array b_g_s_h1 = <array> call.p[47]
-    cdef long long s_g_s_h1 = call.s[47]
-    cdef array b_g_x_bar = <array> call.p[62]
-    cdef long long s_g_x_bar = call.s[62]
-    cdef array b_g_d_bar = <array> call.p[63]
-    cdef long long s_g_d_bar = call.s[63]
-    cdef const real* wt_q_Wc1 = call.packed[6]
+    cdef array b_t33 = <array> call.p[32]
+    cdef long long s_t33 = call.s[32]
+    cdef array b_t34 = <array> call.p[33]
+    cdef long long s_t34 = call.s[33]
+    cdef array b_g_s_h1 = <array> call.p[44]
+    cdef long long s_g_s_h1 = call.s[44]
+    cdef array b_g_x_bar = <array> call.p[59]
+    cdef long long s_g_x_bar = call.s[59]
+    cdef array b_g_d_bar = <array> call.p[60]
+    cdef long long s_g_d_bar = call.s[60]
+    cdef const real* wt_q_Wc1 = call.packed[13]
     cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
             terms[0] = term(d_n, b_g_s_h1 + (t - 1)*s_g_s_h1 + r0*d_n, wt_q_Wc1)
-            product(rows - r0, d_m, terms, 1, b_g_x_bar + (t - 1)*s_g_x_bar + r0*d_m)
+            product(rows - r0, d_m, terms, 1, 0, b_g_x_bar + (t - 1)*s_g_x_bar + r0*d_m)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
         terms[0] = term(d_n, b_g_s_h1 + (t - 1)*s_g_s_h1 + r0*d_n, wt_q_Wc1)
-        product(rows - r0, d_m, terms, 1, b_g_x_bar + (t - 1)*s_g_x_bar + r0*d_m)
+        product(rows - r0, d_m, terms, 1, 0, b_g_x_bar + (t - 1)*s_g_x_bar + r0*d_m)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
@@ -1617,27 +1564,22 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_56(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
     cdef array b_q_y = <array> call.p[11]
     cdef long long s_q_y = call.s[11]
-    cdef array b_q_Wo = <array> call.p[21]
-    cdef array b_p_y_seed = <array> call.p[71]
-    cdef long long s_p_y_seed = call.s[71]
-    cdef array b_p_y_bar = <array> call.p[72]
-    cdef long long s_p_y_bar = call.s[72]
-    cdef array b_p_s_y = <array> call.p[73]
-    cdef long long s_p_s_y = call.s[73]
-    cdef array b_t97 = <array> call.p[99]
-    cdef long long s_t97 = call.s[99]
-    cdef array b_t98 = <array> call.p[100]
-    cdef long long s_t98 = call.s[100]
-    cdef const real* wt_q_Wo = call.packed[0]
-    cdef Term terms[1]
+    cdef array b_p_y_seed = <array> call.p[68]
+    cdef long long s_p_y_seed = call.s[68]
+    cdef array b_p_y_bar = <array> call.p[69]
+    cdef long long s_p_y_bar = call.s[69]
+    cdef array b_p_s_y = <array> call.p[70]
+    cdef long long s_p_s_y = call.s[70]
+    cdef array b_t97 = <array> call.p[96]
+    cdef long long s_t97 = call.s[96]
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
@@ -1651,16 +1593,6 @@ cdef void segment_56(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_56_2(b_q_y + (t - 1)*s_q_y + r*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r*d_k, b_t97 + (t - 1)*s_t97 + r, b_p_s_y + (t - 1)*s_p_s_y + r*d_k, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            terms[0] = term(d_k, b_p_s_y + (t - 1)*s_p_s_y + r0*d_k, wt_q_Wo)
-            product(rows - r0, d_q, terms, 1, b_t98 + (t - 1)*s_t98 + r0*d_q)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        terms[0] = term(d_k, b_p_s_y + (t - 1)*s_p_s_y + r0*d_k, wt_q_Wo)
-        product(rows - r0, d_q, terms, 1, b_t98 + (t - 1)*s_t98 + r0*d_q)
 
 cdef void row_60_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -1673,14 +1605,14 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_60(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
-    cdef array b_p_h3_back = <array> call.p[74]
-    cdef long long s_p_h3_back = call.s[74]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
+    cdef array b_p_h3_back = <array> call.p[71]
+    cdef long long s_p_h3_back = call.s[71]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -1708,63 +1640,54 @@ array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, 
 cdef void segment_61(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
     cdef array b_q_h3 = <array> call.p[9]
     cdef long long s_q_h3 = call.s[9]
     cdef array b_q_Wr3 = <array> call.p[19]
-    cdef array b_p_h3_seed = <array> call.p[70]
-    cdef long long s_p_h3_seed = call.s[70]
-    cdef array b_p_h3_back = <array> call.p[74]
-    cdef long long s_p_h3_back = call.s[74]
-    cdef array b_p_h3_bar = <array> call.p[75]
-    cdef long long s_p_h3_bar = call.s[75]
-    cdef array b_p_s_h3 = <array> call.p[76]
-    cdef long long s_p_s_h3 = call.s[76]
-    cdef array b_t98 = <array> call.p[100]
-    cdef long long s_t98 = call.s[100]
-    cdef const real* wt_q_Wr3 = call.packed[1]
+    cdef array b_q_Wo = <array> call.p[21]
+    cdef array b_p_h3_seed = <array> call.p[67]
+    cdef long long s_p_h3_seed = call.s[67]
+    cdef array b_p_s_y = <array> call.p[70]
+    cdef long long s_p_s_y = call.s[70]
+    cdef array b_p_h3_back = <array> call.p[71]
+    cdef long long s_p_h3_back = call.s[71]
+    cdef array b_p_h3_bar = <array> call.p[72]
+    cdef long long s_p_h3_bar = call.s[72]
+    cdef array b_p_s_h3 = <array> call.p[73]
+    cdef long long s_p_s_h3 = call.s[73]
+    cdef array b_t98 = <array> call.p[97]
+    cdef long long s_t98 = call.s[97]
+    cdef const real* wt_q_Wo = call.packed[7]
+    cdef const real* wt_q_Wr3 = call.packed[8]
     cdef Term terms[1]
+    if few:
+        wait(call)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                first, last = r0, active[t - 1] if active[t - 1] < r1 else r1
+                terms[0] = term(d_k, b_p_s_y + (t - 1)*s_p_s_y + first*d_k, wt_q_Wo)
+                product(last - first, d_q, terms, 1, 0, b_t98 + (t - 1)*s_t98 + first*d_q)
+        else:
+            t, first, last = t0, share(batch*(t1 - t0 + 1), id, threads), share(batch*(t1 - t0 + 1), id + 1, threads)
+            terms[0] = term(d_k, b_p_s_y + (t - 1)*s_p_s_y + first*d_k, wt_q_Wo)
+            product(last - first, d_q, terms, 1, 0, b_t98 + (t - 1)*s_t98 + first*d_q)
+        wait(call)
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
+        terms[0] = term(d_k, b_p_s_y + (t - 1)*s_p_s_y + r0*d_k, wt_q_Wo)
+        product(rows - r0, d_q, terms, 1, 1 if few else 0, b_t98 + (t - 1)*s_t98 + r0*d_q)
         if rows > r0:
             r = r0
             row_61_0(b_t98 + (t - 1)*s_t98 + r0*d_q, b_p_h3_seed + (t - 1)*s_p_h3_seed + r0*d_q, b_p_h3_back + (t - 1 + 1)*s_p_h3_back + r0*d_q, b_q_h3 + (t - 1)*s_q_h3 + r0*d_q, b_p_s_h3 + (t - 1)*s_p_s_h3 + r0*d_q, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_q, lengths[r])
         terms[0] = term(d_q, b_p_s_h3 + (t - 1)*s_p_s_h3 + r0*d_q, wt_q_Wr3)
-        product(rows - r0, d_q, terms, 1, b_p_h3_back + (t - 1)*s_p_h3_back + r0*d_q)
-
-cdef void segment_64(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
-    cdef const long long* active = <const long long*> call.p[0]
-    cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
-    cdef array b_q_Wc3 = <array> call.p[18]
-    cdef array b_p_s_h3 = <array> call.p[76]
-    cdef long long s_p_s_h3 = call.s[76]
-    cdef array b_t99 = <array> call.p[101]
-    cdef long long s_t99 = call.s[101]
-    cdef const real* wt_q_Wc3 = call.packed[2]
-    cdef Term terms[1]
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            terms[0] = term(d_q, b_p_s_h3 + (t - 1)*s_p_s_h3 + r0*d_q, wt_q_Wc3)
-            product(rows - r0, d_p, terms, 1, b_t99 + (t - 1)*s_t99 + r0*d_p)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        terms[0] = term(d_q, b_p_s_h3 + (t - 1)*s_p_s_h3 + r0*d_q, wt_q_Wc3)
-        product(rows - r0, d_p, terms, 1, b_t99 + (t - 1)*s_t99 + r0*d_p)
+        product(rows - r0, d_q, terms, 1, 0, b_p_h3_back + (t - 1)*s_p_h3_back + r0*d_q)
 
 cdef void row_65_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -1777,14 +1700,14 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_65(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
-    cdef array b_p_h2_back = <array> call.p[77]
-    cdef long long s_p_h2_back = call.s[77]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
+    cdef array b_p_h2_back = <array> call.p[74]
+    cdef long long s_p_h2_back = call.s[74]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -1812,63 +1735,54 @@ array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, 
 cdef void segment_66(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
     cdef array b_q_h2 = <array> call.p[7]
     cdef long long s_q_h2 = call.s[7]
     cdef array b_q_Wr2 = <array> call.p[16]
-    cdef array b_p_h2_seed = <array> call.p[69]
-    cdef long long s_p_h2_seed = call.s[69]
-    cdef array b_p_h2_back = <array> call.p[77]
-    cdef long long s_p_h2_back = call.s[77]
-    cdef array b_p_h2_bar = <array> call.p[78]
-    cdef long long s_p_h2_bar = call.s[78]
-    cdef array b_p_s_h2 = <array> call.p[79]
-    cdef long long s_p_s_h2 = call.s[79]
-    cdef array b_t99 = <array> call.p[101]
-    cdef long long s_t99 = call.s[101]
-    cdef const real* wt_q_Wr2 = call.packed[3]
+    cdef array b_q_Wc3 = <array> call.p[18]
+    cdef array b_p_h2_seed = <array> call.p[66]
+    cdef long long s_p_h2_seed = call.s[66]
+    cdef array b_p_s_h3 = <array> call.p[73]
+    cdef long long s_p_s_h3 = call.s[73]
+    cdef array b_p_h2_back = <array> call.p[74]
+    cdef long long s_p_h2_back = call.s[74]
+    cdef array b_p_h2_bar = <array> call.p[75]
+    cdef long long s_p_h2_bar = call.s[75]
+    cdef array b_p_s_h2 = <array> call.p[76]
+    cdef long long s_p_s_h2 = call.s[76]
+    cdef array b_t99 = <array> call.p[98]
+    cdef long long s_t99 = call.s[98]
+    cdef const real* wt_q_Wc3 = call.packed[9]
+    cdef const real* wt_q_Wr2 = call.packed[10]
     cdef Term terms[1]
+    if few:
+        wait(call)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                first, last = r0, active[t - 1] if active[t - 1] < r1 else r1
+                terms[0] = term(d_q, b_p_s_h3 + (t - 1)*s_p_s_h3 + first*d_q, wt_q_Wc3)
+                product(last - first, d_p, terms, 1, 0, b_t99 + (t - 1)*s_t99 + first*d_p)
+        else:
+            t, first, last = t0, share(batch*(t1 - t0 + 1), id, threads), share(batch*(t1 - t0 + 1), id + 1, threads)
+            terms[0] = term(d_q, b_p_s_h3 + (t - 1)*s_p_s_h3 + first*d_q, wt_q_Wc3)
+            product(last - first, d_p, terms, 1, 0, b_t99 + (t - 1)*s_t99 + first*d_p)
+        wait(call)
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
+        terms[0] = term(d_q, b_p_s_h3 + (t - 1)*s_p_s_h3 + r0*d_q, wt_q_Wc3)
+        product(rows - r0, d_p, terms, 1, 1 if few else 0, b_t99 + (t - 1)*s_t99 + r0*d_p)
         if rows > r0:
             r = r0
             row_66_0(b_t99 + (t - 1)*s_t99 + r0*d_p, b_p_h2_seed + (t - 1)*s_p_h2_seed + r0*d_p, b_p_h2_back + (t - 1 + 1)*s_p_h2_back + r0*d_p, b_q_h2 + (t - 1)*s_q_h2 + r0*d_p, b_p_s_h2 + (t - 1)*s_p_s_h2 + r0*d_p, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_p, lengths[r])
         terms[0] = term(d_p, b_p_s_h2 + (t - 1)*s_p_s_h2 + r0*d_p, wt_q_Wr2)
-        product(rows - r0, d_p, terms, 1, b_p_h2_back + (t - 1)*s_p_h2_back + r0*d_p)
-
-cdef void segment_69(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
-    cdef const long long* active = <const long long*> call.p[0]
-    cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
-    cdef array b_q_Wc2 = <array> call.p[15]
-    cdef array b_p_s_h2 = <array> call.p[79]
-    cdef long long s_p_s_h2 = call.s[79]
-    cdef array b_t100 = <array> call.p[102]
-    cdef long long s_t100 = call.s[102]
-    cdef const real* wt_q_Wc2 = call.packed[4]
-    cdef Term terms[1]
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            terms[0] = term(d_p, b_p_s_h2 + (t - 1)*s_p_s_h2 + r0*d_p, wt_q_Wc2)
-            product(rows - r0, d_n, terms, 1, b_t100 + (t - 1)*s_t100 + r0*d_n)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        terms[0] = term(d_p, b_p_s_h2 + (t - 1)*s_p_s_h2 + r0*d_p, wt_q_Wc2)
-        product(rows - r0, d_n, terms, 1, b_t100 + (t - 1)*s_t100 + r0*d_n)
+        product(rows - r0, d_p, terms, 1, 0, b_p_h2_back + (t - 1)*s_p_h2_back + r0*d_p)
 
 cdef void row_70_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -1881,14 +1795,14 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_70(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
-    cdef array b_p_h1_back = <array> call.p[80]
-    cdef long long s_p_h1_back = call.s[80]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
+    cdef array b_p_h1_back = <array> call.p[77]
+    cdef long long s_p_h1_back = call.s[77]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -1916,118 +1830,64 @@ array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, 
 cdef void segment_71(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
     cdef array b_q_h1 = <array> call.p[5]
     cdef long long s_q_h1 = call.s[5]
     cdef array b_q_Wr1 = <array> call.p[13]
-    cdef array b_p_h1_seed = <array> call.p[68]
-    cdef long long s_p_h1_seed = call.s[68]
-    cdef array b_p_h1_back = <array> call.p[80]
-    cdef long long s_p_h1_back = call.s[80]
-    cdef array b_p_h1_bar = <array> call.p[81]
-    cdef long long s_p_h1_bar = call.s[81]
-    cdef array b_p_s_h1 = <array> call.p[82]
-    cdef long long s_p_s_h1 = call.s[82]
-    cdef array b_t100 = <array> call.p[102]
-    cdef long long s_t100 = call.s[102]
-    cdef const real* wt_q_Wr1 = call.packed[5]
+    cdef array b_q_Wc2 = <array> call.p[15]
+    cdef array b_p_h1_seed = <array> call.p[65]
+    cdef long long s_p_h1_seed = call.s[65]
+    cdef array b_p_s_h2 = <array> call.p[76]
+    cdef long long s_p_s_h2 = call.s[76]
+    cdef array b_p_h1_back = <array> call.p[77]
+    cdef long long s_p_h1_back = call.s[77]
+    cdef array b_p_h1_bar = <array> call.p[78]
+    cdef long long s_p_h1_bar = call.s[78]
+    cdef array b_p_s_h1 = <array> call.p[79]
+    cdef long long s_p_s_h1 = call.s[79]
+    cdef array b_t100 = <array> call.p[99]
+    cdef long long s_t100 = call.s[99]
+    cdef const real* wt_q_Wc2 = call.packed[11]
+    cdef const real* wt_q_Wr1 = call.packed[12]
     cdef Term terms[1]
+    if few:
+        wait(call)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                first, last = r0, active[t - 1] if active[t - 1] < r1 else r1
+                terms[0] = term(d_p, b_p_s_h2 + (t - 1)*s_p_s_h2 + first*d_p, wt_q_Wc2)
+                product(last - first, d_n, terms, 1, 0, b_t100 + (t - 1)*s_t100 + first*d_n)
+        else:
+            t, first, last = t0, share(batch*(t1 - t0 + 1), id, threads), share(batch*(t1 - t0 + 1), id + 1, threads)
+            terms[0] = term(d_p, b_p_s_h2 + (t - 1)*s_p_s_h2 + first*d_p, wt_q_Wc2)
+            product(last - first, d_n, terms, 1, 0, b_t100 + (t - 1)*s_t100 + first*d_n)
+        wait(call)
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
+        terms[0] = term(d_p, b_p_s_h2 + (t - 1)*s_p_s_h2 + r0*d_p, wt_q_Wc2)
+        product(rows - r0, d_n, terms, 1, 1 if few else 0, b_t100 + (t - 1)*s_t100 + r0*d_n)
         if rows > r0:
             r = r0
             row_71_0(b_t100 + (t - 1)*s_t100 + r0*d_n, b_p_h1_seed + (t - 1)*s_p_h1_seed + r0*d_n, b_p_h1_back + (t - 1 + 1)*s_p_h1_back + r0*d_n, b_q_h1 + (t - 1)*s_q_h1 + r0*d_n, b_p_s_h1 + (t - 1)*s_p_s_h1 + r0*d_n, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_n, lengths[r])
         terms[0] = term(d_n, b_p_s_h1 + (t - 1)*s_p_s_h1 + r0*d_n, wt_q_Wr1)
-        product(rows - r0, d_n, terms, 1, b_p_h1_back + (t - 1)*s_p_h1_back + r0*d_n)
-
-cdef void row_74_0(
-array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_74_1(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
-
-cdef void row_74_2(
-array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_74_3(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
-
-cdef void row_74_4(
-array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_74_5(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
-
-cdef void row_74_6(
-array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_74_7(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
+        product(rows - r0, d_n, terms, 1, 0, b_p_h1_back + (t - 1)*s_p_h1_back + r0*d_n)
 
 cdef void segment_74(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_h1 = <array> call.p[5]
@@ -2036,25 +1896,25 @@ cdef void segment_74(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_q_h2 = call.s[7]
     cdef array b_q_h3 = <array> call.p[9]
     cdef long long s_q_h3 = call.s[9]
-    cdef array b_p_s_y = <array> call.p[73]
-    cdef long long s_p_s_y = call.s[73]
-    cdef array b_p_s_h3 = <array> call.p[76]
-    cdef long long s_p_s_h3 = call.s[76]
-    cdef array b_p_s_h2 = <array> call.p[79]
-    cdef long long s_p_s_h2 = call.s[79]
-    cdef array b_p_s_h1 = <array> call.p[82]
-    cdef long long s_p_s_h1 = call.s[82]
-    cdef array b_p_Wc1_bar = <array> call.p[83]
-    cdef array b_p_Wr1_bar = <array> call.p[84]
-    cdef array b_p_b1_bar = <array> call.p[85]
-    cdef array b_p_Wc2_bar = <array> call.p[86]
-    cdef array b_p_Wr2_bar = <array> call.p[87]
-    cdef array b_p_b2_bar = <array> call.p[88]
-    cdef array b_p_Wc3_bar = <array> call.p[89]
-    cdef array b_p_Wr3_bar = <array> call.p[90]
-    cdef array b_p_b3_bar = <array> call.p[91]
-    cdef array b_p_Wo_bar = <array> call.p[92]
-    cdef array b_p_bo_bar = <array> call.p[93]
+    cdef array b_p_s_y = <array> call.p[70]
+    cdef long long s_p_s_y = call.s[70]
+    cdef array b_p_s_h3 = <array> call.p[73]
+    cdef long long s_p_s_h3 = call.s[73]
+    cdef array b_p_s_h2 = <array> call.p[76]
+    cdef long long s_p_s_h2 = call.s[76]
+    cdef array b_p_s_h1 = <array> call.p[79]
+    cdef long long s_p_s_h1 = call.s[79]
+    cdef array b_p_Wc1_bar = <array> call.p[80]
+    cdef array b_p_Wr1_bar = <array> call.p[81]
+    cdef array b_p_b1_bar = <array> call.p[82]
+    cdef array b_p_Wc2_bar = <array> call.p[83]
+    cdef array b_p_Wr2_bar = <array> call.p[84]
+    cdef array b_p_b2_bar = <array> call.p[85]
+    cdef array b_p_Wc3_bar = <array> call.p[86]
+    cdef array b_p_Wr3_bar = <array> call.p[87]
+    cdef array b_p_b3_bar = <array> call.p[88]
+    cdef array b_p_Wo_bar = <array> call.p[89]
+    cdef array b_p_bo_bar = <array> call.p[90]
     cdef Factor left[4]
     cdef Factor right[7]
     cdef Pair pairs[7]
@@ -2063,26 +1923,37 @@ cdef void segment_74(Call* call, long long t0, long long t1, long long r0, long 
     t = t0
     left[0].columns = d_n
     left[0].rows = b_p_s_h1 + (t - 1)*s_p_s_h1
+    left[0].sum = b_p_b1_bar
     left[1].columns = d_p
     left[1].rows = b_p_s_h2 + (t - 1)*s_p_s_h2
+    left[1].sum = b_p_b2_bar
     left[2].columns = d_q
     left[2].rows = b_p_s_h3 + (t - 1)*s_p_s_h3
+    left[2].sum = b_p_b3_bar
     left[3].columns = d_k
     left[3].rows = b_p_s_y + (t - 1)*s_p_s_y
+    left[3].sum = b_p_bo_bar
     right[0].columns = d_m
     right[0].rows = b_q_x + (t - 1)*s_q_x
+    right[0].sum = NULL
     right[1].columns = d_n
     right[1].rows = b_q_h1 + (t - 1 - 1)*s_q_h1
+    right[1].sum = NULL
     right[2].columns = d_n
     right[2].rows = b_q_h1 + (t - 1)*s_q_h1
+    right[2].sum = NULL
     right[3].columns = d_p
     right[3].rows = b_q_h2 + (t - 1 - 1)*s_q_h2
+    right[3].sum = NULL
     right[4].columns = d_p
     right[4].rows = b_q_h2 + (t - 1)*s_q_h2
+    right[4].sum = NULL
     right[5].columns = d_q
     right[5].rows = b_q_h3 + (t - 1 - 1)*s_q_h3
+    right[5].sum = NULL
     right[6].columns = d_q
     right[6].rows = b_q_h3 + (t - 1)*s_q_h3
+    right[6].sum = NULL
     pairs[0].left = 0
     pairs[0].right = 0
     pairs[0].y = b_p_Wc1_bar
@@ -2105,53 +1976,25 @@ cdef void segment_74(Call* call, long long t0, long long t1, long long r0, long 
     pairs[6].right = 6
     pairs[6].y = b_p_Wo_bar
     outer_sums(batch*(t1 - t0 + 1), left, 4, right, 7, pairs, 7, call.more, call, id)
-    rows = r1
-    if not call.more:
-        row_74_0(b_p_b1_bar, d_k, d_m, d_n, d_p, d_q, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_74_1(b_p_s_h1 + (t - 1)*s_p_s_h1 + r*d_n, b_p_b1_bar, d_k, d_m, d_n, d_p, d_q, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    rows = r1
-    if not call.more:
-        row_74_2(b_p_b2_bar, d_k, d_m, d_n, d_p, d_q, share(d_p, id, threads), share(d_p, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_74_3(b_p_s_h2 + (t - 1)*s_p_s_h2 + r*d_p, b_p_b2_bar, d_k, d_m, d_n, d_p, d_q, share(d_p, id, threads), share(d_p, id + 1, threads), lengths[r])
-    rows = r1
-    if not call.more:
-        row_74_4(b_p_b3_bar, d_k, d_m, d_n, d_p, d_q, share(d_q, id, threads), share(d_q, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_74_5(b_p_s_h3 + (t - 1)*s_p_s_h3 + r*d_q, b_p_b3_bar, d_k, d_m, d_n, d_p, d_q, share(d_q, id, threads), share(d_q, id + 1, threads), lengths[r])
-    rows = r1
-    if not call.more:
-        row_74_6(b_p_bo_bar, d_k, d_m, d_n, d_p, d_q, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_74_7(b_p_s_y + (t - 1)*s_p_s_y + r*d_k, b_p_bo_bar, d_k, d_m, d_n, d_p, d_q, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
 
 cdef void segment_85(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
-    cdef array b_p_h3_back = <array> call.p[74]
-    cdef long long s_p_h3_back = call.s[74]
-    cdef array b_p_h2_back = <array> call.p[77]
-    cdef long long s_p_h2_back = call.s[77]
-    cdef array b_p_h1_back = <array> call.p[80]
-    cdef long long s_p_h1_back = call.s[80]
-    cdef array b_p_h1_init_bar = <array> call.p[94]
-    cdef array b_p_h2_init_bar = <array> call.p[95]
-    cdef array b_p_h3_init_bar = <array> call.p[96]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
+    cdef array b_p_h3_back = <array> call.p[71]
+    cdef long long s_p_h3_back = call.s[71]
+    cdef array b_p_h2_back = <array> call.p[74]
+    cdef long long s_p_h2_back = call.s[74]
+    cdef array b_p_h1_back = <array> call.p[77]
+    cdef long long s_p_h1_back = call.s[77]
+    cdef array b_p_h1_init_bar = <array> call.p[91]
+    cdef array b_p_h2_init_bar = <array> call.p[92]
+    cdef array b_p_h3_init_bar = <array> call.p[93]
     t = t0
     rows = r1
     for r in range(r0, r1):
@@ -2176,31 +2019,31 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_88(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
     cdef array b_q_Wc1 = <array> call.p[12]
-    cdef array b_p_s_h1 = <array> call.p[82]
-    cdef long long s_p_s_h1 = call.s[82]
-    cdef array b_p_x_bar = <array> call.p[97]
-    cdef long long s_p_x_bar = call.s[97]
-    cdef array b_p_d_bar = <array> call.p[98]
-    cdef long long s_p_d_bar = call.s[98]
-    cdef const real* wt_q_Wc1 = call.packed[6]
+    cdef array b_p_s_h1 = <array> call.p[79]
+    cdef long long s_p_s_h1 = call.s[79]
+    cdef array b_p_x_bar = <array> call.p[94]
+    cdef long long s_p_x_bar = call.s[94]
+    cdef array b_p_d_bar = <array> call.p[95]
+    cdef long long s_p_d_bar = call.s[95]
+    cdef const real* wt_q_Wc1 = call.packed[13]
     cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
             terms[0] = term(d_n, b_p_s_h1 + (t - 1)*s_p_s_h1 + r0*d_n, wt_q_Wc1)
-            product(rows - r0, d_m, terms, 1, b_p_x_bar + (t - 1)*s_p_x_bar + r0*d_m)
+            product(rows - r0, d_m, terms, 1, 0, b_p_x_bar + (t - 1)*s_p_x_bar + r0*d_m)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
         terms[0] = term(d_n, b_p_s_h1 + (t - 1)*s_p_s_h1 + r0*d_n, wt_q_Wc1)
-        product(rows - r0, d_m, terms, 1, b_p_x_bar + (t - 1)*s_p_x_bar + r0*d_m)
+        product(rows - r0, d_m, terms, 1, 0, b_p_x_bar + (t - 1)*s_p_x_bar + r0*d_m)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
@@ -2208,12 +2051,12 @@ cdef void segment_88(Call* call, long long t0, long long t1, long long r0, long 
             row_88_0(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_k, lengths[r])
 
 cdef void unit_0(Call* call, long long id) noexcept nogil:
-    cdef long long t0 = call.t0, t1 = call.t1, batch = call.d[1]
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
+    cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
     if id == 0:
         call.packed[0] = room(call, d_n, d_m)
         call.packed[1] = room(call, d_n, d_n)
@@ -2236,47 +2079,41 @@ cdef void unit_0(Call* call, long long id) noexcept nogil:
     if call.wanted[0]:
         segment_0(call, t0, t1, call.split[id], call.split[id + 1], id)
     if call.wanted[1]:
-        segment_3(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[2]:
         segment_4(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[3]:
-        segment_7(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[4]:
+    if call.wanted[2]:
         segment_8(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[5]:
-        segment_11(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[6]:
+    if call.wanted[3]:
         segment_12(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[7]:
+    if call.wanted[4]:
         segment_15(call, t0, t1, call.split[id], call.split[id + 1], id)
     wait(call)
-    if call.wanted[8]:
+    if call.wanted[5]:
         segment_22(call, t0, t1, 0, batch, id)
 
 cdef void unit_23(Call* call, long long id) noexcept nogil:
-    cdef long long t0 = call.t0, t1 = call.t1, batch = call.d[1]
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
+    cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
     if id == 0:
-        call.packed[0] = room(call, d_q, d_k)
-        call.packed[1] = room(call, d_q, d_q)
-        call.packed[2] = room(call, d_p, d_q)
-        call.packed[3] = room(call, d_p, d_p)
-        call.packed[4] = room(call, d_n, d_p)
-        call.packed[5] = room(call, d_n, d_n)
-        call.packed[6] = room(call, d_m, d_n)
+        call.packed[7] = room(call, d_q, d_k)
+        call.packed[8] = room(call, d_q, d_q)
+        call.packed[9] = room(call, d_p, d_q)
+        call.packed[10] = room(call, d_p, d_p)
+        call.packed[11] = room(call, d_n, d_p)
+        call.packed[12] = room(call, d_n, d_n)
+        call.packed[13] = room(call, d_m, d_n)
     wait(call)
     if call.failed:
         return
-    pack_share(call, id, d_q, d_k, <array> call.p[21], d_q, 1, call.packed[0])
-    pack_share(call, id, d_q, d_q, <array> call.p[19], d_q, 1, call.packed[1])
-    pack_share(call, id, d_p, d_q, <array> call.p[18], d_p, 1, call.packed[2])
-    pack_share(call, id, d_p, d_p, <array> call.p[16], d_p, 1, call.packed[3])
-    pack_share(call, id, d_n, d_p, <array> call.p[15], d_n, 1, call.packed[4])
-    pack_share(call, id, d_n, d_n, <array> call.p[13], d_n, 1, call.packed[5])
+    pack_share(call, id, d_q, d_k, <array> call.p[21], d_q, 1, call.packed[7])
+    pack_share(call, id, d_q, d_q, <array> call.p[19], d_q, 1, call.packed[8])
+    pack_share(call, id, d_p, d_q, <array> call.p[18], d_p, 1, call.packed[9])
+    pack_share(call, id, d_p, d_p, <array> call.p[16], d_p, 1, call.packed[10])
+    pack_share(call, id, d_n, d_p, <array> call.p[15], d_n, 1, call.packed[11])
+    pack_share(call, id, d_n, d_n, <array> call.p[13], d_n, 1, call.packed[12])
     wait(call)
     if call.wanted[0]:
         segment_23(call, t0, t1, call.split[id], call.split[id + 1], id)
@@ -2285,52 +2122,48 @@ cdef void unit_23(Call* call, long long id) noexcept nogil:
     if call.wanted[2]:
         segment_27(call, t0, t1, call.split[id], call.split[id + 1], id)
     if call.wanted[3]:
-        segment_30(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[4]:
         segment_31(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[5]:
+    if call.wanted[4]:
         segment_32(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[6]:
-        segment_35(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[7]:
+    if call.wanted[5]:
         segment_36(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[8]:
+    if call.wanted[6]:
         segment_37(call, t0, t1, call.split[id], call.split[id + 1], id)
     wait(call)
-    if call.wanted[9]:
+    if call.wanted[7]:
         segment_40(call, t0, t1, 0, batch, id)
     wait(call)
-    pack_share(call, id, d_m, d_n, <array> call.p[12], d_m, 1, call.packed[6])
+    pack_share(call, id, d_m, d_n, <array> call.p[12], d_m, 1, call.packed[13])
     wait(call)
-    if call.wanted[10]:
+    if call.wanted[8]:
         segment_51(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[11]:
+    if call.wanted[9]:
         segment_54(call, t0, t1, call.split[id], call.split[id + 1], id)
 
 cdef void unit_56(Call* call, long long id) noexcept nogil:
-    cdef long long t0 = call.t0, t1 = call.t1, batch = call.d[1]
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
-    cdef long long d_q = call.d[7]
+    cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
     if id == 0:
-        call.packed[0] = room(call, d_q, d_k)
-        call.packed[1] = room(call, d_q, d_q)
-        call.packed[2] = room(call, d_p, d_q)
-        call.packed[3] = room(call, d_p, d_p)
-        call.packed[4] = room(call, d_n, d_p)
-        call.packed[5] = room(call, d_n, d_n)
-        call.packed[6] = room(call, d_m, d_n)
+        call.packed[7] = room(call, d_q, d_k)
+        call.packed[8] = room(call, d_q, d_q)
+        call.packed[9] = room(call, d_p, d_q)
+        call.packed[10] = room(call, d_p, d_p)
+        call.packed[11] = room(call, d_n, d_p)
+        call.packed[12] = room(call, d_n, d_n)
+        call.packed[13] = room(call, d_m, d_n)
     wait(call)
     if call.failed:
         return
-    pack_share(call, id, d_q, d_k, <array> call.p[21], d_q, 1, call.packed[0])
-    pack_share(call, id, d_q, d_q, <array> call.p[19], d_q, 1, call.packed[1])
-    pack_share(call, id, d_p, d_q, <array> call.p[18], d_p, 1, call.packed[2])
-    pack_share(call, id, d_p, d_p, <array> call.p[16], d_p, 1, call.packed[3])
-    pack_share(call, id, d_n, d_p, <array> call.p[15], d_n, 1, call.packed[4])
-    pack_share(call, id, d_n, d_n, <array> call.p[13], d_n, 1, call.packed[5])
+    pack_share(call, id, d_q, d_k, <array> call.p[21], d_q, 1, call.packed[7])
+    pack_share(call, id, d_q, d_q, <array> call.p[19], d_q, 1, call.packed[8])
+    pack_share(call, id, d_p, d_q, <array> call.p[18], d_p, 1, call.packed[9])
+    pack_share(call, id, d_p, d_p, <array> call.p[16], d_p, 1, call.packed[10])
+    pack_share(call, id, d_n, d_p, <array> call.p[15], d_n, 1, call.packed[11])
+    pack_share(call, id, d_n, d_n, <array> call.p[13], d_n, 1, call.packed[12])
     wait(call)
     if call.wanted[0]:
         segment_56(call, t0, t1, call.split[id], call.split[id + 1], id)
@@ -2339,26 +2172,22 @@ cdef void unit_56(Call* call, long long id) noexcept nogil:
     if call.wanted[2]:
         segment_61(call, t0, t1, call.split[id], call.split[id + 1], id)
     if call.wanted[3]:
-        segment_64(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[4]:
         segment_65(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[5]:
+    if call.wanted[4]:
         segment_66(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[6]:
-        segment_69(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[7]:
+    if call.wanted[5]:
         segment_70(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[8]:
+    if call.wanted[6]:
         segment_71(call, t0, t1, call.split[id], call.split[id + 1], id)
     wait(call)
-    if call.wanted[9]:
+    if call.wanted[7]:
         segment_74(call, t0, t1, 0, batch, id)
     wait(call)
-    pack_share(call, id, d_m, d_n, <array> call.p[12], d_m, 1, call.packed[6])
+    pack_share(call, id, d_m, d_n, <array> call.p[12], d_m, 1, call.packed[13])
     wait(call)
-    if call.wanted[10]:
+    if call.wanted[8]:
         segment_85(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[11]:
+    if call.wanted[9]:
         segment_88(call, t0, t1, call.split[id], call.split[id + 1], id)
 
 
@@ -2393,18 +2222,17 @@ def run(
     int number, tuple bases, size_t places, size_t strides, size_t sizes, split, const char* wanted, long long t0, long long t1, bint more,
     report=None
 ):
-    """Run the wanted segments of a unit over the steps t0..t1. Buffers lie at `places`, in memory that `bases` hold; the i-th thread has
-    the rows split[i]..split[i + 1]; more: sums over steps go on from what they hold; report: of a steady state, which is then solved for,
-    steps, residual and whether it is solved, for every row."""
+    """Run the wanted actions of a unit over the steps t0..t1: whether all steady states were found. Buffers lie at `places`, in memory that
+    `bases` hold; the i-th thread has the rows split[i]..split[i + 1]; more: sums over steps go on from what they hold; report: for every
+    row of each steady state the steps taken, the residual and whether it is solved."""
     cdef Call call
-    cdef char* base[103 + 2]
-    cdef char* p[103]
+    cdef char* base[100 + 2]
+    cdef char* p[100]
     cdef const long long* at = <const long long*> places
     cdef Py_ssize_t place, count = 0
-    cdef int failed = 0
     for place in range(len(bases)):
         base[place] = memory(bases[place], &count)
-    for place in range(103):
+    for place in range(100):
         p[place] = base[at[2*place]] + at[2*place + 1] if at[2*place] >= 0 else NULL
     call.p, call.s, call.d = p, <const long long*> strides, <const long long*> sizes
     call.split = <const long long*> memory(split, &count)
@@ -2414,9 +2242,9 @@ def run(
         call.report = <double*> memory(report, &count)
     with nogil:
         if number == 0:
-            failed = together(&call, unit_0, 7)
+            together(&call, unit_0)
         elif number == 23:
-            failed = together(&call, unit_23, 7)
+            together(&call, unit_23)
         elif number == 56:
-            failed = together(&call, unit_56, 7)
-    settled(failed)
+            together(&call, unit_56)
+    return not ended(&call)

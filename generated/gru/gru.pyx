@@ -154,6 +154,7 @@ cdef extern from *:
     #include <stdlib.h>
     #include <string.h>
     #include <time.h>
+    #include <unistd.h>
     typedef long long size;
     typedef struct Call {
         char **p;
@@ -162,16 +163,48 @@ cdef extern from *:
         const char *wanted;
         int more;
         double *report;
-        scalar *packed[7];
-        int arrived, turn, failed, stop;
-        double asked;
+        scalar *packed[14];
+        int arrived, turn, failed, stop, unsolved;
+        double asked, looked;
+        size steps, pace;
         void (*unit)(struct Call *, size);
     } Call;
     enum { MOST_THREADS = 64 };
 
     static inline size share(size n, size id, size threads) { return n*id/threads; }
 
-    /* Wait until every thread has come here: spinning, since the others are near, but not for long. */
+    static double seconds_now(void) {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return now.tv_sec + 1e-9*now.tv_nsec;
+    }
+
+    /* Whether to leave the steps that are left, because a steady state was not found or on a signal: the first thread asks Python for signals ten
+       times a second, and looks at the clock about once in a millisecond. */
+    static int stopped(Call *call, size id) {
+        if (id == 0 && ++call->steps >= call->pace) {
+            double seconds = seconds_now();
+            call->pace = seconds - call->looked < 1e-3 ? 2*call->pace : 1;
+            call->looked = seconds, call->steps = 0;
+            if (seconds - call->asked > 0.1) {
+                PyGILState_STATE state = PyGILState_Ensure();
+                if (PyErr_CheckSignals()) __atomic_store_n(&call->stop, 1, __ATOMIC_RELAXED);
+                PyGILState_Release(state);
+                call->asked = seconds;
+            }
+        }
+        return __atomic_load_n(&call->stop, __ATOMIC_RELAXED) || __atomic_load_n(&call->unsolved, __ATOMIC_RELAXED);
+    }
+
+    /* Once around a loop that waits for another thread: spinning, since that is near, but not for long. */
+    static inline void relax(size spins) {
+    #if defined(__x86_64__) || defined(__i386__)
+        __builtin_ia32_pause();
+    #endif
+        if (spins > 2000 && spins % 16 == 0) sched_yield();
+    }
+
+    /* Wait until every thread has come here. */
     static void wait(Call *call) {
         if (call->threads == 1) return;
         int turn = __atomic_load_n(&call->turn, __ATOMIC_ACQUIRE);
@@ -180,32 +213,7 @@ cdef extern from *:
             __atomic_store_n(&call->turn, turn + 1, __ATOMIC_RELEASE);
             return;
         }
-        for (int spins = 0; __atomic_load_n(&call->turn, __ATOMIC_ACQUIRE) == turn; spins++) if (spins > 2000) sched_yield();
-    }
-
-    /* Whether to leave the steps that are left: the first thread asks Python for signals, ten times a second. */
-    static int stopped(Call *call, size id) {
-        if (id == 0) {
-            struct timespec now;
-            clock_gettime(CLOCK_MONOTONIC, &now);
-            double seconds = now.tv_sec + 1e-9*now.tv_nsec;
-            if (seconds - call->asked > 0.1) {
-                PyGILState_STATE state = PyGILState_Ensure();
-                if (PyErr_CheckSignals()) __atomic_store_n(&call->stop, 1, __ATOMIC_RELAXED);
-                PyGILState_Release(state);
-                call->asked = seconds;
-            }
-        }
-        return __atomic_load_n(&call->stop, __ATOMIC_RELAXED);
-    }
-
-    static void begin(Call *call, void (*unit)(Call *, size)) {
-        struct timespec now;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        call->asked = now.tv_sec + 1e-9*now.tv_nsec;
-        call->arrived = call->turn = call->failed = call->stop = 0;
-        call->unit = unit;
-        memset(call->packed, 0, sizeof call->packed);
+        for (size spins = 0; __atomic_load_n(&call->turn, __ATOMIC_ACQUIRE) == turn; spins++) relax(spins);
     }
 
     #if defined(__AVX512F__)
@@ -309,9 +317,9 @@ cdef extern from *:
     typedef struct { size K; const scalar *x, *packed; } Term;
     static Term term(size K, const scalar *x, const scalar *packed) { return (Term){K, x, packed}; }
 
-    /* y (P, J) = the sum of so many products: every row in the same way, whichever rows stand beside it */
-    static void product(size P, size J, const Term *terms, int count, scalar *y) {
-        for (const Term *s = terms; s < terms + count; s++) for (size j = 0; j < J; j += PANEL) for (size p = 0, rows; p < P; p += rows) {
+    /* y (P, J) = the sum of so many products, of which y holds those before `done`: every row in the same way, whichever rows stand beside it */
+    static void product(size P, size J, const Term *terms, int count, int done, scalar *y) {
+        for (const Term *s = terms + done; s < terms + count; s++) for (size j = 0; j < J; j += PANEL) for (size p = 0, rows; p < P; p += rows) {
             const scalar *x = s->x + p*s->K, *b = s->packed + j*s->K;
             rows = P - p > ROWS && P - p < 2*ROWS ? (P - p + 1)/2 : P - p < ROWS ? P - p : ROWS;
             if (J - j >= PANEL) tiles[rows](s->K, x, s->K, 1, b, y + p*J + j, J, s > terms);
@@ -319,8 +327,27 @@ cdef extern from *:
         }
     }
 
-    /* A factor of sums over rows: K rows of so many columns. A thread lays out the columns first..last, in panels, a block of rows at a time. */
-    typedef struct { size columns; const scalar *rows; scalar *out; size first, last; } Factor;
+    /* A factor of sums over rows: K rows of so many columns, whose own sum is asked for too where there is room for it. A thread lays out the
+       columns first..last, in panels, a block of rows at a time. */
+    typedef struct { size columns; const scalar *rows; scalar *sum, *out; size first, last; } Factor;
+
+    /* the sum of `depth` rows that end with `last`, from that back, added to y */
+    static inline void add_rows(const scalar *last, size columns, size depth, const size width, scalar *y) {
+        scalar sum[4*LANES];
+        memcpy(sum, y, (size_t)width*sizeof(scalar));
+        for (size k = 0; k < depth; k++, last -= columns) for (size l = 0; l < width; l++) sum[l] += last[l];
+        memcpy(y, sum, (size_t)width*sizeof(scalar));
+    }
+
+    static void lay_out_factor(Factor *f, size width, size depth, size k) {
+        for (size j = f->sum ? f->first : f->last; j < f->last; j += 4*LANES)
+            if (f->last - j >= 4*LANES) add_rows(f->rows + k*f->columns + j, f->columns, depth, 4*LANES, f->sum + j);
+            else add_rows(f->rows + k*f->columns + j, f->columns, depth, f->last - j, f->sum + j);
+        const size count = f->last - f->first;
+        if (width == ROWS) pack(f->out, ROWS, count, depth, f->rows + k*f->columns + f->first, -f->columns, 1);
+        else pack(f->out, PANEL, count, depth, f->rows + k*f->columns + f->first, -f->columns, 1);
+    }
+
     typedef struct { int left, right; scalar *y; } Pair;
 
     /* one panel of the right factor times all panels of the left one, added to y */
@@ -336,12 +363,6 @@ cdef extern from *:
         }
     }
 
-    static void lay_out_factor(Factor *f, size width, size depth, size k) {
-        const size count = f->last - f->first;
-        if (width == ROWS) pack(f->out, ROWS, count, depth, f->rows + k*f->columns + f->first, -f->columns, 1);
-        else pack(f->out, PANEL, count, depth, f->rows + k*f->columns + f->first, -f->columns, 1);
-    }
-
     /* y (P, J) = sum over k of left[k, :] right[k, :]' for every pair of factors, this thread's share of the rows of y; from the last k to the
        first, in blocks that fit the cache and leave no trace in the sums; more: added to what y holds */
     static void outer_sums(size K, Factor *left, int lefts, Factor *right, int rights, const Pair *pairs, int count, int more, Call *call, size id) {
@@ -353,6 +374,7 @@ cdef extern from *:
             f->last = i < lefts ? share(all, id + 1, call->threads)*ROWS : f->columns;
             if (f->last > f->columns) f->last = f->columns;
             room += ((f->last - f->first)/PANEL + 1)*PANEL*DEPTH;
+            if (f->sum && !more) memset(f->sum + f->first, 0, (size_t)(f->last - f->first)*sizeof(scalar));
         }
         for (int i = 0; i < count && !more; i++) {
             const Factor *l = left + pairs[i].left, *r = right + pairs[i].right;
@@ -376,40 +398,107 @@ cdef extern from *:
         free(all);
     }
 
-    typedef struct { Call *call; size id; int *go; } Worker;
+    /* Threads beside the caller's: made when a call asks for them, gone when none has for a while. They serve one call at a time. */
+    enum { GONE, IDLE, CLAIMED, AT_WORK };
+    #define LINGER 2e-3 /* seconds for which a thread with nothing to do waits for more */
+    typedef struct {
+        int state;
+        size id;
+        Call *call;
+    #ifdef __linux__
+        cpu_set_t processors;
+    #endif
+    } Worker;
+    static struct { Worker workers[MOST_THREADS]; pid_t process; int busy; } pool;
 
-    /* Every thread waits for the word: so many are there as were asked for, or none is needed. */
+    /* Begin on another processor than the caller's: where a new thread shares one with its caller, it may be long until it is moved. */
+    static void place(pthread_attr_t *how, Worker *w) {
+    #ifdef __linux__
+        size at = sched_getcpu(), left;
+        CPU_ZERO(&w->processors);
+        if (at < 0 || sched_getaffinity(0, sizeof w->processors, &w->processors)) return;
+        cpu_set_t one;
+        CPU_ZERO(&one);
+        for (left = w->id % CPU_COUNT(&w->processors); left > 0; left -= CPU_ISSET(at, &w->processors) != 0) at = (at + 1)%CPU_SETSIZE;
+        CPU_SET(at, &one);
+        pthread_attr_setaffinity_np(how, sizeof one, &one);
+    #endif
+    }
+
+    /* What a worker does. */
     static void *work(void *of) {
         Worker *w = of;
-        int go;
-        while (!(go = __atomic_load_n(w->go, __ATOMIC_ACQUIRE))) sched_yield();
-        if (go > 0) w->call->unit(w->call, w->id);
-        return 0;
-    }
-
-    /* -1 with Python's error set where a unit failed, or where the handler of a signal raised one */
-    static int settled(int failed) {
-        if (failed > 0) PyErr_SetString(PyExc_MemoryError, "no room to lay out the matrices of a product");
-        return failed ? -1 : 0;
-    }
-
-    /* Run a unit by all threads of a call, or by this one where others cannot be had: 0, 1 without memory, -1 where a signal stopped it. */
-    static int together(Call *call, void (*unit)(Call *, size), size matrices) {
-        Worker workers[MOST_THREADS];
-        pthread_t threads[MOST_THREADS];
-        size started = 1, alone[] = {0, call->d[1]};
-        int go = 0;
-        begin(call, unit);
-        for (; started < call->threads && started < MOST_THREADS; started++) {
-            workers[started] = (Worker){call, started, &go};
-            if (pthread_create(threads + started, 0, work, workers + started)) break;
+    #ifdef __linux__
+        if (CPU_COUNT(&w->processors)) pthread_setaffinity_np(pthread_self(), sizeof w->processors, &w->processors);
+    #endif
+        double until = seconds_now() + LINGER;
+        for (size spins = 1;; spins++) {
+            int idle = IDLE, state = __atomic_load_n(&w->state, __ATOMIC_ACQUIRE);
+            if (state == AT_WORK) {
+                w->call->unit(w->call, w->id);
+                __atomic_store_n(&w->state, IDLE, __ATOMIC_RELEASE);
+                until = seconds_now() + LINGER;
+            } else if (state == IDLE && spins % 64 == 0 && seconds_now() > until
+                       && __atomic_compare_exchange_n(&w->state, &idle, GONE, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) return 0;
+            relax(spins);
         }
-        if (started < call->threads) { call->threads = 1; call->split = alone; }
-        __atomic_store_n(&go, call->threads > 1 ? 1 : -1, __ATOMIC_RELEASE);
-        unit(call, 0);
-        for (size i = 1; i < started; i++) pthread_join(threads[i], 0);
-        for (size i = 0; i < matrices; i++) free(call->packed[i]);
-        return call->failed ? 1 : call->stop ? -1 : 0;
+    }
+
+    /* Have a worker for a call, one that waits or a new one: whether there is one. */
+    static int claim(Worker *w, Call *call, size id) {
+        pthread_t thread;
+        pthread_attr_t how;
+        int idle = IDLE, fine;
+        if (__atomic_compare_exchange_n(&w->state, &idle, CLAIMED, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) return w->call = call, 1;
+        if (pthread_attr_init(&how)) return 0;
+        w->state = CLAIMED, w->id = id, w->call = call;
+        pthread_attr_setdetachstate(&how, PTHREAD_CREATE_DETACHED);
+        place(&how, w);
+        fine = !pthread_create(&thread, &how, work, w);
+        pthread_attr_destroy(&how);
+        if (!fine) w->state = GONE;
+        return fine;
+    }
+
+    /* -1 with Python's error set where a unit failed, or where the handler of a signal raised one; 1 where a steady state was not found */
+    static int ended(const Call *call) {
+        if (call->failed) PyErr_SetString(PyExc_MemoryError, "no room to lay out the matrices of a product");
+        return call->failed || call->stop ? -1 : call->unsolved;
+    }
+
+    /* The pool, where it is free and can have so many threads; a forked child has none of its parent's. */
+    static int take_pool(Call *call) {
+        int done = 1, got = 0;
+        if (call->threads < 2 || call->threads > MOST_THREADS) return 0;
+        if (pool.process != getpid()) {
+            memset(&pool, 0, sizeof pool);
+            pool.process = getpid();
+        }
+        if (__atomic_exchange_n(&pool.busy, 1, __ATOMIC_ACQUIRE)) return 0;
+        for (size id = 1; id < call->threads && done; id++) got += done = claim(pool.workers + id, call, id);
+        for (size id = 1; id <= got; id++) __atomic_store_n(&pool.workers[id].state, done ? AT_WORK : IDLE, __ATOMIC_RELEASE);
+        if (!done) __atomic_store_n(&pool.busy, 0, __ATOMIC_RELEASE);
+        return done;
+    }
+
+    /* Run a unit by all threads of a call, or by this one where others cannot be had. */
+    static void together(Call *call, void (*unit)(Call *, size)) {
+        size alone[] = {0, call->d[1]};
+        call->asked = call->looked = seconds_now();
+        call->steps = 0, call->pace = 1;
+        call->arrived = call->turn = call->failed = call->stop = call->unsolved = 0;
+        call->unit = unit;
+        memset(call->packed, 0, sizeof call->packed);
+        if (take_pool(call)) {
+            unit(call, 0);
+            for (size id = 1; id < call->threads; id++)
+                for (size spins = 0; __atomic_load_n(&pool.workers[id].state, __ATOMIC_ACQUIRE) == AT_WORK; spins++) relax(spins);
+            __atomic_store_n(&pool.busy, 0, __ATOMIC_RELEASE);
+        } else {
+            call->threads = 1, call->split = alone;
+            unit(call, 0);
+        }
+        for (size i = 0; i < 14; i++) free(call->packed[i]);
     }
     """
     ctypedef struct Call:
@@ -426,11 +515,12 @@ cdef extern from *:
     ctypedef struct Factor:
         long long columns
         const real* rows
+        real* sum
     ctypedef struct Pair:
         int left, right
         real* y
-    int together(Call*, void (*)(Call*, long long) noexcept nogil, long long) nogil
-    int settled(int) except -1
+    void together(Call*, void (*)(Call*, long long) noexcept nogil) nogil
+    int ended(const Call*) except -1
     bint stopped(Call*, long long) nogil
     void wait(Call*) nogil
     long long share(long long, long long, long long) nogil
@@ -439,7 +529,7 @@ cdef extern from *:
     ctypedef struct Term:
         pass
     Term term(long long, const real*, const real*) nogil
-    void product(long long, long long, const Term*, int, real*) nogil
+    void product(long long, long long, const Term*, int, int, real*) nogil
     const long long BLOCK
     real total(const real*, long long) nogil
     real largest(real, const real*, long long) nogil
@@ -459,10 +549,10 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_h = <array> call.p[21]
     cdef long long s_q_h = call.s[21]
     cdef array b_a23 = <array> call.p[25]
@@ -472,116 +562,65 @@ cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long l
         t = 0
         row_0_0(b_a23 + r*d_n, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
 
-cdef void segment_1(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
-    cdef const long long* active = <const long long*> call.p[0]
-    cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef array b_q_x = <array> call.p[2]
-    cdef long long s_q_x = call.s[2]
-    cdef array b_q_Ur = <array> call.p[5]
-    cdef array b_q_Uz = <array> call.p[8]
-    cdef array b_q_Ug = <array> call.p[11]
-    cdef array b_t25 = <array> call.p[27]
-    cdef long long s_t25 = call.s[27]
-    cdef array b_t27 = <array> call.p[29]
-    cdef long long s_t27 = call.s[29]
-    cdef array b_t30 = <array> call.p[32]
-    cdef long long s_t30 = call.s[32]
-    cdef const real* w_q_Uz = call.packed[0]
-    cdef const real* w_q_Ur = call.packed[1]
-    cdef const real* w_q_Ug = call.packed[2]
-    cdef Term terms[1]
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Uz)
-            product(rows - r0, d_n, terms, 1, b_t27 + (t - 1)*s_t27 + r0*d_n)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Uz)
-        product(rows - r0, d_n, terms, 1, b_t27 + (t - 1)*s_t27 + r0*d_n)
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Ur)
-            product(rows - r0, d_n, terms, 1, b_t25 + (t - 1)*s_t25 + r0*d_n)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Ur)
-        product(rows - r0, d_n, terms, 1, b_t25 + (t - 1)*s_t25 + r0*d_n)
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Ug)
-            product(rows - r0, d_n, terms, 1, b_t30 + (t - 1)*s_t30 + r0*d_n)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Ug)
-        product(rows - r0, d_n, terms, 1, b_t30 + (t - 1)*s_t30 + r0*d_n)
-
 cdef void row_4_0(
-array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, array p8, array p9, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9, v10, v11, v12, v13, v14, v15, v16
-    cdef long long i0
-    for i0 in range(d_n):
-        v0 = p0[(i0)]
-        v1 = p1[(i0)]
-        v2 = p2[(i0)]
-        v3 = v0 + v1 + v2
-        v5 = f_sigmoid(v3)
-        p3[(i0)] = v5
-        v7 = p4[(i0)]
-        v8 = p5[(i0)]
-        v9 = p6[(i0)]
-        v10 = v7 + v8 + v9
-        v12 = f_sigmoid(v10)
-        p7[(i0)] = v12
-        v14 = p8[(i0)]
-        v15 = v5*v14
-        p9[(i0)] = v15
-
-
-cdef void row_4_1(
-array p0, array p1, array p2, array p3, array p4, array p5, array p6, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
 ) noexcept nogil:
     cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9, v10, v11, v12, v13, v14
     cdef long long i0
     for i0 in range(d_n):
         v0 = p0[(i0)]
         v1 = p1[(i0)]
-        v2 = p2[(i0)]
-        v3 = v0 + v1 + v2
-        v5 = f_tanh(v3)
-        p3[(i0)] = v5
+        v2 = v0 + v1
+        v4 = f_sigmoid(v2)
+        p2[(i0)] = v4
+        v6 = p3[(i0)]
         v7 = p4[(i0)]
-        v8 = p5[(i0)]
-        v9 = v7*v8
-        v10 = -v7
-        v11 = <real>1.0 + v10
-        v12 = v11*v5
-        v13 = v9 + v12
-        p6[(i0)] = v13
+        v8 = v6 + v7
+        v10 = f_sigmoid(v8)
+        p5[(i0)] = v10
+        v12 = p6[(i0)]
+        v13 = v4*v12
+        p7[(i0)] = v13
+
+
+cdef void row_4_1(
+array p0, array p1, array p2, array p3, array p4, array p5, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+) noexcept nogil:
+    cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9, v10, v11, v12, v13
+    cdef long long i0
+    for i0 in range(d_n):
+        v0 = p0[(i0)]
+        v1 = p1[(i0)]
+        v2 = v0 + v1
+        v4 = f_tanh(v2)
+        p2[(i0)] = v4
+        v6 = p3[(i0)]
+        v7 = p4[(i0)]
+        v8 = v6*v7
+        v9 = -v6
+        v10 = <real>1.0 + v9
+        v11 = v10*v4
+        v12 = v8 + v11
+        p5[(i0)] = v12
 
 
 cdef void segment_4(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef array b_q_x = <array> call.p[2]
+    cdef long long s_q_x = call.s[2]
     cdef array b_q_Wr = <array> call.p[4]
+    cdef array b_q_Ur = <array> call.p[5]
     cdef array b_q_br = <array> call.p[6]
     cdef array b_q_Wz = <array> call.p[7]
+    cdef array b_q_Uz = <array> call.p[8]
     cdef array b_q_bz = <array> call.p[9]
     cdef array b_q_Wg = <array> call.p[10]
+    cdef array b_q_Ug = <array> call.p[11]
     cdef array b_q_bg = <array> call.p[12]
     cdef array b_q_z_r = <array> call.p[15]
     cdef long long s_q_z_r = call.s[15]
@@ -599,36 +638,66 @@ cdef void segment_4(Call* call, long long t0, long long t1, long long r0, long l
     cdef long long s_q_h = call.s[21]
     cdef array b_t24 = <array> call.p[26]
     cdef long long s_t24 = call.s[26]
-    cdef array b_t25 = <array> call.p[27]
-    cdef long long s_t25 = call.s[27]
-    cdef array b_t26 = <array> call.p[28]
-    cdef long long s_t26 = call.s[28]
-    cdef array b_t27 = <array> call.p[29]
-    cdef long long s_t27 = call.s[29]
-    cdef array b_t28 = <array> call.p[30]
-    cdef long long s_t28 = call.s[30]
-    cdef array b_t29 = <array> call.p[31]
-    cdef long long s_t29 = call.s[31]
-    cdef array b_t30 = <array> call.p[32]
-    cdef long long s_t30 = call.s[32]
-    cdef const real* w_q_Wr = call.packed[3]
-    cdef const real* w_q_Wz = call.packed[4]
+    cdef array b_t26 = <array> call.p[27]
+    cdef long long s_t26 = call.s[27]
+    cdef array b_t28 = <array> call.p[28]
+    cdef long long s_t28 = call.s[28]
+    cdef array b_t29 = <array> call.p[29]
+    cdef long long s_t29 = call.s[29]
+    cdef const real* w_q_Ur = call.packed[0]
+    cdef const real* w_q_Wr = call.packed[1]
+    cdef const real* w_q_Uz = call.packed[2]
+    cdef const real* w_q_Wz = call.packed[3]
+    cdef const real* w_q_Ug = call.packed[4]
     cdef const real* w_q_Wg = call.packed[5]
-    cdef Term terms[1]
+    cdef Term terms[2]
+    if few:
+        wait(call)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                first, last = r0, active[t - 1] if active[t - 1] < r1 else r1
+                terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + first*d_m, w_q_Ur)
+                product(last - first, d_n, terms, 1, 0, b_t24 + (t - 1)*s_t24 + first*d_n)
+        else:
+            t, first, last = t0, share(batch*(t1 - t0 + 1), id, threads), share(batch*(t1 - t0 + 1), id + 1, threads)
+            terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + first*d_m, w_q_Ur)
+            product(last - first, d_n, terms, 1, 0, b_t24 + (t - 1)*s_t24 + first*d_n)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                first, last = r0, active[t - 1] if active[t - 1] < r1 else r1
+                terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + first*d_m, w_q_Uz)
+                product(last - first, d_n, terms, 1, 0, b_t26 + (t - 1)*s_t26 + first*d_n)
+        else:
+            t, first, last = t0, share(batch*(t1 - t0 + 1), id, threads), share(batch*(t1 - t0 + 1), id + 1, threads)
+            terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + first*d_m, w_q_Uz)
+            product(last - first, d_n, terms, 1, 0, b_t26 + (t - 1)*s_t26 + first*d_n)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                first, last = r0, active[t - 1] if active[t - 1] < r1 else r1
+                terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + first*d_m, w_q_Ug)
+                product(last - first, d_n, terms, 1, 0, b_t28 + (t - 1)*s_t28 + first*d_n)
+        else:
+            t, first, last = t0, share(batch*(t1 - t0 + 1), id, threads), share(batch*(t1 - t0 + 1), id + 1, threads)
+            terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + first*d_m, w_q_Ug)
+            product(last - first, d_n, terms, 1, 0, b_t28 + (t - 1)*s_t28 + first*d_n)
+        wait(call)
     for t in range(t0, t1 + 1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
-        terms[0] = term(d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, w_q_Wr)
-        product(rows - r0, d_n, terms, 1, b_t24 + (t - 1)*s_t24 + r0*d_n)
-        terms[0] = term(d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, w_q_Wz)
-        product(rows - r0, d_n, terms, 1, b_t26 + (t - 1)*s_t26 + r0*d_n)
+        terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Ur)
+        terms[1] = term(d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, w_q_Wr)
+        product(rows - r0, d_n, terms, 2, 1 if few else 0, b_t24 + (t - 1)*s_t24 + r0*d_n)
+        terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Uz)
+        terms[1] = term(d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, w_q_Wz)
+        product(rows - r0, d_n, terms, 2, 1 if few else 0, b_t26 + (t - 1)*s_t26 + r0*d_n)
         for r in range(r0, rows):
-            row_4_0(b_t24 + (t - 1)*s_t24 + r*d_n, b_t25 + (t - 1)*s_t25 + r*d_n, b_q_br, b_q_r + (t - 1)*s_q_r + r*d_n, b_t26 + (t - 1)*s_t26 + r*d_n, b_t27 + (t - 1)*s_t27 + r*d_n, b_q_bz, b_q_z + (t - 1)*s_q_z + r*d_n, b_q_h + (t - 1 - 1)*s_q_h + r*d_n, b_t29 + (t - 1)*s_t29 + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
-        terms[0] = term(d_n, b_t29 + (t - 1)*s_t29 + r0*d_n, w_q_Wg)
-        product(rows - r0, d_n, terms, 1, b_t28 + (t - 1)*s_t28 + r0*d_n)
+            row_4_0(b_t24 + (t - 1)*s_t24 + r*d_n, b_q_br, b_q_r + (t - 1)*s_q_r + r*d_n, b_t26 + (t - 1)*s_t26 + r*d_n, b_q_bz, b_q_z + (t - 1)*s_q_z + r*d_n, b_q_h + (t - 1 - 1)*s_q_h + r*d_n, b_t29 + (t - 1)*s_t29 + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Ug)
+        terms[1] = term(d_n, b_t29 + (t - 1)*s_t29 + r0*d_n, w_q_Wg)
+        product(rows - r0, d_n, terms, 2, 1 if few else 0, b_t28 + (t - 1)*s_t28 + r0*d_n)
         for r in range(r0, rows):
-            row_4_1(b_t28 + (t - 1)*s_t28 + r*d_n, b_t30 + (t - 1)*s_t30 + r*d_n, b_q_bg, b_q_g + (t - 1)*s_q_g + r*d_n, b_q_z + (t - 1)*s_q_z + r*d_n, b_q_h + (t - 1 - 1)*s_q_h + r*d_n, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_4_1(b_t28 + (t - 1)*s_t28 + r*d_n, b_q_bg, b_q_g + (t - 1)*s_q_g + r*d_n, b_q_z + (t - 1)*s_q_z + r*d_n, b_q_h + (t - 1 - 1)*s_q_h + r*d_n, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
 
 cdef void row_15_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -696,10 +765,10 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_15(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_V = <array> call.p[13]
@@ -710,23 +779,23 @@ cdef void segment_15(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_q_y = call.s[22]
     cdef array b_q_e = <array> call.p[23]
     cdef long long s_q_e = call.s[23]
-    cdef array b_t31 = <array> call.p[33]
-    cdef long long s_t31 = call.s[33]
-    cdef array b_t32 = <array> call.p[34]
-    cdef long long s_t32 = call.s[34]
-    cdef array b_t33 = <array> call.p[35]
+    cdef array b_t31 = <array> call.p[30]
+    cdef long long s_t31 = call.s[30]
+    cdef array b_t32 = <array> call.p[31]
+    cdef long long s_t32 = call.s[31]
+    cdef array b_t33 = <array> call.p[32]
     cdef const real* w_q_V = call.packed[6]
     cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
             terms[0] = term(d_n, b_q_h + (t - 1)*s_q_h + r0*d_n, w_q_V)
-            product(rows - r0, d_k, terms, 1, b_t31 + (t - 1)*s_t31 + r0*d_k)
+            product(rows - r0, d_k, terms, 1, 0, b_t31 + (t - 1)*s_t31 + r0*d_k)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
         terms[0] = term(d_n, b_q_h + (t - 1)*s_q_h + r0*d_n, w_q_V)
-        product(rows - r0, d_k, terms, 1, b_t31 + (t - 1)*s_t31 + r0*d_k)
+        product(rows - r0, d_k, terms, 1, 0, b_t31 + (t - 1)*s_t31 + r0*d_k)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
@@ -768,12 +837,12 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_20(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_E = <array> call.p[24]
-    cdef array b_t33 = <array> call.p[35]
+    cdef array b_t33 = <array> call.p[32]
     t = t0
     rows = r1
     if id == 0:
@@ -798,36 +867,21 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_21(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
-    cdef array b_q_V = <array> call.p[13]
     cdef array b_q_y = <array> call.p[22]
     cdef long long s_q_y = call.s[22]
-    cdef array b_g_y_bar = <array> call.p[36]
-    cdef long long s_g_y_bar = call.s[36]
-    cdef array b_t60 = <array> call.p[61]
-    cdef long long s_t60 = call.s[61]
-    cdef const real* wt_q_V = call.packed[0]
-    cdef Term terms[1]
+    cdef array b_g_y_bar = <array> call.p[33]
+    cdef long long s_g_y_bar = call.s[33]
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
             row_21_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V)
-            product(rows - r0, d_n, terms, 1, b_t60 + (t - 1)*s_t60 + r0*d_n)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V)
-        product(rows - r0, d_n, terms, 1, b_t60 + (t - 1)*s_t60 + r0*d_n)
 
 cdef void row_23_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -840,12 +894,12 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_23(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef array b_g_h_back = <array> call.p[37]
-    cdef long long s_g_h_back = call.s[37]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef array b_g_h_back = <array> call.p[34]
+    cdef long long s_g_h_back = call.s[34]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -917,13 +971,14 @@ array p0, array p1, array p2, array p3, array p4, array p5, long long d_k, long 
 cdef void segment_24(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_Wr = <array> call.p[4]
     cdef array b_q_Wz = <array> call.p[7]
     cdef array b_q_Wg = <array> call.p[10]
+    cdef array b_q_V = <array> call.p[13]
     cdef array b_q_r = <array> call.p[16]
     cdef long long s_q_r = call.s[16]
     cdef array b_q_z = <array> call.p[18]
@@ -932,155 +987,100 @@ cdef void segment_24(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_q_g = call.s[20]
     cdef array b_q_h = <array> call.p[21]
     cdef long long s_q_h = call.s[21]
-    cdef array b_g_h_back = <array> call.p[37]
-    cdef long long s_g_h_back = call.s[37]
-    cdef array b_g_h_bar = <array> call.p[38]
-    cdef long long s_g_h_bar = call.s[38]
-    cdef array b_g_g_bar = <array> call.p[39]
-    cdef long long s_g_g_bar = call.s[39]
-    cdef array b_g_s_g = <array> call.p[40]
-    cdef long long s_g_s_g = call.s[40]
-    cdef array b_g_z_bar = <array> call.p[41]
-    cdef long long s_g_z_bar = call.s[41]
-    cdef array b_g_s_z = <array> call.p[42]
-    cdef long long s_g_s_z = call.s[42]
-    cdef array b_g_r_bar = <array> call.p[43]
-    cdef long long s_g_r_bar = call.s[43]
-    cdef array b_g_s_r = <array> call.p[44]
-    cdef long long s_g_s_r = call.s[44]
-    cdef array b_t57 = <array> call.p[59]
-    cdef long long s_t57 = call.s[59]
-    cdef array b_t59 = <array> call.p[60]
-    cdef long long s_t59 = call.s[60]
-    cdef array b_t60 = <array> call.p[61]
-    cdef long long s_t60 = call.s[61]
-    cdef const real* wt_q_Wg = call.packed[1]
-    cdef const real* wt_q_Wz = call.packed[2]
-    cdef const real* wt_q_Wr = call.packed[3]
+    cdef array b_g_y_bar = <array> call.p[33]
+    cdef long long s_g_y_bar = call.s[33]
+    cdef array b_g_h_back = <array> call.p[34]
+    cdef long long s_g_h_back = call.s[34]
+    cdef array b_g_h_bar = <array> call.p[35]
+    cdef long long s_g_h_bar = call.s[35]
+    cdef array b_g_g_bar = <array> call.p[36]
+    cdef long long s_g_g_bar = call.s[36]
+    cdef array b_g_s_g = <array> call.p[37]
+    cdef long long s_g_s_g = call.s[37]
+    cdef array b_g_z_bar = <array> call.p[38]
+    cdef long long s_g_z_bar = call.s[38]
+    cdef array b_g_s_z = <array> call.p[39]
+    cdef long long s_g_s_z = call.s[39]
+    cdef array b_g_r_bar = <array> call.p[40]
+    cdef long long s_g_r_bar = call.s[40]
+    cdef array b_g_s_r = <array> call.p[41]
+    cdef long long s_g_s_r = call.s[41]
+    cdef array b_t57 = <array> call.p[56]
+    cdef long long s_t57 = call.s[56]
+    cdef array b_t59 = <array> call.p[57]
+    cdef long long s_t59 = call.s[57]
+    cdef array b_t60 = <array> call.p[58]
+    cdef long long s_t60 = call.s[58]
+    cdef const real* wt_q_V = call.packed[7]
+    cdef const real* wt_q_Wg = call.packed[8]
+    cdef const real* wt_q_Wz = call.packed[9]
+    cdef const real* wt_q_Wr = call.packed[10]
     cdef Term terms[2]
+    if few:
+        wait(call)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                first, last = r0, active[t - 1] if active[t - 1] < r1 else r1
+                terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + first*d_k, wt_q_V)
+                product(last - first, d_n, terms, 1, 0, b_t60 + (t - 1)*s_t60 + first*d_n)
+        else:
+            t, first, last = t0, share(batch*(t1 - t0 + 1), id, threads), share(batch*(t1 - t0 + 1), id + 1, threads)
+            terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + first*d_k, wt_q_V)
+            product(last - first, d_n, terms, 1, 0, b_t60 + (t - 1)*s_t60 + first*d_n)
+        wait(call)
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
+        terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V)
+        product(rows - r0, d_n, terms, 1, 1 if few else 0, b_t60 + (t - 1)*s_t60 + r0*d_n)
         if rows > r0:
             r = r0
             row_24_0(b_t60 + (t - 1)*s_t60 + r0*d_n, b_g_h_back + (t - 1 + 1)*s_g_h_back + r0*d_n, b_g_h_bar + (t - 1)*s_g_h_bar + r0*d_n, b_q_z + (t - 1)*s_q_z + r0*d_n, b_q_g + (t - 1)*s_q_g + r0*d_n, b_g_s_g + (t - 1)*s_g_s_g + r0*d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, b_g_s_z + (t - 1)*s_g_s_z + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
         terms[0] = term(d_n, b_g_s_g + (t - 1)*s_g_s_g + r0*d_n, wt_q_Wg)
-        product(rows - r0, d_n, terms, 1, b_t59 + (t - 1)*s_t59 + r0*d_n)
+        product(rows - r0, d_n, terms, 1, 0, b_t59 + (t - 1)*s_t59 + r0*d_n)
         if rows > r0:
             r = r0
             row_24_1(b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, b_t59 + (t - 1)*s_t59 + r0*d_n, b_q_r + (t - 1)*s_q_r + r0*d_n, b_g_s_r + (t - 1)*s_g_s_r + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
         terms[0] = term(d_n, b_g_s_z + (t - 1)*s_g_s_z + r0*d_n, wt_q_Wz)
         terms[1] = term(d_n, b_g_s_r + (t - 1)*s_g_s_r + r0*d_n, wt_q_Wr)
-        product(rows - r0, d_n, terms, 2, b_t57 + (t - 1)*s_t57 + r0*d_n)
+        product(rows - r0, d_n, terms, 2, 0, b_t57 + (t - 1)*s_t57 + r0*d_n)
         if rows > r0:
             r = r0
             row_24_2(b_t57 + (t - 1)*s_t57 + r0*d_n, b_q_r + (t - 1)*s_q_r + r0*d_n, b_t59 + (t - 1)*s_t59 + r0*d_n, b_q_z + (t - 1)*s_q_z + r0*d_n, b_g_h_bar + (t - 1)*s_g_h_bar + r0*d_n, b_g_h_back + (t - 1)*s_g_h_back + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
 
-cdef void row_35_0(
-array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_35_1(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
-
-cdef void row_35_2(
-array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_35_3(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
-
-cdef void row_35_4(
-array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_35_5(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
-
-cdef void row_35_6(
-array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_35_7(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
-
 cdef void segment_35(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_h = <array> call.p[21]
     cdef long long s_q_h = call.s[21]
-    cdef array b_t29 = <array> call.p[31]
-    cdef long long s_t29 = call.s[31]
-    cdef array b_g_y_bar = <array> call.p[36]
-    cdef long long s_g_y_bar = call.s[36]
-    cdef array b_g_s_g = <array> call.p[40]
-    cdef long long s_g_s_g = call.s[40]
-    cdef array b_g_s_z = <array> call.p[42]
-    cdef long long s_g_s_z = call.s[42]
-    cdef array b_g_s_r = <array> call.p[44]
-    cdef long long s_g_s_r = call.s[44]
-    cdef array b_g_Wr_bar = <array> call.p[45]
-    cdef array b_g_Ur_bar = <array> call.p[46]
-    cdef array b_g_br_bar = <array> call.p[47]
-    cdef array b_g_Wz_bar = <array> call.p[48]
-    cdef array b_g_Uz_bar = <array> call.p[49]
-    cdef array b_g_bz_bar = <array> call.p[50]
-    cdef array b_g_Wg_bar = <array> call.p[51]
-    cdef array b_g_Ug_bar = <array> call.p[52]
-    cdef array b_g_bg_bar = <array> call.p[53]
-    cdef array b_g_V_bar = <array> call.p[54]
-    cdef array b_g_by_bar = <array> call.p[55]
+    cdef array b_t29 = <array> call.p[29]
+    cdef long long s_t29 = call.s[29]
+    cdef array b_g_y_bar = <array> call.p[33]
+    cdef long long s_g_y_bar = call.s[33]
+    cdef array b_g_s_g = <array> call.p[37]
+    cdef long long s_g_s_g = call.s[37]
+    cdef array b_g_s_z = <array> call.p[39]
+    cdef long long s_g_s_z = call.s[39]
+    cdef array b_g_s_r = <array> call.p[41]
+    cdef long long s_g_s_r = call.s[41]
+    cdef array b_g_Wr_bar = <array> call.p[42]
+    cdef array b_g_Ur_bar = <array> call.p[43]
+    cdef array b_g_br_bar = <array> call.p[44]
+    cdef array b_g_Wz_bar = <array> call.p[45]
+    cdef array b_g_Uz_bar = <array> call.p[46]
+    cdef array b_g_bz_bar = <array> call.p[47]
+    cdef array b_g_Wg_bar = <array> call.p[48]
+    cdef array b_g_Ug_bar = <array> call.p[49]
+    cdef array b_g_bg_bar = <array> call.p[50]
+    cdef array b_g_V_bar = <array> call.p[51]
+    cdef array b_g_by_bar = <array> call.p[52]
     cdef Factor left[4]
     cdef Factor right[4]
     cdef Pair pairs[7]
@@ -1089,20 +1089,28 @@ cdef void segment_35(Call* call, long long t0, long long t1, long long r0, long 
     t = t0
     left[0].columns = d_n
     left[0].rows = b_g_s_r + (t - 1)*s_g_s_r
+    left[0].sum = b_g_br_bar
     left[1].columns = d_n
     left[1].rows = b_g_s_z + (t - 1)*s_g_s_z
+    left[1].sum = b_g_bz_bar
     left[2].columns = d_n
     left[2].rows = b_g_s_g + (t - 1)*s_g_s_g
+    left[2].sum = b_g_bg_bar
     left[3].columns = d_k
     left[3].rows = b_g_y_bar + (t - 1)*s_g_y_bar
+    left[3].sum = b_g_by_bar
     right[0].columns = d_n
     right[0].rows = b_q_h + (t - 1 - 1)*s_q_h
+    right[0].sum = NULL
     right[1].columns = d_m
     right[1].rows = b_q_x + (t - 1)*s_q_x
+    right[1].sum = NULL
     right[2].columns = d_n
     right[2].rows = b_t29 + (t - 1)*s_t29
+    right[2].sum = NULL
     right[3].columns = d_n
     right[3].rows = b_q_h + (t - 1)*s_q_h
+    right[3].sum = NULL
     pairs[0].left = 0
     pairs[0].right = 0
     pairs[0].y = b_g_Wr_bar
@@ -1125,45 +1133,17 @@ cdef void segment_35(Call* call, long long t0, long long t1, long long r0, long 
     pairs[6].right = 3
     pairs[6].y = b_g_V_bar
     outer_sums(batch*(t1 - t0 + 1), left, 4, right, 4, pairs, 7, call.more, call, id)
-    rows = r1
-    if not call.more:
-        row_35_0(b_g_br_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_35_1(b_g_s_r + (t - 1)*s_g_s_r + r*d_n, b_g_br_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    rows = r1
-    if not call.more:
-        row_35_2(b_g_bz_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_35_3(b_g_s_z + (t - 1)*s_g_s_z + r*d_n, b_g_bz_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    rows = r1
-    if not call.more:
-        row_35_4(b_g_bg_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_35_5(b_g_s_g + (t - 1)*s_g_s_g + r*d_n, b_g_bg_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    rows = r1
-    if not call.more:
-        row_35_6(b_g_by_bar, d_k, d_m, d_n, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_35_7(b_g_y_bar + (t - 1)*s_g_y_bar + r*d_k, b_g_by_bar, d_k, d_m, d_n, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
 
 cdef void segment_46(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef array b_g_h_back = <array> call.p[37]
-    cdef long long s_g_h_back = call.s[37]
-    cdef array b_g_h_init_bar = <array> call.p[56]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef array b_g_h_back = <array> call.p[34]
+    cdef long long s_g_h_back = call.s[34]
+    cdef array b_g_h_init_bar = <array> call.p[53]
     t = t0
     rows = r1
     for r in range(r0, r1):
@@ -1171,16 +1151,6 @@ cdef void segment_46(Call* call, long long t0, long long t1, long long r0, long 
             b_g_h_init_bar[r*d_n + c] = b_g_h_back[(1 - 1)*s_g_h_back + r*d_n + c]
 
 cdef void row_47_0(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0, v1
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[i0]
-        p1[i0] = v0
-
-
-cdef void row_47_1(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
 ) noexcept nogil:
     cdef real v0, v1, v2, v3, v4, v5
@@ -1197,10 +1167,10 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_47(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_Ur = <array> call.p[5]
@@ -1208,21 +1178,19 @@ cdef void segment_47(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_q_Ug = <array> call.p[11]
     cdef array b_q_y = <array> call.p[22]
     cdef long long s_q_y = call.s[22]
-    cdef array b_g_s_g = <array> call.p[40]
-    cdef long long s_g_s_g = call.s[40]
-    cdef array b_g_s_z = <array> call.p[42]
-    cdef long long s_g_s_z = call.s[42]
-    cdef array b_g_s_r = <array> call.p[44]
-    cdef long long s_g_s_r = call.s[44]
-    cdef array b_g_x_bar = <array> call.p[57]
-    cdef long long s_g_x_bar = call.s[57]
-    cdef array b_g_d_bar = <array> call.p[58]
-    cdef long long s_g_d_bar = call.s[58]
-    cdef array b_t63 = <array> call.p[62]
-    cdef long long s_t63 = call.s[62]
-    cdef const real* wt_q_Ur = call.packed[4]
-    cdef const real* wt_q_Uz = call.packed[5]
-    cdef const real* wt_q_Ug = call.packed[6]
+    cdef array b_g_s_g = <array> call.p[37]
+    cdef long long s_g_s_g = call.s[37]
+    cdef array b_g_s_z = <array> call.p[39]
+    cdef long long s_g_s_z = call.s[39]
+    cdef array b_g_s_r = <array> call.p[41]
+    cdef long long s_g_s_r = call.s[41]
+    cdef array b_g_x_bar = <array> call.p[54]
+    cdef long long s_g_x_bar = call.s[54]
+    cdef array b_g_d_bar = <array> call.p[55]
+    cdef long long s_g_d_bar = call.s[55]
+    cdef const real* wt_q_Ur = call.packed[11]
+    cdef const real* wt_q_Uz = call.packed[12]
+    cdef const real* wt_q_Ug = call.packed[13]
     cdef Term terms[3]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
@@ -1230,24 +1198,19 @@ cdef void segment_47(Call* call, long long t0, long long t1, long long r0, long 
             terms[0] = term(d_n, b_g_s_r + (t - 1)*s_g_s_r + r0*d_n, wt_q_Ur)
             terms[1] = term(d_n, b_g_s_z + (t - 1)*s_g_s_z + r0*d_n, wt_q_Uz)
             terms[2] = term(d_n, b_g_s_g + (t - 1)*s_g_s_g + r0*d_n, wt_q_Ug)
-            product(rows - r0, d_m, terms, 3, b_t63 + (t - 1)*s_t63 + r0*d_m)
+            product(rows - r0, d_m, terms, 3, 0, b_g_x_bar + (t - 1)*s_g_x_bar + r0*d_m)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
         terms[0] = term(d_n, b_g_s_r + (t - 1)*s_g_s_r + r0*d_n, wt_q_Ur)
         terms[1] = term(d_n, b_g_s_z + (t - 1)*s_g_s_z + r0*d_n, wt_q_Uz)
         terms[2] = term(d_n, b_g_s_g + (t - 1)*s_g_s_g + r0*d_n, wt_q_Ug)
-        product(rows - r0, d_m, terms, 3, b_t63 + (t - 1)*s_t63 + r0*d_m)
+        product(rows - r0, d_m, terms, 3, 0, b_g_x_bar + (t - 1)*s_g_x_bar + r0*d_m)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_47_0(b_t63 + (t - 1)*s_t63 + r0*d_m, b_g_x_bar + (t - 1)*s_g_x_bar + r0*d_m, d_k, d_m, d_n, 0, (rows - r0)*d_m, lengths[r])
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        if rows > r0:
-            r = r0
-            row_47_1(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_d_bar + (t - 1)*s_g_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_47_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_d_bar + (t - 1)*s_g_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
 
 cdef void row_52_0(
 array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1262,34 +1225,19 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_52(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef array b_q_V = <array> call.p[13]
-    cdef array b_p_y_seed = <array> call.p[67]
-    cdef long long s_p_y_seed = call.s[67]
-    cdef array b_p_y_bar = <array> call.p[68]
-    cdef long long s_p_y_bar = call.s[68]
-    cdef array b_t95 = <array> call.p[93]
-    cdef long long s_t95 = call.s[93]
-    cdef const real* wt_q_V = call.packed[0]
-    cdef Term terms[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef array b_p_y_seed = <array> call.p[63]
+    cdef long long s_p_y_seed = call.s[63]
+    cdef array b_p_y_bar = <array> call.p[64]
+    cdef long long s_p_y_bar = call.s[64]
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
             row_52_0(b_p_y_seed + (t - 1)*s_p_y_seed + r0*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V)
-            product(rows - r0, d_n, terms, 1, b_t95 + (t - 1)*s_t95 + r0*d_n)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V)
-        product(rows - r0, d_n, terms, 1, b_t95 + (t - 1)*s_t95 + r0*d_n)
 
 cdef void row_54_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1302,12 +1250,12 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_54(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef array b_p_h_back = <array> call.p[69]
-    cdef long long s_p_h_back = call.s[69]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef array b_p_h_back = <array> call.p[65]
+    cdef long long s_p_h_back = call.s[65]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -1385,13 +1333,14 @@ array p0, array p1, array p2, array p3, array p4, array p5, long long d_k, long 
 cdef void segment_55(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_Wr = <array> call.p[4]
     cdef array b_q_Wz = <array> call.p[7]
     cdef array b_q_Wg = <array> call.p[10]
+    cdef array b_q_V = <array> call.p[13]
     cdef array b_q_r = <array> call.p[16]
     cdef long long s_q_r = call.s[16]
     cdef array b_q_z = <array> call.p[18]
@@ -1400,163 +1349,108 @@ cdef void segment_55(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_q_g = call.s[20]
     cdef array b_q_h = <array> call.p[21]
     cdef long long s_q_h = call.s[21]
-    cdef array b_p_r_seed = <array> call.p[63]
-    cdef long long s_p_r_seed = call.s[63]
-    cdef array b_p_z_seed = <array> call.p[64]
-    cdef long long s_p_z_seed = call.s[64]
-    cdef array b_p_g_seed = <array> call.p[65]
-    cdef long long s_p_g_seed = call.s[65]
-    cdef array b_p_h_seed = <array> call.p[66]
-    cdef long long s_p_h_seed = call.s[66]
-    cdef array b_p_h_back = <array> call.p[69]
-    cdef long long s_p_h_back = call.s[69]
-    cdef array b_p_h_bar = <array> call.p[70]
-    cdef long long s_p_h_bar = call.s[70]
-    cdef array b_p_g_bar = <array> call.p[71]
-    cdef long long s_p_g_bar = call.s[71]
-    cdef array b_p_s_g = <array> call.p[72]
-    cdef long long s_p_s_g = call.s[72]
-    cdef array b_p_z_bar = <array> call.p[73]
-    cdef long long s_p_z_bar = call.s[73]
-    cdef array b_p_s_z = <array> call.p[74]
-    cdef long long s_p_s_z = call.s[74]
-    cdef array b_p_r_bar = <array> call.p[75]
-    cdef long long s_p_r_bar = call.s[75]
-    cdef array b_p_s_r = <array> call.p[76]
-    cdef long long s_p_s_r = call.s[76]
-    cdef array b_t92 = <array> call.p[91]
-    cdef long long s_t92 = call.s[91]
-    cdef array b_t94 = <array> call.p[92]
-    cdef long long s_t94 = call.s[92]
-    cdef array b_t95 = <array> call.p[93]
-    cdef long long s_t95 = call.s[93]
-    cdef const real* wt_q_Wg = call.packed[1]
-    cdef const real* wt_q_Wz = call.packed[2]
-    cdef const real* wt_q_Wr = call.packed[3]
+    cdef array b_p_r_seed = <array> call.p[59]
+    cdef long long s_p_r_seed = call.s[59]
+    cdef array b_p_z_seed = <array> call.p[60]
+    cdef long long s_p_z_seed = call.s[60]
+    cdef array b_p_g_seed = <array> call.p[61]
+    cdef long long s_p_g_seed = call.s[61]
+    cdef array b_p_h_seed = <array> call.p[62]
+    cdef long long s_p_h_seed = call.s[62]
+    cdef array b_p_y_bar = <array> call.p[64]
+    cdef long long s_p_y_bar = call.s[64]
+    cdef array b_p_h_back = <array> call.p[65]
+    cdef long long s_p_h_back = call.s[65]
+    cdef array b_p_h_bar = <array> call.p[66]
+    cdef long long s_p_h_bar = call.s[66]
+    cdef array b_p_g_bar = <array> call.p[67]
+    cdef long long s_p_g_bar = call.s[67]
+    cdef array b_p_s_g = <array> call.p[68]
+    cdef long long s_p_s_g = call.s[68]
+    cdef array b_p_z_bar = <array> call.p[69]
+    cdef long long s_p_z_bar = call.s[69]
+    cdef array b_p_s_z = <array> call.p[70]
+    cdef long long s_p_s_z = call.s[70]
+    cdef array b_p_r_bar = <array> call.p[71]
+    cdef long long s_p_r_bar = call.s[71]
+    cdef array b_p_s_r = <array> call.p[72]
+    cdef long long s_p_s_r = call.s[72]
+    cdef array b_t92 = <array> call.p[87]
+    cdef long long s_t92 = call.s[87]
+    cdef array b_t94 = <array> call.p[88]
+    cdef long long s_t94 = call.s[88]
+    cdef array b_t95 = <array> call.p[89]
+    cdef long long s_t95 = call.s[89]
+    cdef const real* wt_q_V = call.packed[7]
+    cdef const real* wt_q_Wg = call.packed[8]
+    cdef const real* wt_q_Wz = call.packed[9]
+    cdef const real* wt_q_Wr = call.packed[10]
     cdef Term terms[2]
+    if few:
+        wait(call)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                first, last = r0, active[t - 1] if active[t - 1] < r1 else r1
+                terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + first*d_k, wt_q_V)
+                product(last - first, d_n, terms, 1, 0, b_t95 + (t - 1)*s_t95 + first*d_n)
+        else:
+            t, first, last = t0, share(batch*(t1 - t0 + 1), id, threads), share(batch*(t1 - t0 + 1), id + 1, threads)
+            terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + first*d_k, wt_q_V)
+            product(last - first, d_n, terms, 1, 0, b_t95 + (t - 1)*s_t95 + first*d_n)
+        wait(call)
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
+        terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V)
+        product(rows - r0, d_n, terms, 1, 1 if few else 0, b_t95 + (t - 1)*s_t95 + r0*d_n)
         if rows > r0:
             r = r0
             row_55_0(b_t95 + (t - 1)*s_t95 + r0*d_n, b_p_h_seed + (t - 1)*s_p_h_seed + r0*d_n, b_p_h_back + (t - 1 + 1)*s_p_h_back + r0*d_n, b_p_h_bar + (t - 1)*s_p_h_bar + r0*d_n, b_p_g_seed + (t - 1)*s_p_g_seed + r0*d_n, b_q_z + (t - 1)*s_q_z + r0*d_n, b_q_g + (t - 1)*s_q_g + r0*d_n, b_p_s_g + (t - 1)*s_p_s_g + r0*d_n, b_p_z_seed + (t - 1)*s_p_z_seed + r0*d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, b_p_s_z + (t - 1)*s_p_s_z + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
         terms[0] = term(d_n, b_p_s_g + (t - 1)*s_p_s_g + r0*d_n, wt_q_Wg)
-        product(rows - r0, d_n, terms, 1, b_t94 + (t - 1)*s_t94 + r0*d_n)
+        product(rows - r0, d_n, terms, 1, 0, b_t94 + (t - 1)*s_t94 + r0*d_n)
         if rows > r0:
             r = r0
             row_55_1(b_p_r_seed + (t - 1)*s_p_r_seed + r0*d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, b_t94 + (t - 1)*s_t94 + r0*d_n, b_q_r + (t - 1)*s_q_r + r0*d_n, b_p_s_r + (t - 1)*s_p_s_r + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
         terms[0] = term(d_n, b_p_s_z + (t - 1)*s_p_s_z + r0*d_n, wt_q_Wz)
         terms[1] = term(d_n, b_p_s_r + (t - 1)*s_p_s_r + r0*d_n, wt_q_Wr)
-        product(rows - r0, d_n, terms, 2, b_t92 + (t - 1)*s_t92 + r0*d_n)
+        product(rows - r0, d_n, terms, 2, 0, b_t92 + (t - 1)*s_t92 + r0*d_n)
         if rows > r0:
             r = r0
             row_55_2(b_t92 + (t - 1)*s_t92 + r0*d_n, b_q_r + (t - 1)*s_q_r + r0*d_n, b_t94 + (t - 1)*s_t94 + r0*d_n, b_q_z + (t - 1)*s_q_z + r0*d_n, b_p_h_bar + (t - 1)*s_p_h_bar + r0*d_n, b_p_h_back + (t - 1)*s_p_h_back + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
 
-cdef void row_66_0(
-array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_66_1(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
-
-cdef void row_66_2(
-array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_66_3(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
-
-cdef void row_66_4(
-array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_66_5(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
-
-cdef void row_66_6(
-array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_66_7(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
-
 cdef void segment_66(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_h = <array> call.p[21]
     cdef long long s_q_h = call.s[21]
-    cdef array b_t29 = <array> call.p[31]
-    cdef long long s_t29 = call.s[31]
-    cdef array b_p_y_bar = <array> call.p[68]
-    cdef long long s_p_y_bar = call.s[68]
-    cdef array b_p_s_g = <array> call.p[72]
-    cdef long long s_p_s_g = call.s[72]
-    cdef array b_p_s_z = <array> call.p[74]
-    cdef long long s_p_s_z = call.s[74]
-    cdef array b_p_s_r = <array> call.p[76]
-    cdef long long s_p_s_r = call.s[76]
-    cdef array b_p_Wr_bar = <array> call.p[77]
-    cdef array b_p_Ur_bar = <array> call.p[78]
-    cdef array b_p_br_bar = <array> call.p[79]
-    cdef array b_p_Wz_bar = <array> call.p[80]
-    cdef array b_p_Uz_bar = <array> call.p[81]
-    cdef array b_p_bz_bar = <array> call.p[82]
-    cdef array b_p_Wg_bar = <array> call.p[83]
-    cdef array b_p_Ug_bar = <array> call.p[84]
-    cdef array b_p_bg_bar = <array> call.p[85]
-    cdef array b_p_V_bar = <array> call.p[86]
-    cdef array b_p_by_bar = <array> call.p[87]
+    cdef array b_t29 = <array> call.p[29]
+    cdef long long s_t29 = call.s[29]
+    cdef array b_p_y_bar = <array> call.p[64]
+    cdef long long s_p_y_bar = call.s[64]
+    cdef array b_p_s_g = <array> call.p[68]
+    cdef long long s_p_s_g = call.s[68]
+    cdef array b_p_s_z = <array> call.p[70]
+    cdef long long s_p_s_z = call.s[70]
+    cdef array b_p_s_r = <array> call.p[72]
+    cdef long long s_p_s_r = call.s[72]
+    cdef array b_p_Wr_bar = <array> call.p[73]
+    cdef array b_p_Ur_bar = <array> call.p[74]
+    cdef array b_p_br_bar = <array> call.p[75]
+    cdef array b_p_Wz_bar = <array> call.p[76]
+    cdef array b_p_Uz_bar = <array> call.p[77]
+    cdef array b_p_bz_bar = <array> call.p[78]
+    cdef array b_p_Wg_bar = <array> call.p[79]
+    cdef array b_p_Ug_bar = <array> call.p[80]
+    cdef array b_p_bg_bar = <array> call.p[81]
+    cdef array b_p_V_bar = <array> call.p[82]
+    cdef array b_p_by_bar = <array> call.p[83]
     cdef Factor left[4]
     cdef Factor right[4]
     cdef Pair pairs[7]
@@ -1565,20 +1459,28 @@ cdef void segment_66(Call* call, long long t0, long long t1, long long r0, long 
     t = t0
     left[0].columns = d_n
     left[0].rows = b_p_s_r + (t - 1)*s_p_s_r
+    left[0].sum = b_p_br_bar
     left[1].columns = d_n
     left[1].rows = b_p_s_z + (t - 1)*s_p_s_z
+    left[1].sum = b_p_bz_bar
     left[2].columns = d_n
     left[2].rows = b_p_s_g + (t - 1)*s_p_s_g
+    left[2].sum = b_p_bg_bar
     left[3].columns = d_k
     left[3].rows = b_p_y_bar + (t - 1)*s_p_y_bar
+    left[3].sum = b_p_by_bar
     right[0].columns = d_n
     right[0].rows = b_q_h + (t - 1 - 1)*s_q_h
+    right[0].sum = NULL
     right[1].columns = d_m
     right[1].rows = b_q_x + (t - 1)*s_q_x
+    right[1].sum = NULL
     right[2].columns = d_n
     right[2].rows = b_t29 + (t - 1)*s_t29
+    right[2].sum = NULL
     right[3].columns = d_n
     right[3].rows = b_q_h + (t - 1)*s_q_h
+    right[3].sum = NULL
     pairs[0].left = 0
     pairs[0].right = 0
     pairs[0].y = b_p_Wr_bar
@@ -1601,45 +1503,17 @@ cdef void segment_66(Call* call, long long t0, long long t1, long long r0, long 
     pairs[6].right = 3
     pairs[6].y = b_p_V_bar
     outer_sums(batch*(t1 - t0 + 1), left, 4, right, 4, pairs, 7, call.more, call, id)
-    rows = r1
-    if not call.more:
-        row_66_0(b_p_br_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_66_1(b_p_s_r + (t - 1)*s_p_s_r + r*d_n, b_p_br_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    rows = r1
-    if not call.more:
-        row_66_2(b_p_bz_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_66_3(b_p_s_z + (t - 1)*s_p_s_z + r*d_n, b_p_bz_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    rows = r1
-    if not call.more:
-        row_66_4(b_p_bg_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_66_5(b_p_s_g + (t - 1)*s_p_s_g + r*d_n, b_p_bg_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    rows = r1
-    if not call.more:
-        row_66_6(b_p_by_bar, d_k, d_m, d_n, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_66_7(b_p_y_bar + (t - 1)*s_p_y_bar + r*d_k, b_p_by_bar, d_k, d_m, d_n, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
 
 cdef void segment_77(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef array b_p_h_back = <array> call.p[69]
-    cdef long long s_p_h_back = call.s[69]
-    cdef array b_p_h_init_bar = <array> call.p[88]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef array b_p_h_back = <array> call.p[65]
+    cdef long long s_p_h_back = call.s[65]
+    cdef array b_p_h_init_bar = <array> call.p[84]
     t = t0
     rows = r1
     for r in range(r0, r1):
@@ -1647,16 +1521,6 @@ cdef void segment_77(Call* call, long long t0, long long t1, long long r0, long 
             b_p_h_init_bar[r*d_n + c] = b_p_h_back[(1 - 1)*s_p_h_back + r*d_n + c]
 
 cdef void row_78_0(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0, v1
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[i0]
-        p1[i0] = v0
-
-
-cdef void row_78_1(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
 ) noexcept nogil:
     cdef real v0
@@ -1668,28 +1532,26 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_78(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_Ur = <array> call.p[5]
     cdef array b_q_Uz = <array> call.p[8]
     cdef array b_q_Ug = <array> call.p[11]
-    cdef array b_p_s_g = <array> call.p[72]
-    cdef long long s_p_s_g = call.s[72]
-    cdef array b_p_s_z = <array> call.p[74]
-    cdef long long s_p_s_z = call.s[74]
-    cdef array b_p_s_r = <array> call.p[76]
-    cdef long long s_p_s_r = call.s[76]
-    cdef array b_p_x_bar = <array> call.p[89]
-    cdef long long s_p_x_bar = call.s[89]
-    cdef array b_p_d_bar = <array> call.p[90]
-    cdef long long s_p_d_bar = call.s[90]
-    cdef array b_t98 = <array> call.p[94]
-    cdef long long s_t98 = call.s[94]
-    cdef const real* wt_q_Ur = call.packed[4]
-    cdef const real* wt_q_Uz = call.packed[5]
-    cdef const real* wt_q_Ug = call.packed[6]
+    cdef array b_p_s_g = <array> call.p[68]
+    cdef long long s_p_s_g = call.s[68]
+    cdef array b_p_s_z = <array> call.p[70]
+    cdef long long s_p_s_z = call.s[70]
+    cdef array b_p_s_r = <array> call.p[72]
+    cdef long long s_p_s_r = call.s[72]
+    cdef array b_p_x_bar = <array> call.p[85]
+    cdef long long s_p_x_bar = call.s[85]
+    cdef array b_p_d_bar = <array> call.p[86]
+    cdef long long s_p_d_bar = call.s[86]
+    cdef const real* wt_q_Ur = call.packed[11]
+    cdef const real* wt_q_Uz = call.packed[12]
+    cdef const real* wt_q_Ug = call.packed[13]
     cdef Term terms[3]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
@@ -1697,81 +1559,74 @@ cdef void segment_78(Call* call, long long t0, long long t1, long long r0, long 
             terms[0] = term(d_n, b_p_s_r + (t - 1)*s_p_s_r + r0*d_n, wt_q_Ur)
             terms[1] = term(d_n, b_p_s_z + (t - 1)*s_p_s_z + r0*d_n, wt_q_Uz)
             terms[2] = term(d_n, b_p_s_g + (t - 1)*s_p_s_g + r0*d_n, wt_q_Ug)
-            product(rows - r0, d_m, terms, 3, b_t98 + (t - 1)*s_t98 + r0*d_m)
+            product(rows - r0, d_m, terms, 3, 0, b_p_x_bar + (t - 1)*s_p_x_bar + r0*d_m)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
         terms[0] = term(d_n, b_p_s_r + (t - 1)*s_p_s_r + r0*d_n, wt_q_Ur)
         terms[1] = term(d_n, b_p_s_z + (t - 1)*s_p_s_z + r0*d_n, wt_q_Uz)
         terms[2] = term(d_n, b_p_s_g + (t - 1)*s_p_s_g + r0*d_n, wt_q_Ug)
-        product(rows - r0, d_m, terms, 3, b_t98 + (t - 1)*s_t98 + r0*d_m)
+        product(rows - r0, d_m, terms, 3, 0, b_p_x_bar + (t - 1)*s_p_x_bar + r0*d_m)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_78_0(b_t98 + (t - 1)*s_t98 + r0*d_m, b_p_x_bar + (t - 1)*s_p_x_bar + r0*d_m, d_k, d_m, d_n, 0, (rows - r0)*d_m, lengths[r])
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        if rows > r0:
-            r = r0
-            row_78_1(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_78_0(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
 
 cdef void unit_0(Call* call, long long id) noexcept nogil:
-    cdef long long t0 = call.t0, t1 = call.t1, batch = call.d[1]
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     if id == 0:
         call.packed[0] = room(call, d_n, d_m)
-        call.packed[1] = room(call, d_n, d_m)
+        call.packed[1] = room(call, d_n, d_n)
         call.packed[2] = room(call, d_n, d_m)
         call.packed[3] = room(call, d_n, d_n)
-        call.packed[4] = room(call, d_n, d_n)
+        call.packed[4] = room(call, d_n, d_m)
         call.packed[5] = room(call, d_n, d_n)
         call.packed[6] = room(call, d_k, d_n)
     wait(call)
     if call.failed:
         return
-    pack_share(call, id, d_n, d_m, <array> call.p[8], 1, d_m, call.packed[0])
-    pack_share(call, id, d_n, d_m, <array> call.p[5], 1, d_m, call.packed[1])
-    pack_share(call, id, d_n, d_m, <array> call.p[11], 1, d_m, call.packed[2])
-    pack_share(call, id, d_n, d_n, <array> call.p[4], 1, d_n, call.packed[3])
-    pack_share(call, id, d_n, d_n, <array> call.p[7], 1, d_n, call.packed[4])
+    pack_share(call, id, d_n, d_m, <array> call.p[5], 1, d_m, call.packed[0])
+    pack_share(call, id, d_n, d_n, <array> call.p[4], 1, d_n, call.packed[1])
+    pack_share(call, id, d_n, d_m, <array> call.p[8], 1, d_m, call.packed[2])
+    pack_share(call, id, d_n, d_n, <array> call.p[7], 1, d_n, call.packed[3])
+    pack_share(call, id, d_n, d_m, <array> call.p[11], 1, d_m, call.packed[4])
     pack_share(call, id, d_n, d_n, <array> call.p[10], 1, d_n, call.packed[5])
     pack_share(call, id, d_k, d_n, <array> call.p[13], 1, d_n, call.packed[6])
     wait(call)
     if call.wanted[0]:
         segment_0(call, t0, t1, call.split[id], call.split[id + 1], id)
     if call.wanted[1]:
-        segment_1(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[2]:
         segment_4(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[3]:
+    if call.wanted[2]:
         segment_15(call, t0, t1, call.split[id], call.split[id + 1], id)
     wait(call)
-    if call.wanted[4]:
+    if call.wanted[3]:
         segment_20(call, t0, t1, 0, batch, id)
 
 cdef void unit_21(Call* call, long long id) noexcept nogil:
-    cdef long long t0 = call.t0, t1 = call.t1, batch = call.d[1]
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     if id == 0:
-        call.packed[0] = room(call, d_n, d_k)
-        call.packed[1] = room(call, d_n, d_n)
-        call.packed[2] = room(call, d_n, d_n)
-        call.packed[3] = room(call, d_n, d_n)
-        call.packed[4] = room(call, d_m, d_n)
-        call.packed[5] = room(call, d_m, d_n)
-        call.packed[6] = room(call, d_m, d_n)
+        call.packed[7] = room(call, d_n, d_k)
+        call.packed[8] = room(call, d_n, d_n)
+        call.packed[9] = room(call, d_n, d_n)
+        call.packed[10] = room(call, d_n, d_n)
+        call.packed[11] = room(call, d_m, d_n)
+        call.packed[12] = room(call, d_m, d_n)
+        call.packed[13] = room(call, d_m, d_n)
     wait(call)
     if call.failed:
         return
-    pack_share(call, id, d_n, d_k, <array> call.p[13], d_n, 1, call.packed[0])
-    pack_share(call, id, d_n, d_n, <array> call.p[10], d_n, 1, call.packed[1])
-    pack_share(call, id, d_n, d_n, <array> call.p[7], d_n, 1, call.packed[2])
-    pack_share(call, id, d_n, d_n, <array> call.p[4], d_n, 1, call.packed[3])
+    pack_share(call, id, d_n, d_k, <array> call.p[13], d_n, 1, call.packed[7])
+    pack_share(call, id, d_n, d_n, <array> call.p[10], d_n, 1, call.packed[8])
+    pack_share(call, id, d_n, d_n, <array> call.p[7], d_n, 1, call.packed[9])
+    pack_share(call, id, d_n, d_n, <array> call.p[4], d_n, 1, call.packed[10])
     wait(call)
     if call.wanted[0]:
         segment_21(call, t0, t1, call.split[id], call.split[id + 1], id)
@@ -1783,9 +1638,9 @@ cdef void unit_21(Call* call, long long id) noexcept nogil:
     if call.wanted[3]:
         segment_35(call, t0, t1, 0, batch, id)
     wait(call)
-    pack_share(call, id, d_m, d_n, <array> call.p[5], d_m, 1, call.packed[4])
-    pack_share(call, id, d_m, d_n, <array> call.p[8], d_m, 1, call.packed[5])
-    pack_share(call, id, d_m, d_n, <array> call.p[11], d_m, 1, call.packed[6])
+    pack_share(call, id, d_m, d_n, <array> call.p[5], d_m, 1, call.packed[11])
+    pack_share(call, id, d_m, d_n, <array> call.p[8], d_m, 1, call.packed[12])
+    pack_share(call, id, d_m, d_n, <array> call.p[11], d_m, 1, call.packed[13])
     wait(call)
     if call.wanted[4]:
         segment_46(call, t0, t1, call.split[id], call.split[id + 1], id)
@@ -1793,25 +1648,25 @@ cdef void unit_21(Call* call, long long id) noexcept nogil:
         segment_47(call, t0, t1, call.split[id], call.split[id + 1], id)
 
 cdef void unit_52(Call* call, long long id) noexcept nogil:
-    cdef long long t0 = call.t0, t1 = call.t1, batch = call.d[1]
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     if id == 0:
-        call.packed[0] = room(call, d_n, d_k)
-        call.packed[1] = room(call, d_n, d_n)
-        call.packed[2] = room(call, d_n, d_n)
-        call.packed[3] = room(call, d_n, d_n)
-        call.packed[4] = room(call, d_m, d_n)
-        call.packed[5] = room(call, d_m, d_n)
-        call.packed[6] = room(call, d_m, d_n)
+        call.packed[7] = room(call, d_n, d_k)
+        call.packed[8] = room(call, d_n, d_n)
+        call.packed[9] = room(call, d_n, d_n)
+        call.packed[10] = room(call, d_n, d_n)
+        call.packed[11] = room(call, d_m, d_n)
+        call.packed[12] = room(call, d_m, d_n)
+        call.packed[13] = room(call, d_m, d_n)
     wait(call)
     if call.failed:
         return
-    pack_share(call, id, d_n, d_k, <array> call.p[13], d_n, 1, call.packed[0])
-    pack_share(call, id, d_n, d_n, <array> call.p[10], d_n, 1, call.packed[1])
-    pack_share(call, id, d_n, d_n, <array> call.p[7], d_n, 1, call.packed[2])
-    pack_share(call, id, d_n, d_n, <array> call.p[4], d_n, 1, call.packed[3])
+    pack_share(call, id, d_n, d_k, <array> call.p[13], d_n, 1, call.packed[7])
+    pack_share(call, id, d_n, d_n, <array> call.p[10], d_n, 1, call.packed[8])
+    pack_share(call, id, d_n, d_n, <array> call.p[7], d_n, 1, call.packed[9])
+    pack_share(call, id, d_n, d_n, <array> call.p[4], d_n, 1, call.packed[10])
     wait(call)
     if call.wanted[0]:
         segment_52(call, t0, t1, call.split[id], call.split[id + 1], id)
@@ -1823,9 +1678,9 @@ cdef void unit_52(Call* call, long long id) noexcept nogil:
     if call.wanted[3]:
         segment_66(call, t0, t1, 0, batch, id)
     wait(call)
-    pack_share(call, id, d_m, d_n, <array> call.p[5], d_m, 1, call.packed[4])
-    pack_share(call, id, d_m, d_n, <array> call.p[8], d_m, 1, call.packed[5])
-    pack_share(call, id, d_m, d_n, <array> call.p[11], d_m, 1, call.packed[6])
+    pack_share(call, id, d_m, d_n, <array> call.p[5], d_m, 1, call.packed[11])
+    pack_share(call, id, d_m, d_n, <array> call.p[8], d_m, 1, call.packed[12])
+    pack_share(call, id, d_m, d_n, <array> call.p[11], d_m, 1, call.packed[13])
     wait(call)
     if call.wanted[4]:
         segment_77(call, t0, t1, call.split[id], call.split[id + 1], id)
@@ -1864,18 +1719,17 @@ def run(
     int number, tuple bases, size_t places, size_t strides, size_t sizes, split, const char* wanted, long long t0, long long t1, bint more,
     report=None
 ):
-    """Run the wanted segments of a unit over the steps t0..t1. Buffers lie at `places`, in memory that `bases` hold; the i-th thread has
-    the rows split[i]..split[i + 1]; more: sums over steps go on from what they hold; report: of a steady state, which is then solved for,
-    steps, residual and whether it is solved, for every row."""
+    """Run the wanted actions of a unit over the steps t0..t1: whether all steady states were found. Buffers lie at `places`, in memory that
+    `bases` hold; the i-th thread has the rows split[i]..split[i + 1]; more: sums over steps go on from what they hold; report: for every
+    row of each steady state the steps taken, the residual and whether it is solved."""
     cdef Call call
-    cdef char* base[95 + 2]
-    cdef char* p[95]
+    cdef char* base[90 + 2]
+    cdef char* p[90]
     cdef const long long* at = <const long long*> places
     cdef Py_ssize_t place, count = 0
-    cdef int failed = 0
     for place in range(len(bases)):
         base[place] = memory(bases[place], &count)
-    for place in range(95):
+    for place in range(90):
         p[place] = base[at[2*place]] + at[2*place + 1] if at[2*place] >= 0 else NULL
     call.p, call.s, call.d = p, <const long long*> strides, <const long long*> sizes
     call.split = <const long long*> memory(split, &count)
@@ -1885,9 +1739,9 @@ def run(
         call.report = <double*> memory(report, &count)
     with nogil:
         if number == 0:
-            failed = together(&call, unit_0, 7)
+            together(&call, unit_0)
         elif number == 21:
-            failed = together(&call, unit_21, 7)
+            together(&call, unit_21)
         elif number == 52:
-            failed = together(&call, unit_52, 7)
-    settled(failed)
+            together(&call, unit_52)
+    return not ended(&call)

@@ -154,6 +154,7 @@ cdef extern from *:
     #include <stdlib.h>
     #include <string.h>
     #include <time.h>
+    #include <unistd.h>
     typedef long long size;
     typedef struct Call {
         char **p;
@@ -162,16 +163,48 @@ cdef extern from *:
         const char *wanted;
         int more;
         double *report;
-        scalar *packed[1];
-        int arrived, turn, failed, stop;
-        double asked;
+        scalar *packed[2];
+        int arrived, turn, failed, stop, unsolved;
+        double asked, looked;
+        size steps, pace;
         void (*unit)(struct Call *, size);
     } Call;
     enum { MOST_THREADS = 64 };
 
     static inline size share(size n, size id, size threads) { return n*id/threads; }
 
-    /* Wait until every thread has come here: spinning, since the others are near, but not for long. */
+    static double seconds_now(void) {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return now.tv_sec + 1e-9*now.tv_nsec;
+    }
+
+    /* Whether to leave the steps that are left, because a steady state was not found or on a signal: the first thread asks Python for signals ten
+       times a second, and looks at the clock about once in a millisecond. */
+    static int stopped(Call *call, size id) {
+        if (id == 0 && ++call->steps >= call->pace) {
+            double seconds = seconds_now();
+            call->pace = seconds - call->looked < 1e-3 ? 2*call->pace : 1;
+            call->looked = seconds, call->steps = 0;
+            if (seconds - call->asked > 0.1) {
+                PyGILState_STATE state = PyGILState_Ensure();
+                if (PyErr_CheckSignals()) __atomic_store_n(&call->stop, 1, __ATOMIC_RELAXED);
+                PyGILState_Release(state);
+                call->asked = seconds;
+            }
+        }
+        return __atomic_load_n(&call->stop, __ATOMIC_RELAXED) || __atomic_load_n(&call->unsolved, __ATOMIC_RELAXED);
+    }
+
+    /* Once around a loop that waits for another thread: spinning, since that is near, but not for long. */
+    static inline void relax(size spins) {
+    #if defined(__x86_64__) || defined(__i386__)
+        __builtin_ia32_pause();
+    #endif
+        if (spins > 2000 && spins % 16 == 0) sched_yield();
+    }
+
+    /* Wait until every thread has come here. */
     static void wait(Call *call) {
         if (call->threads == 1) return;
         int turn = __atomic_load_n(&call->turn, __ATOMIC_ACQUIRE);
@@ -180,32 +213,7 @@ cdef extern from *:
             __atomic_store_n(&call->turn, turn + 1, __ATOMIC_RELEASE);
             return;
         }
-        for (int spins = 0; __atomic_load_n(&call->turn, __ATOMIC_ACQUIRE) == turn; spins++) if (spins > 2000) sched_yield();
-    }
-
-    /* Whether to leave the steps that are left: the first thread asks Python for signals, ten times a second. */
-    static int stopped(Call *call, size id) {
-        if (id == 0) {
-            struct timespec now;
-            clock_gettime(CLOCK_MONOTONIC, &now);
-            double seconds = now.tv_sec + 1e-9*now.tv_nsec;
-            if (seconds - call->asked > 0.1) {
-                PyGILState_STATE state = PyGILState_Ensure();
-                if (PyErr_CheckSignals()) __atomic_store_n(&call->stop, 1, __ATOMIC_RELAXED);
-                PyGILState_Release(state);
-                call->asked = seconds;
-            }
-        }
-        return __atomic_load_n(&call->stop, __ATOMIC_RELAXED);
-    }
-
-    static void begin(Call *call, void (*unit)(Call *, size)) {
-        struct timespec now;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        call->asked = now.tv_sec + 1e-9*now.tv_nsec;
-        call->arrived = call->turn = call->failed = call->stop = 0;
-        call->unit = unit;
-        memset(call->packed, 0, sizeof call->packed);
+        for (size spins = 0; __atomic_load_n(&call->turn, __ATOMIC_ACQUIRE) == turn; spins++) relax(spins);
     }
 
     #if defined(__AVX512F__)
@@ -309,9 +317,9 @@ cdef extern from *:
     typedef struct { size K; const scalar *x, *packed; } Term;
     static Term term(size K, const scalar *x, const scalar *packed) { return (Term){K, x, packed}; }
 
-    /* y (P, J) = the sum of so many products: every row in the same way, whichever rows stand beside it */
-    static void product(size P, size J, const Term *terms, int count, scalar *y) {
-        for (const Term *s = terms; s < terms + count; s++) for (size j = 0; j < J; j += PANEL) for (size p = 0, rows; p < P; p += rows) {
+    /* y (P, J) = the sum of so many products, of which y holds those before `done`: every row in the same way, whichever rows stand beside it */
+    static void product(size P, size J, const Term *terms, int count, int done, scalar *y) {
+        for (const Term *s = terms + done; s < terms + count; s++) for (size j = 0; j < J; j += PANEL) for (size p = 0, rows; p < P; p += rows) {
             const scalar *x = s->x + p*s->K, *b = s->packed + j*s->K;
             rows = P - p > ROWS && P - p < 2*ROWS ? (P - p + 1)/2 : P - p < ROWS ? P - p : ROWS;
             if (J - j >= PANEL) tiles[rows](s->K, x, s->K, 1, b, y + p*J + j, J, s > terms);
@@ -319,8 +327,27 @@ cdef extern from *:
         }
     }
 
-    /* A factor of sums over rows: K rows of so many columns. A thread lays out the columns first..last, in panels, a block of rows at a time. */
-    typedef struct { size columns; const scalar *rows; scalar *out; size first, last; } Factor;
+    /* A factor of sums over rows: K rows of so many columns, whose own sum is asked for too where there is room for it. A thread lays out the
+       columns first..last, in panels, a block of rows at a time. */
+    typedef struct { size columns; const scalar *rows; scalar *sum, *out; size first, last; } Factor;
+
+    /* the sum of `depth` rows that end with `last`, from that back, added to y */
+    static inline void add_rows(const scalar *last, size columns, size depth, const size width, scalar *y) {
+        scalar sum[4*LANES];
+        memcpy(sum, y, (size_t)width*sizeof(scalar));
+        for (size k = 0; k < depth; k++, last -= columns) for (size l = 0; l < width; l++) sum[l] += last[l];
+        memcpy(y, sum, (size_t)width*sizeof(scalar));
+    }
+
+    static void lay_out_factor(Factor *f, size width, size depth, size k) {
+        for (size j = f->sum ? f->first : f->last; j < f->last; j += 4*LANES)
+            if (f->last - j >= 4*LANES) add_rows(f->rows + k*f->columns + j, f->columns, depth, 4*LANES, f->sum + j);
+            else add_rows(f->rows + k*f->columns + j, f->columns, depth, f->last - j, f->sum + j);
+        const size count = f->last - f->first;
+        if (width == ROWS) pack(f->out, ROWS, count, depth, f->rows + k*f->columns + f->first, -f->columns, 1);
+        else pack(f->out, PANEL, count, depth, f->rows + k*f->columns + f->first, -f->columns, 1);
+    }
+
     typedef struct { int left, right; scalar *y; } Pair;
 
     /* one panel of the right factor times all panels of the left one, added to y */
@@ -336,12 +363,6 @@ cdef extern from *:
         }
     }
 
-    static void lay_out_factor(Factor *f, size width, size depth, size k) {
-        const size count = f->last - f->first;
-        if (width == ROWS) pack(f->out, ROWS, count, depth, f->rows + k*f->columns + f->first, -f->columns, 1);
-        else pack(f->out, PANEL, count, depth, f->rows + k*f->columns + f->first, -f->columns, 1);
-    }
-
     /* y (P, J) = sum over k of left[k, :] right[k, :]' for every pair of factors, this thread's share of the rows of y; from the last k to the
        first, in blocks that fit the cache and leave no trace in the sums; more: added to what y holds */
     static void outer_sums(size K, Factor *left, int lefts, Factor *right, int rights, const Pair *pairs, int count, int more, Call *call, size id) {
@@ -353,6 +374,7 @@ cdef extern from *:
             f->last = i < lefts ? share(all, id + 1, call->threads)*ROWS : f->columns;
             if (f->last > f->columns) f->last = f->columns;
             room += ((f->last - f->first)/PANEL + 1)*PANEL*DEPTH;
+            if (f->sum && !more) memset(f->sum + f->first, 0, (size_t)(f->last - f->first)*sizeof(scalar));
         }
         for (int i = 0; i < count && !more; i++) {
             const Factor *l = left + pairs[i].left, *r = right + pairs[i].right;
@@ -376,40 +398,107 @@ cdef extern from *:
         free(all);
     }
 
-    typedef struct { Call *call; size id; int *go; } Worker;
+    /* Threads beside the caller's: made when a call asks for them, gone when none has for a while. They serve one call at a time. */
+    enum { GONE, IDLE, CLAIMED, AT_WORK };
+    #define LINGER 2e-3 /* seconds for which a thread with nothing to do waits for more */
+    typedef struct {
+        int state;
+        size id;
+        Call *call;
+    #ifdef __linux__
+        cpu_set_t processors;
+    #endif
+    } Worker;
+    static struct { Worker workers[MOST_THREADS]; pid_t process; int busy; } pool;
 
-    /* Every thread waits for the word: so many are there as were asked for, or none is needed. */
+    /* Begin on another processor than the caller's: where a new thread shares one with its caller, it may be long until it is moved. */
+    static void place(pthread_attr_t *how, Worker *w) {
+    #ifdef __linux__
+        size at = sched_getcpu(), left;
+        CPU_ZERO(&w->processors);
+        if (at < 0 || sched_getaffinity(0, sizeof w->processors, &w->processors)) return;
+        cpu_set_t one;
+        CPU_ZERO(&one);
+        for (left = w->id % CPU_COUNT(&w->processors); left > 0; left -= CPU_ISSET(at, &w->processors) != 0) at = (at + 1)%CPU_SETSIZE;
+        CPU_SET(at, &one);
+        pthread_attr_setaffinity_np(how, sizeof one, &one);
+    #endif
+    }
+
+    /* What a worker does. */
     static void *work(void *of) {
         Worker *w = of;
-        int go;
-        while (!(go = __atomic_load_n(w->go, __ATOMIC_ACQUIRE))) sched_yield();
-        if (go > 0) w->call->unit(w->call, w->id);
-        return 0;
-    }
-
-    /* -1 with Python's error set where a unit failed, or where the handler of a signal raised one */
-    static int settled(int failed) {
-        if (failed > 0) PyErr_SetString(PyExc_MemoryError, "no room to lay out the matrices of a product");
-        return failed ? -1 : 0;
-    }
-
-    /* Run a unit by all threads of a call, or by this one where others cannot be had: 0, 1 without memory, -1 where a signal stopped it. */
-    static int together(Call *call, void (*unit)(Call *, size), size matrices) {
-        Worker workers[MOST_THREADS];
-        pthread_t threads[MOST_THREADS];
-        size started = 1, alone[] = {0, call->d[1]};
-        int go = 0;
-        begin(call, unit);
-        for (; started < call->threads && started < MOST_THREADS; started++) {
-            workers[started] = (Worker){call, started, &go};
-            if (pthread_create(threads + started, 0, work, workers + started)) break;
+    #ifdef __linux__
+        if (CPU_COUNT(&w->processors)) pthread_setaffinity_np(pthread_self(), sizeof w->processors, &w->processors);
+    #endif
+        double until = seconds_now() + LINGER;
+        for (size spins = 1;; spins++) {
+            int idle = IDLE, state = __atomic_load_n(&w->state, __ATOMIC_ACQUIRE);
+            if (state == AT_WORK) {
+                w->call->unit(w->call, w->id);
+                __atomic_store_n(&w->state, IDLE, __ATOMIC_RELEASE);
+                until = seconds_now() + LINGER;
+            } else if (state == IDLE && spins % 64 == 0 && seconds_now() > until
+                       && __atomic_compare_exchange_n(&w->state, &idle, GONE, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) return 0;
+            relax(spins);
         }
-        if (started < call->threads) { call->threads = 1; call->split = alone; }
-        __atomic_store_n(&go, call->threads > 1 ? 1 : -1, __ATOMIC_RELEASE);
-        unit(call, 0);
-        for (size i = 1; i < started; i++) pthread_join(threads[i], 0);
-        for (size i = 0; i < matrices; i++) free(call->packed[i]);
-        return call->failed ? 1 : call->stop ? -1 : 0;
+    }
+
+    /* Have a worker for a call, one that waits or a new one: whether there is one. */
+    static int claim(Worker *w, Call *call, size id) {
+        pthread_t thread;
+        pthread_attr_t how;
+        int idle = IDLE, fine;
+        if (__atomic_compare_exchange_n(&w->state, &idle, CLAIMED, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) return w->call = call, 1;
+        if (pthread_attr_init(&how)) return 0;
+        w->state = CLAIMED, w->id = id, w->call = call;
+        pthread_attr_setdetachstate(&how, PTHREAD_CREATE_DETACHED);
+        place(&how, w);
+        fine = !pthread_create(&thread, &how, work, w);
+        pthread_attr_destroy(&how);
+        if (!fine) w->state = GONE;
+        return fine;
+    }
+
+    /* -1 with Python's error set where a unit failed, or where the handler of a signal raised one; 1 where a steady state was not found */
+    static int ended(const Call *call) {
+        if (call->failed) PyErr_SetString(PyExc_MemoryError, "no room to lay out the matrices of a product");
+        return call->failed || call->stop ? -1 : call->unsolved;
+    }
+
+    /* The pool, where it is free and can have so many threads; a forked child has none of its parent's. */
+    static int take_pool(Call *call) {
+        int done = 1, got = 0;
+        if (call->threads < 2 || call->threads > MOST_THREADS) return 0;
+        if (pool.process != getpid()) {
+            memset(&pool, 0, sizeof pool);
+            pool.process = getpid();
+        }
+        if (__atomic_exchange_n(&pool.busy, 1, __ATOMIC_ACQUIRE)) return 0;
+        for (size id = 1; id < call->threads && done; id++) got += done = claim(pool.workers + id, call, id);
+        for (size id = 1; id <= got; id++) __atomic_store_n(&pool.workers[id].state, done ? AT_WORK : IDLE, __ATOMIC_RELEASE);
+        if (!done) __atomic_store_n(&pool.busy, 0, __ATOMIC_RELEASE);
+        return done;
+    }
+
+    /* Run a unit by all threads of a call, or by this one where others cannot be had. */
+    static void together(Call *call, void (*unit)(Call *, size)) {
+        size alone[] = {0, call->d[1]};
+        call->asked = call->looked = seconds_now();
+        call->steps = 0, call->pace = 1;
+        call->arrived = call->turn = call->failed = call->stop = call->unsolved = 0;
+        call->unit = unit;
+        memset(call->packed, 0, sizeof call->packed);
+        if (take_pool(call)) {
+            unit(call, 0);
+            for (size id = 1; id < call->threads; id++)
+                for (size spins = 0; __atomic_load_n(&pool.workers[id].state, __ATOMIC_ACQUIRE) == AT_WORK; spins++) relax(spins);
+            __atomic_store_n(&pool.busy, 0, __ATOMIC_RELEASE);
+        } else {
+            call->threads = 1, call->split = alone;
+            unit(call, 0);
+        }
+        for (size i = 0; i < 2; i++) free(call->packed[i]);
     }
 
     #define EPSILON 2.220446049250313e-16
@@ -429,8 +518,8 @@ cdef extern from *:
         size whole = n/16*16;
         for (size k = 0; k < whole; k += 16) for (size l = 0; l < 16; l++) { first[l] += a[k + l]*b[k + l]; second[l] += a[k + l]*c[k + l]; }
         for (size k = whole; k < n; k++) { first[k - whole] += a[k]*b[k]; second[k - whole] += a[k]*c[k]; }
-        *with_b = *with_c = 0;
-        for (size l = 0; l < 16; l++) { *with_b += first[l]; *with_c += second[l]; }
+        for (size half = 8; half; half /= 2) for (size l = 0; l < half; l++) { first[l] += first[l + half]; second[l] += second[l + half]; }
+        *with_b = first[0], *with_c = second[0];
     }
 
     static double length(const scalar *x, size n) {
@@ -650,13 +739,16 @@ cdef extern from *:
         }
     }
 
-    /* Solve the rows r0..r1 at step t from what their states hold; report for each the steps taken, the residual, and whether it is solved. */
+    /* Solve the rows r0..r1 at step t, from zero, or where the report says so (its fourth column) from what their states hold; report for each the
+       steps taken, the residual, and whether it is solved. */
     static void settle(Call *call, Equations equations, const Unknown *unknowns, int count, int linear, double *report, size t, size r0, size r1, size id) {
         size n = 0;
         for (int i = 0; i < count; i++) n += unknowns[i].width;
-        if (r1 <= r0) return;
+        if (r1 <= r0 || __atomic_load_n(&call->unsolved, __ATOMIC_RELAXED)) return;
         Row *rows = calloc((size_t)(r1 - r0), sizeof(Row));
         scalar *room = aligned_room((r1 - r0)*n*ROOM);
+        for (int i = 0; i < count; i++) for (size r = r0; r < r1; r++)
+            if (!report[4*r + 3]) memset(unknowns[i].state + r*unknowns[i].width, 0, (size_t)unknowns[i].width*sizeof(scalar));
         if (rows && room) {
             for (size r = r0; r < r1; r++) begin_row(rows + r - r0, room + (r - r0)*n*ROOM, n);
             search(call, equations, unknowns, count, n, rows, linear ? PROBE : PLAIN, t, r0, r1, id);
@@ -666,11 +758,20 @@ cdef extern from *:
             for (size r = r0; r < r1; r++) {
                 Row *row = rows + r - r0;
                 double size = linear ? row->size + row->first : 1 + row->size;
-                report[3*r] = row->steps, report[3*r + 1] = size > 0 ? row->error/size : row->error, report[3*r + 2] = row->done;
+                report[4*r] = row->steps, report[4*r + 1] = size > 0 ? row->error/size : row->error, report[4*r + 2] = row->done;
+                if (!row->done) __atomic_store_n(&call->unsolved, 1, __ATOMIC_RELAXED);
             }
         } else __atomic_store_n(&call->failed, 1, __ATOMIC_RELAXED);
         free(rows);
         free(room);
+    }
+
+    /* Solve for what all sequences share, in one thread while the others wait. */
+    static void settle_alone(Call *call, Equations equations, const Unknown *unknowns, int count, int linear, double *report, size t) {
+        Call one = *call;
+        one.threads = 1;
+        settle(&one, equations, unknowns, count, linear, report, t, 0, 1, 0);
+        call->failed |= one.failed, call->stop |= one.stop, call->unsolved |= one.unsolved, call->asked = one.asked;
     }
     """
     ctypedef struct Call:
@@ -687,11 +788,12 @@ cdef extern from *:
     ctypedef struct Factor:
         long long columns
         const real* rows
+        real* sum
     ctypedef struct Pair:
         int left, right
         real* y
-    int together(Call*, void (*)(Call*, long long) noexcept nogil, long long) nogil
-    int settled(int) except -1
+    void together(Call*, void (*)(Call*, long long) noexcept nogil) nogil
+    int ended(const Call*) except -1
     bint stopped(Call*, long long) nogil
     void wait(Call*) nogil
     long long share(long long, long long, long long) nogil
@@ -705,10 +807,14 @@ cdef extern from *:
         Call*, void (*)(Call*, long long, long long, long long, long long, long long) noexcept nogil, const Unknown*, int, int, double*,
         long long, long long, long long, long long
     ) nogil
+    void settle_alone(
+        Call*, void (*)(Call*, long long, long long, long long, long long, long long) noexcept nogil, const Unknown*, int, int, double*,
+        long long
+    ) nogil
     ctypedef struct Term:
         pass
     Term term(long long, const real*, const real*) nogil
-    void product(long long, long long, const Term*, int, real*) nogil
+    void product(long long, long long, const Term*, int, int, real*) nogil
     const long long BLOCK
     real total(const real*, long long) nogil
     real largest(real, const real*, long long) nogil
@@ -733,8 +839,8 @@ array p0, array p1, array p2, array p3, array p4, long long d_n, long long first
 cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_n = call.d[3]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_n = call.d[4]
     cdef array b_q_u = <array> call.p[2]
     cdef array b_q_W = <array> call.p[4]
     cdef array b_q_z = <array> call.p[5]
@@ -747,7 +853,7 @@ cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long l
     t = t0
     rows = r1
     terms[0] = term(d_n, b_q_x + r0*d_n, w_q_W)
-    product(rows - r0, d_n, terms, 1, b_t7 + r0*d_n)
+    product(rows - r0, d_n, terms, 1, 0, b_t7 + r0*d_n)
     for r in range(r0, rows):
         row_0_0(b_t7 + r*d_n, b_q_u + r*d_n, b_q_b, b_q_z + r*d_n, b_next_q_x + r*d_n, d_n, 0, 0, lengths[r])
 
@@ -789,8 +895,8 @@ array p0, array p1, long long d_n, long long first, long long last, long long st
 cdef void segment_1(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_n = call.d[3]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_n = call.d[4]
     cdef array b_q_d = <array> call.p[3]
     cdef array b_q_x = <array> call.p[6]
     cdef array b_t8 = <array> call.p[10]
@@ -822,8 +928,8 @@ array p0, array p1, long long d_n, long long first, long long last, long long st
 cdef void segment_3(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_n = call.d[3]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_n = call.d[4]
     cdef array b_q_E = <array> call.p[8]
     cdef array b_t8 = <array> call.p[10]
     t = t0
@@ -856,8 +962,8 @@ array p0, array p1, array p2, array p3, array p4, long long d_n, long long first
 cdef void segment_4(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_n = call.d[3]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_n = call.d[4]
     cdef array b_q_d = <array> call.p[3]
     cdef array b_q_W = <array> call.p[4]
     cdef array b_q_x = <array> call.p[6]
@@ -865,39 +971,21 @@ cdef void segment_4(Call* call, long long t0, long long t1, long long r0, long l
     cdef array b_g_s = <array> call.p[13]
     cdef array b_t18 = <array> call.p[20]
     cdef array b_next_g_s = <array> call.p[32]
-    cdef const real* wt_q_W = call.packed[0]
+    cdef const real* wt_q_W = call.packed[1]
     cdef Term terms[1]
     t = t0
     rows = r1
     terms[0] = term(d_n, b_g_s + r0*d_n, wt_q_W)
-    product(rows - r0, d_n, terms, 1, b_t18 + r0*d_n)
+    product(rows - r0, d_n, terms, 1, 0, b_t18 + r0*d_n)
     if rows > r0:
         r = r0
         row_4_0(b_q_x + r0*d_n, b_q_d + r0*d_n, b_t18 + r0*d_n, b_g_x_bar + r0*d_n, b_next_g_s + r0*d_n, d_n, 0, (rows - r0)*d_n, lengths[r])
 
-cdef void row_5_0(
-array p0, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_5_1(
-array p0, array p1, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
-
 cdef void segment_5(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_n = call.d[3]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_n = call.d[4]
     cdef array b_q_x = <array> call.p[6]
     cdef array b_g_s = <array> call.p[13]
     cdef array b_g_W_free_bar = <array> call.p[14]
@@ -910,16 +998,14 @@ cdef void segment_5(Call* call, long long t0, long long t1, long long r0, long l
     t = t0
     left[0].columns = d_n
     left[0].rows = b_g_s
+    left[0].sum = b_g_b_bar
     right[0].columns = d_n
     right[0].rows = b_q_x
+    right[0].sum = NULL
     pairs[0].left = 0
     pairs[0].right = 0
     pairs[0].y = b_g_W_free_bar
     outer_sums(rows, left, 1, right, 1, pairs, 1, 0, call, id)
-    rows = r1
-    row_5_0(b_g_b_bar, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    for r in range(r0, rows):
-        row_5_1(b_g_s + r*d_n, b_g_b_bar, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
 
 cdef void row_7_0(
 array p0, array p1, array p2, array p3, array p4, long long d_n, long long first, long long last, long long steps
@@ -940,8 +1026,8 @@ array p0, array p1, array p2, array p3, array p4, long long d_n, long long first
 cdef void segment_7(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_n = call.d[3]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_n = call.d[4]
     cdef array b_q_d = <array> call.p[3]
     cdef array b_q_x = <array> call.p[6]
     cdef array b_g_s = <array> call.p[13]
@@ -985,8 +1071,8 @@ array p0, array p1, long long d_n, long long first, long long last, long long st
 cdef void segment_9(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_n = call.d[3]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_n = call.d[4]
     cdef array b_g_W_free_bar = <array> call.p[14]
     cdef array b_g_W_symmetric_bar = <array> call.p[18]
     cdef array b_g_W_bar = <array> call.p[19]
@@ -1019,8 +1105,8 @@ array p0, array p1, array p2, array p3, array p4, long long d_n, long long first
 cdef void segment_11(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_n = call.d[3]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_n = call.d[4]
     cdef array b_q_W = <array> call.p[4]
     cdef array b_q_x = <array> call.p[6]
     cdef array b_p_x_seed = <array> call.p[21]
@@ -1028,39 +1114,21 @@ cdef void segment_11(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_p_s = <array> call.p[23]
     cdef array b_t28 = <array> call.p[30]
     cdef array b_next_p_s = <array> call.p[33]
-    cdef const real* wt_q_W = call.packed[0]
+    cdef const real* wt_q_W = call.packed[1]
     cdef Term terms[1]
     t = t0
     rows = r1
     terms[0] = term(d_n, b_p_s + r0*d_n, wt_q_W)
-    product(rows - r0, d_n, terms, 1, b_t28 + r0*d_n)
+    product(rows - r0, d_n, terms, 1, 0, b_t28 + r0*d_n)
     if rows > r0:
         r = r0
         row_11_0(b_p_x_seed + r0*d_n, b_t28 + r0*d_n, b_p_x_bar + r0*d_n, b_q_x + r0*d_n, b_next_p_s + r0*d_n, d_n, 0, (rows - r0)*d_n, lengths[r])
 
-cdef void row_12_0(
-array p0, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_12_1(
-array p0, array p1, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
-
 cdef void segment_12(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_n = call.d[3]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_n = call.d[4]
     cdef array b_q_x = <array> call.p[6]
     cdef array b_p_s = <array> call.p[23]
     cdef array b_p_W_free_bar = <array> call.p[24]
@@ -1073,16 +1141,14 @@ cdef void segment_12(Call* call, long long t0, long long t1, long long r0, long 
     t = t0
     left[0].columns = d_n
     left[0].rows = b_p_s
+    left[0].sum = b_p_b_bar
     right[0].columns = d_n
     right[0].rows = b_q_x
+    right[0].sum = NULL
     pairs[0].left = 0
     pairs[0].right = 0
     pairs[0].y = b_p_W_free_bar
     outer_sums(rows, left, 1, right, 1, pairs, 1, 0, call, id)
-    rows = r1
-    row_12_0(b_p_b_bar, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    for r in range(r0, rows):
-        row_12_1(b_p_s + r*d_n, b_p_b_bar, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
 
 cdef void row_14_0(
 array p0, array p1, array p2, long long d_n, long long first, long long last, long long steps
@@ -1098,8 +1164,8 @@ array p0, array p1, array p2, long long d_n, long long first, long long last, lo
 cdef void segment_14(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_n = call.d[3]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_n = call.d[4]
     cdef array b_p_s = <array> call.p[23]
     cdef array b_p_u_bar = <array> call.p[26]
     cdef array b_p_d_bar = <array> call.p[27]
@@ -1141,8 +1207,8 @@ array p0, array p1, long long d_n, long long first, long long last, long long st
 cdef void segment_16(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_n = call.d[3]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_n = call.d[4]
     cdef array b_p_W_free_bar = <array> call.p[24]
     cdef array b_p_W_symmetric_bar = <array> call.p[28]
     cdef array b_p_W_bar = <array> call.p[29]
@@ -1154,9 +1220,36 @@ cdef void segment_16(Call* call, long long t0, long long t1, long long r0, long 
     if id == 0:
         row_16_1(b_p_W_symmetric_bar, b_p_W_bar, d_n, 0, 0, lengths[r])
 
+cdef void solve_0(Call* call, double* report, long long t, long long id) noexcept nogil:
+    cdef long long r0 = call.split[id], r1 = call.split[id + 1]
+    cdef long long d_n = call.d[4]
+    cdef Unknown unknowns[1]
+    unknowns[0].state = <array> call.p[6]
+    unknowns[0].image = <array> call.p[31]
+    unknowns[0].width = d_n
+    settle(call, segment_0, unknowns, 1, 0, report, t, r0, r1, id)
+
+cdef void solve_4(Call* call, double* report, long long t, long long id) noexcept nogil:
+    cdef long long r0 = call.split[id], r1 = call.split[id + 1]
+    cdef long long d_n = call.d[4]
+    cdef Unknown unknowns[1]
+    unknowns[0].state = <array> call.p[13]
+    unknowns[0].image = <array> call.p[32]
+    unknowns[0].width = d_n
+    settle(call, segment_4, unknowns, 1, 1, report, t, r0, r1, id)
+
+cdef void solve_11(Call* call, double* report, long long t, long long id) noexcept nogil:
+    cdef long long r0 = call.split[id], r1 = call.split[id + 1]
+    cdef long long d_n = call.d[4]
+    cdef Unknown unknowns[1]
+    unknowns[0].state = <array> call.p[23]
+    unknowns[0].image = <array> call.p[33]
+    unknowns[0].width = d_n
+    settle(call, segment_11, unknowns, 1, 1, report, t, r0, r1, id)
+
 cdef void unit_0(Call* call, long long id) noexcept nogil:
-    cdef long long t0 = call.t0, t1 = call.t1, batch = call.d[1]
-    cdef long long d_n = call.d[3]
+    cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
+    cdef long long d_n = call.d[4]
     if id == 0:
         call.packed[0] = room(call, d_n, d_n)
     wait(call)
@@ -1164,91 +1257,105 @@ cdef void unit_0(Call* call, long long id) noexcept nogil:
         return
     pack_share(call, id, d_n, d_n, <array> call.p[4], 1, d_n, call.packed[0])
     wait(call)
-    cdef Unknown unknowns[1]
-    cdef long long r0 = call.split[id], r1 = call.split[id + 1]
-    if call.report != NULL:
-        unknowns[0].state = <array> call.p[6]
-        unknowns[0].image = <array> call.p[31]
-        unknowns[0].width = d_n
-        settle(call, segment_0, unknowns, 1, 0, call.report, t0, r0, r1, id)
-        return
     if call.wanted[0]:
-        segment_0(call, t0, t1, call.split[id], call.split[id + 1], id)
-
-cdef void unit_1(Call* call, long long id) noexcept nogil:
-    cdef long long t0 = call.t0, t1 = call.t1, batch = call.d[1]
-    cdef long long d_n = call.d[3]
-    if call.wanted[0]:
+        solve_0(call, call.report + 4*(0), t, id)
+    if call.wanted[1]:
         segment_1(call, t0, t1, call.split[id], call.split[id + 1], id)
     wait(call)
-    if call.wanted[1]:
+    if call.wanted[2]:
         segment_3(call, t0, t1, 0, batch, id)
 
-cdef void unit_4(Call* call, long long id) noexcept nogil:
-    cdef long long t0 = call.t0, t1 = call.t1, batch = call.d[1]
-    cdef long long d_n = call.d[3]
+cdef void piece_0(Call* call, long long id) noexcept nogil:
+    cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
+    cdef long long d_n = call.d[4]
     if id == 0:
         call.packed[0] = room(call, d_n, d_n)
     wait(call)
     if call.failed:
         return
-    pack_share(call, id, d_n, d_n, <array> call.p[4], d_n, 1, call.packed[0])
+    pack_share(call, id, d_n, d_n, <array> call.p[4], 1, d_n, call.packed[0])
     wait(call)
-    cdef Unknown unknowns[1]
-    cdef long long r0 = call.split[id], r1 = call.split[id + 1]
-    if call.report != NULL:
-        unknowns[0].state = <array> call.p[13]
-        unknowns[0].image = <array> call.p[32]
-        unknowns[0].width = d_n
-        settle(call, segment_4, unknowns, 1, 1, call.report, t0, r0, r1, id)
-        return
     if call.wanted[0]:
-        segment_4(call, t0, t1, call.split[id], call.split[id + 1], id)
+        if call.report != NULL:
+            solve_0(call, call.report, t0, id)
+        else:
+            segment_0(call, t0, t1, call.split[id], call.split[id + 1], id)
 
-cdef void unit_5(Call* call, long long id) noexcept nogil:
-    cdef long long t0 = call.t0, t1 = call.t1, batch = call.d[1]
-    cdef long long d_n = call.d[3]
+cdef void unit_4(Call* call, long long id) noexcept nogil:
+    cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
+    cdef long long d_n = call.d[4]
+    if id == 0:
+        call.packed[1] = room(call, d_n, d_n)
+    wait(call)
+    if call.failed:
+        return
+    pack_share(call, id, d_n, d_n, <array> call.p[4], d_n, 1, call.packed[1])
+    wait(call)
     if call.wanted[0]:
+        solve_4(call, call.report + 4*(0), t, id)
+    wait(call)
+    if call.wanted[1]:
         segment_5(call, t0, t1, 0, batch, id)
     wait(call)
-    if call.wanted[1]:
+    if call.wanted[2]:
         segment_7(call, t0, t1, call.split[id], call.split[id + 1], id)
     wait(call)
-    if call.wanted[2]:
+    if call.wanted[3]:
         segment_9(call, t0, t1, 0, batch, id)
 
-cdef void unit_11(Call* call, long long id) noexcept nogil:
-    cdef long long t0 = call.t0, t1 = call.t1, batch = call.d[1]
-    cdef long long d_n = call.d[3]
+cdef void piece_4(Call* call, long long id) noexcept nogil:
+    cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
+    cdef long long d_n = call.d[4]
     if id == 0:
-        call.packed[0] = room(call, d_n, d_n)
+        call.packed[1] = room(call, d_n, d_n)
     wait(call)
     if call.failed:
         return
-    pack_share(call, id, d_n, d_n, <array> call.p[4], d_n, 1, call.packed[0])
+    pack_share(call, id, d_n, d_n, <array> call.p[4], d_n, 1, call.packed[1])
     wait(call)
-    cdef Unknown unknowns[1]
-    cdef long long r0 = call.split[id], r1 = call.split[id + 1]
-    if call.report != NULL:
-        unknowns[0].state = <array> call.p[23]
-        unknowns[0].image = <array> call.p[33]
-        unknowns[0].width = d_n
-        settle(call, segment_11, unknowns, 1, 1, call.report, t0, r0, r1, id)
-        return
     if call.wanted[0]:
-        segment_11(call, t0, t1, call.split[id], call.split[id + 1], id)
+        if call.report != NULL:
+            solve_4(call, call.report, t0, id)
+        else:
+            segment_4(call, t0, t1, call.split[id], call.split[id + 1], id)
 
-cdef void unit_12(Call* call, long long id) noexcept nogil:
-    cdef long long t0 = call.t0, t1 = call.t1, batch = call.d[1]
-    cdef long long d_n = call.d[3]
+cdef void unit_11(Call* call, long long id) noexcept nogil:
+    cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
+    cdef long long d_n = call.d[4]
+    if id == 0:
+        call.packed[1] = room(call, d_n, d_n)
+    wait(call)
+    if call.failed:
+        return
+    pack_share(call, id, d_n, d_n, <array> call.p[4], d_n, 1, call.packed[1])
+    wait(call)
     if call.wanted[0]:
-        segment_12(call, t0, t1, 0, batch, id)
+        solve_11(call, call.report + 4*(0), t, id)
     wait(call)
     if call.wanted[1]:
-        segment_14(call, t0, t1, call.split[id], call.split[id + 1], id)
+        segment_12(call, t0, t1, 0, batch, id)
     wait(call)
     if call.wanted[2]:
+        segment_14(call, t0, t1, call.split[id], call.split[id + 1], id)
+    wait(call)
+    if call.wanted[3]:
         segment_16(call, t0, t1, 0, batch, id)
+
+cdef void piece_11(Call* call, long long id) noexcept nogil:
+    cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
+    cdef long long d_n = call.d[4]
+    if id == 0:
+        call.packed[1] = room(call, d_n, d_n)
+    wait(call)
+    if call.failed:
+        return
+    pack_share(call, id, d_n, d_n, <array> call.p[4], d_n, 1, call.packed[1])
+    wait(call)
+    if call.wanted[0]:
+        if call.report != NULL:
+            solve_11(call, call.report, t0, id)
+        else:
+            segment_11(call, t0, t1, call.split[id], call.split[id + 1], id)
 
 
 from cpython.buffer cimport PyBUF_STRIDES, PyBuffer_IsContiguous, PyBuffer_Release, PyObject_GetBuffer
@@ -1282,15 +1389,14 @@ def run(
     int number, tuple bases, size_t places, size_t strides, size_t sizes, split, const char* wanted, long long t0, long long t1, bint more,
     report=None
 ):
-    """Run the wanted segments of a unit over the steps t0..t1. Buffers lie at `places`, in memory that `bases` hold; the i-th thread has
-    the rows split[i]..split[i + 1]; more: sums over steps go on from what they hold; report: of a steady state, which is then solved for,
-    steps, residual and whether it is solved, for every row."""
+    """Run the wanted actions of a unit over the steps t0..t1: whether all steady states were found. Buffers lie at `places`, in memory that
+    `bases` hold; the i-th thread has the rows split[i]..split[i + 1]; more: sums over steps go on from what they hold; report: for every
+    row of each steady state the steps taken, the residual and whether it is solved."""
     cdef Call call
     cdef char* base[34 + 2]
     cdef char* p[34]
     cdef const long long* at = <const long long*> places
     cdef Py_ssize_t place, count = 0
-    cdef int failed = 0
     for place in range(len(bases)):
         base[place] = memory(bases[place], &count)
     for place in range(34):
@@ -1303,15 +1409,15 @@ def run(
         call.report = <double*> memory(report, &count)
     with nogil:
         if number == 0:
-            failed = together(&call, unit_0, 1)
-        elif number == 1:
-            failed = together(&call, unit_1, 0)
+            together(&call, unit_0)
+        elif number == -1:
+            together(&call, piece_0)
         elif number == 4:
-            failed = together(&call, unit_4, 1)
-        elif number == 5:
-            failed = together(&call, unit_5, 0)
+            together(&call, unit_4)
+        elif number == -5:
+            together(&call, piece_4)
         elif number == 11:
-            failed = together(&call, unit_11, 1)
-        elif number == 12:
-            failed = together(&call, unit_12, 0)
-    settled(failed)
+            together(&call, unit_11)
+        elif number == -12:
+            together(&call, piece_11)
+    return not ended(&call)

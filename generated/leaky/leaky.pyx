@@ -154,6 +154,7 @@ cdef extern from *:
     #include <stdlib.h>
     #include <string.h>
     #include <time.h>
+    #include <unistd.h>
     typedef long long size;
     typedef struct Call {
         char **p;
@@ -162,16 +163,48 @@ cdef extern from *:
         const char *wanted;
         int more;
         double *report;
-        scalar *packed[3];
-        int arrived, turn, failed, stop;
-        double asked;
+        scalar *packed[6];
+        int arrived, turn, failed, stop, unsolved;
+        double asked, looked;
+        size steps, pace;
         void (*unit)(struct Call *, size);
     } Call;
     enum { MOST_THREADS = 64 };
 
     static inline size share(size n, size id, size threads) { return n*id/threads; }
 
-    /* Wait until every thread has come here: spinning, since the others are near, but not for long. */
+    static double seconds_now(void) {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return now.tv_sec + 1e-9*now.tv_nsec;
+    }
+
+    /* Whether to leave the steps that are left, because a steady state was not found or on a signal: the first thread asks Python for signals ten
+       times a second, and looks at the clock about once in a millisecond. */
+    static int stopped(Call *call, size id) {
+        if (id == 0 && ++call->steps >= call->pace) {
+            double seconds = seconds_now();
+            call->pace = seconds - call->looked < 1e-3 ? 2*call->pace : 1;
+            call->looked = seconds, call->steps = 0;
+            if (seconds - call->asked > 0.1) {
+                PyGILState_STATE state = PyGILState_Ensure();
+                if (PyErr_CheckSignals()) __atomic_store_n(&call->stop, 1, __ATOMIC_RELAXED);
+                PyGILState_Release(state);
+                call->asked = seconds;
+            }
+        }
+        return __atomic_load_n(&call->stop, __ATOMIC_RELAXED) || __atomic_load_n(&call->unsolved, __ATOMIC_RELAXED);
+    }
+
+    /* Once around a loop that waits for another thread: spinning, since that is near, but not for long. */
+    static inline void relax(size spins) {
+    #if defined(__x86_64__) || defined(__i386__)
+        __builtin_ia32_pause();
+    #endif
+        if (spins > 2000 && spins % 16 == 0) sched_yield();
+    }
+
+    /* Wait until every thread has come here. */
     static void wait(Call *call) {
         if (call->threads == 1) return;
         int turn = __atomic_load_n(&call->turn, __ATOMIC_ACQUIRE);
@@ -180,32 +213,7 @@ cdef extern from *:
             __atomic_store_n(&call->turn, turn + 1, __ATOMIC_RELEASE);
             return;
         }
-        for (int spins = 0; __atomic_load_n(&call->turn, __ATOMIC_ACQUIRE) == turn; spins++) if (spins > 2000) sched_yield();
-    }
-
-    /* Whether to leave the steps that are left: the first thread asks Python for signals, ten times a second. */
-    static int stopped(Call *call, size id) {
-        if (id == 0) {
-            struct timespec now;
-            clock_gettime(CLOCK_MONOTONIC, &now);
-            double seconds = now.tv_sec + 1e-9*now.tv_nsec;
-            if (seconds - call->asked > 0.1) {
-                PyGILState_STATE state = PyGILState_Ensure();
-                if (PyErr_CheckSignals()) __atomic_store_n(&call->stop, 1, __ATOMIC_RELAXED);
-                PyGILState_Release(state);
-                call->asked = seconds;
-            }
-        }
-        return __atomic_load_n(&call->stop, __ATOMIC_RELAXED);
-    }
-
-    static void begin(Call *call, void (*unit)(Call *, size)) {
-        struct timespec now;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        call->asked = now.tv_sec + 1e-9*now.tv_nsec;
-        call->arrived = call->turn = call->failed = call->stop = 0;
-        call->unit = unit;
-        memset(call->packed, 0, sizeof call->packed);
+        for (size spins = 0; __atomic_load_n(&call->turn, __ATOMIC_ACQUIRE) == turn; spins++) relax(spins);
     }
 
     #if defined(__AVX512F__)
@@ -309,9 +317,9 @@ cdef extern from *:
     typedef struct { size K; const scalar *x, *packed; } Term;
     static Term term(size K, const scalar *x, const scalar *packed) { return (Term){K, x, packed}; }
 
-    /* y (P, J) = the sum of so many products: every row in the same way, whichever rows stand beside it */
-    static void product(size P, size J, const Term *terms, int count, scalar *y) {
-        for (const Term *s = terms; s < terms + count; s++) for (size j = 0; j < J; j += PANEL) for (size p = 0, rows; p < P; p += rows) {
+    /* y (P, J) = the sum of so many products, of which y holds those before `done`: every row in the same way, whichever rows stand beside it */
+    static void product(size P, size J, const Term *terms, int count, int done, scalar *y) {
+        for (const Term *s = terms + done; s < terms + count; s++) for (size j = 0; j < J; j += PANEL) for (size p = 0, rows; p < P; p += rows) {
             const scalar *x = s->x + p*s->K, *b = s->packed + j*s->K;
             rows = P - p > ROWS && P - p < 2*ROWS ? (P - p + 1)/2 : P - p < ROWS ? P - p : ROWS;
             if (J - j >= PANEL) tiles[rows](s->K, x, s->K, 1, b, y + p*J + j, J, s > terms);
@@ -319,8 +327,27 @@ cdef extern from *:
         }
     }
 
-    /* A factor of sums over rows: K rows of so many columns. A thread lays out the columns first..last, in panels, a block of rows at a time. */
-    typedef struct { size columns; const scalar *rows; scalar *out; size first, last; } Factor;
+    /* A factor of sums over rows: K rows of so many columns, whose own sum is asked for too where there is room for it. A thread lays out the
+       columns first..last, in panels, a block of rows at a time. */
+    typedef struct { size columns; const scalar *rows; scalar *sum, *out; size first, last; } Factor;
+
+    /* the sum of `depth` rows that end with `last`, from that back, added to y */
+    static inline void add_rows(const scalar *last, size columns, size depth, const size width, scalar *y) {
+        scalar sum[4*LANES];
+        memcpy(sum, y, (size_t)width*sizeof(scalar));
+        for (size k = 0; k < depth; k++, last -= columns) for (size l = 0; l < width; l++) sum[l] += last[l];
+        memcpy(y, sum, (size_t)width*sizeof(scalar));
+    }
+
+    static void lay_out_factor(Factor *f, size width, size depth, size k) {
+        for (size j = f->sum ? f->first : f->last; j < f->last; j += 4*LANES)
+            if (f->last - j >= 4*LANES) add_rows(f->rows + k*f->columns + j, f->columns, depth, 4*LANES, f->sum + j);
+            else add_rows(f->rows + k*f->columns + j, f->columns, depth, f->last - j, f->sum + j);
+        const size count = f->last - f->first;
+        if (width == ROWS) pack(f->out, ROWS, count, depth, f->rows + k*f->columns + f->first, -f->columns, 1);
+        else pack(f->out, PANEL, count, depth, f->rows + k*f->columns + f->first, -f->columns, 1);
+    }
+
     typedef struct { int left, right; scalar *y; } Pair;
 
     /* one panel of the right factor times all panels of the left one, added to y */
@@ -336,12 +363,6 @@ cdef extern from *:
         }
     }
 
-    static void lay_out_factor(Factor *f, size width, size depth, size k) {
-        const size count = f->last - f->first;
-        if (width == ROWS) pack(f->out, ROWS, count, depth, f->rows + k*f->columns + f->first, -f->columns, 1);
-        else pack(f->out, PANEL, count, depth, f->rows + k*f->columns + f->first, -f->columns, 1);
-    }
-
     /* y (P, J) = sum over k of left[k, :] right[k, :]' for every pair of factors, this thread's share of the rows of y; from the last k to the
        first, in blocks that fit the cache and leave no trace in the sums; more: added to what y holds */
     static void outer_sums(size K, Factor *left, int lefts, Factor *right, int rights, const Pair *pairs, int count, int more, Call *call, size id) {
@@ -353,6 +374,7 @@ cdef extern from *:
             f->last = i < lefts ? share(all, id + 1, call->threads)*ROWS : f->columns;
             if (f->last > f->columns) f->last = f->columns;
             room += ((f->last - f->first)/PANEL + 1)*PANEL*DEPTH;
+            if (f->sum && !more) memset(f->sum + f->first, 0, (size_t)(f->last - f->first)*sizeof(scalar));
         }
         for (int i = 0; i < count && !more; i++) {
             const Factor *l = left + pairs[i].left, *r = right + pairs[i].right;
@@ -376,40 +398,107 @@ cdef extern from *:
         free(all);
     }
 
-    typedef struct { Call *call; size id; int *go; } Worker;
+    /* Threads beside the caller's: made when a call asks for them, gone when none has for a while. They serve one call at a time. */
+    enum { GONE, IDLE, CLAIMED, AT_WORK };
+    #define LINGER 2e-3 /* seconds for which a thread with nothing to do waits for more */
+    typedef struct {
+        int state;
+        size id;
+        Call *call;
+    #ifdef __linux__
+        cpu_set_t processors;
+    #endif
+    } Worker;
+    static struct { Worker workers[MOST_THREADS]; pid_t process; int busy; } pool;
 
-    /* Every thread waits for the word: so many are there as were asked for, or none is needed. */
+    /* Begin on another processor than the caller's: where a new thread shares one with its caller, it may be long until it is moved. */
+    static void place(pthread_attr_t *how, Worker *w) {
+    #ifdef __linux__
+        size at = sched_getcpu(), left;
+        CPU_ZERO(&w->processors);
+        if (at < 0 || sched_getaffinity(0, sizeof w->processors, &w->processors)) return;
+        cpu_set_t one;
+        CPU_ZERO(&one);
+        for (left = w->id % CPU_COUNT(&w->processors); left > 0; left -= CPU_ISSET(at, &w->processors) != 0) at = (at + 1)%CPU_SETSIZE;
+        CPU_SET(at, &one);
+        pthread_attr_setaffinity_np(how, sizeof one, &one);
+    #endif
+    }
+
+    /* What a worker does. */
     static void *work(void *of) {
         Worker *w = of;
-        int go;
-        while (!(go = __atomic_load_n(w->go, __ATOMIC_ACQUIRE))) sched_yield();
-        if (go > 0) w->call->unit(w->call, w->id);
-        return 0;
-    }
-
-    /* -1 with Python's error set where a unit failed, or where the handler of a signal raised one */
-    static int settled(int failed) {
-        if (failed > 0) PyErr_SetString(PyExc_MemoryError, "no room to lay out the matrices of a product");
-        return failed ? -1 : 0;
-    }
-
-    /* Run a unit by all threads of a call, or by this one where others cannot be had: 0, 1 without memory, -1 where a signal stopped it. */
-    static int together(Call *call, void (*unit)(Call *, size), size matrices) {
-        Worker workers[MOST_THREADS];
-        pthread_t threads[MOST_THREADS];
-        size started = 1, alone[] = {0, call->d[1]};
-        int go = 0;
-        begin(call, unit);
-        for (; started < call->threads && started < MOST_THREADS; started++) {
-            workers[started] = (Worker){call, started, &go};
-            if (pthread_create(threads + started, 0, work, workers + started)) break;
+    #ifdef __linux__
+        if (CPU_COUNT(&w->processors)) pthread_setaffinity_np(pthread_self(), sizeof w->processors, &w->processors);
+    #endif
+        double until = seconds_now() + LINGER;
+        for (size spins = 1;; spins++) {
+            int idle = IDLE, state = __atomic_load_n(&w->state, __ATOMIC_ACQUIRE);
+            if (state == AT_WORK) {
+                w->call->unit(w->call, w->id);
+                __atomic_store_n(&w->state, IDLE, __ATOMIC_RELEASE);
+                until = seconds_now() + LINGER;
+            } else if (state == IDLE && spins % 64 == 0 && seconds_now() > until
+                       && __atomic_compare_exchange_n(&w->state, &idle, GONE, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) return 0;
+            relax(spins);
         }
-        if (started < call->threads) { call->threads = 1; call->split = alone; }
-        __atomic_store_n(&go, call->threads > 1 ? 1 : -1, __ATOMIC_RELEASE);
-        unit(call, 0);
-        for (size i = 1; i < started; i++) pthread_join(threads[i], 0);
-        for (size i = 0; i < matrices; i++) free(call->packed[i]);
-        return call->failed ? 1 : call->stop ? -1 : 0;
+    }
+
+    /* Have a worker for a call, one that waits or a new one: whether there is one. */
+    static int claim(Worker *w, Call *call, size id) {
+        pthread_t thread;
+        pthread_attr_t how;
+        int idle = IDLE, fine;
+        if (__atomic_compare_exchange_n(&w->state, &idle, CLAIMED, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) return w->call = call, 1;
+        if (pthread_attr_init(&how)) return 0;
+        w->state = CLAIMED, w->id = id, w->call = call;
+        pthread_attr_setdetachstate(&how, PTHREAD_CREATE_DETACHED);
+        place(&how, w);
+        fine = !pthread_create(&thread, &how, work, w);
+        pthread_attr_destroy(&how);
+        if (!fine) w->state = GONE;
+        return fine;
+    }
+
+    /* -1 with Python's error set where a unit failed, or where the handler of a signal raised one; 1 where a steady state was not found */
+    static int ended(const Call *call) {
+        if (call->failed) PyErr_SetString(PyExc_MemoryError, "no room to lay out the matrices of a product");
+        return call->failed || call->stop ? -1 : call->unsolved;
+    }
+
+    /* The pool, where it is free and can have so many threads; a forked child has none of its parent's. */
+    static int take_pool(Call *call) {
+        int done = 1, got = 0;
+        if (call->threads < 2 || call->threads > MOST_THREADS) return 0;
+        if (pool.process != getpid()) {
+            memset(&pool, 0, sizeof pool);
+            pool.process = getpid();
+        }
+        if (__atomic_exchange_n(&pool.busy, 1, __ATOMIC_ACQUIRE)) return 0;
+        for (size id = 1; id < call->threads && done; id++) got += done = claim(pool.workers + id, call, id);
+        for (size id = 1; id <= got; id++) __atomic_store_n(&pool.workers[id].state, done ? AT_WORK : IDLE, __ATOMIC_RELEASE);
+        if (!done) __atomic_store_n(&pool.busy, 0, __ATOMIC_RELEASE);
+        return done;
+    }
+
+    /* Run a unit by all threads of a call, or by this one where others cannot be had. */
+    static void together(Call *call, void (*unit)(Call *, size)) {
+        size alone[] = {0, call->d[1]};
+        call->asked = call->looked = seconds_now();
+        call->steps = 0, call->pace = 1;
+        call->arrived = call->turn = call->failed = call->stop = call->unsolved = 0;
+        call->unit = unit;
+        memset(call->packed, 0, sizeof call->packed);
+        if (take_pool(call)) {
+            unit(call, 0);
+            for (size id = 1; id < call->threads; id++)
+                for (size spins = 0; __atomic_load_n(&pool.workers[id].state, __ATOMIC_ACQUIRE) == AT_WORK; spins++) relax(spins);
+            __atomic_store_n(&pool.busy, 0, __ATOMIC_RELEASE);
+        } else {
+            call->threads = 1, call->split = alone;
+            unit(call, 0);
+        }
+        for (size i = 0; i < 6; i++) free(call->packed[i]);
     }
     """
     ctypedef struct Call:
@@ -426,11 +515,12 @@ cdef extern from *:
     ctypedef struct Factor:
         long long columns
         const real* rows
+        real* sum
     ctypedef struct Pair:
         int left, right
         real* y
-    int together(Call*, void (*)(Call*, long long) noexcept nogil, long long) nogil
-    int settled(int) except -1
+    void together(Call*, void (*)(Call*, long long) noexcept nogil) nogil
+    int ended(const Call*) except -1
     bint stopped(Call*, long long) nogil
     void wait(Call*) nogil
     long long share(long long, long long, long long) nogil
@@ -439,7 +529,7 @@ cdef extern from *:
     ctypedef struct Term:
         pass
     Term term(long long, const real*, const real*) nogil
-    void product(long long, long long, const Term*, int, real*) nogil
+    void product(long long, long long, const Term*, int, int, real*) nogil
     const long long BLOCK
     real total(const real*, long long) nogil
     real largest(real, const real*, long long) nogil
@@ -459,10 +549,10 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_v = <array> call.p[6]
     cdef long long s_q_v = call.s[6]
     cdef array b_a14 = <array> call.p[16]
@@ -471,31 +561,6 @@ cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long l
     for r in range(r0, rows):
         t = 0
         row_0_0(b_a14 + r*d_n, b_q_v + (t - 1)*s_q_v + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
-
-cdef void segment_1(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
-    cdef const long long* active = <const long long*> call.p[0]
-    cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef array b_q_x = <array> call.p[2]
-    cdef long long s_q_x = call.s[2]
-    cdef array b_q_U = <array> call.p[10]
-    cdef array b_t16 = <array> call.p[18]
-    cdef long long s_t16 = call.s[18]
-    cdef const real* w_q_U = call.packed[0]
-    cdef Term terms[1]
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_U)
-            product(rows - r0, d_n, terms, 1, b_t16 + (t - 1)*s_t16 + r0*d_n)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_U)
-        product(rows - r0, d_n, terms, 1, b_t16 + (t - 1)*s_t16 + r0*d_n)
 
 cdef void row_2_0(
 array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -511,15 +576,15 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_2(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_v = <array> call.p[6]
     cdef long long s_q_v = call.s[6]
     cdef array b_q_r = <array> call.p[7]
     cdef long long s_q_r = call.s[7]
-    cdef array b_t17 = <array> call.p[19]
+    cdef array b_t17 = <array> call.p[18]
     t = t0
     rows = r1
     for r in range(r0, r1):
@@ -530,9 +595,9 @@ cdef void segment_2(Call* call, long long t0, long long t1, long long r0, long l
         row_2_0(b_t17 + r*d_n, b_q_r + (t - 1)*s_q_r + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
 
 cdef void row_4_0(
-array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+array p0, array p1, array p2, array p3, array p4, array p5, array p6, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
 ) noexcept nogil:
-    cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9, v10, v11, v12, v13
+    cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9, v10, v11, v12
     cdef long long i0
     for i0 in range(d_n):
         v0 = p0[(i0)]
@@ -541,23 +606,24 @@ array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, 
         v3 = v1/v2
         v4 = p3[(i0)]
         v5 = p4[(i0)]
-        v6 = p5[(i0)]
-        v7 = -v0
-        v8 = v4 + v5 + v6 + v7
-        v9 = v3*v8
-        v10 = v0 + v9
-        p6[(i0)] = v10
-        v12 = f_tanh(v10)
-        p7[(i0)] = v12
+        v6 = -v0
+        v7 = v4 + v5 + v6
+        v8 = v3*v7
+        v9 = v0 + v8
+        p5[(i0)] = v9
+        v11 = f_tanh(v9)
+        p6[(i0)] = v11
 
 
 cdef void segment_4(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef array b_q_x = <array> call.p[2]
+    cdef long long s_q_x = call.s[2]
     cdef array b_q_dt = <array> call.p[4]
     cdef array b_q_tau = <array> call.p[5]
     cdef array b_q_v = <array> call.p[6]
@@ -565,21 +631,34 @@ cdef void segment_4(Call* call, long long t0, long long t1, long long r0, long l
     cdef array b_q_r = <array> call.p[7]
     cdef long long s_q_r = call.s[7]
     cdef array b_q_W = <array> call.p[9]
+    cdef array b_q_U = <array> call.p[10]
     cdef array b_q_b = <array> call.p[11]
     cdef array b_t15 = <array> call.p[17]
     cdef long long s_t15 = call.s[17]
-    cdef array b_t16 = <array> call.p[18]
-    cdef long long s_t16 = call.s[18]
+    cdef const real* w_q_U = call.packed[0]
     cdef const real* w_q_W = call.packed[1]
-    cdef Term terms[1]
+    cdef Term terms[2]
+    if few:
+        wait(call)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                first, last = r0, active[t - 1] if active[t - 1] < r1 else r1
+                terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + first*d_m, w_q_U)
+                product(last - first, d_n, terms, 1, 0, b_t15 + (t - 1)*s_t15 + first*d_n)
+        else:
+            t, first, last = t0, share(batch*(t1 - t0 + 1), id, threads), share(batch*(t1 - t0 + 1), id + 1, threads)
+            terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + first*d_m, w_q_U)
+            product(last - first, d_n, terms, 1, 0, b_t15 + (t - 1)*s_t15 + first*d_n)
+        wait(call)
     for t in range(t0, t1 + 1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
-        terms[0] = term(d_n, b_q_r + (t - 1 - 1)*s_q_r + r0*d_n, w_q_W)
-        product(rows - r0, d_n, terms, 1, b_t15 + (t - 1)*s_t15 + r0*d_n)
+        terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_U)
+        terms[1] = term(d_n, b_q_r + (t - 1 - 1)*s_q_r + r0*d_n, w_q_W)
+        product(rows - r0, d_n, terms, 2, 1 if few else 0, b_t15 + (t - 1)*s_t15 + r0*d_n)
         for r in range(r0, rows):
-            row_4_0(b_q_v + (t - 1 - 1)*s_q_v + r*d_n, b_q_dt, b_q_tau, b_t15 + (t - 1)*s_t15 + r*d_n, b_t16 + (t - 1)*s_t16 + r*d_n, b_q_b, b_q_v + (t - 1)*s_q_v + r*d_n, b_q_r + (t - 1)*s_q_r + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_4_0(b_q_v + (t - 1 - 1)*s_q_v + r*d_n, b_q_dt, b_q_tau, b_t15 + (t - 1)*s_t15 + r*d_n, b_q_b, b_q_v + (t - 1)*s_q_v + r*d_n, b_q_r + (t - 1)*s_q_r + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
 
 cdef void row_7_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -647,10 +726,10 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_7(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_r = <array> call.p[7]
@@ -661,23 +740,23 @@ cdef void segment_7(Call* call, long long t0, long long t1, long long r0, long l
     cdef array b_q_c = <array> call.p[13]
     cdef array b_q_e = <array> call.p[14]
     cdef long long s_q_e = call.s[14]
-    cdef array b_t18 = <array> call.p[20]
-    cdef long long s_t18 = call.s[20]
-    cdef array b_t19 = <array> call.p[21]
-    cdef long long s_t19 = call.s[21]
-    cdef array b_t20 = <array> call.p[22]
+    cdef array b_t18 = <array> call.p[19]
+    cdef long long s_t18 = call.s[19]
+    cdef array b_t19 = <array> call.p[20]
+    cdef long long s_t19 = call.s[20]
+    cdef array b_t20 = <array> call.p[21]
     cdef const real* w_q_V = call.packed[2]
     cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
             terms[0] = term(d_n, b_q_r + (t - 1)*s_q_r + r0*d_n, w_q_V)
-            product(rows - r0, d_k, terms, 1, b_t18 + (t - 1)*s_t18 + r0*d_k)
+            product(rows - r0, d_k, terms, 1, 0, b_t18 + (t - 1)*s_t18 + r0*d_k)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
         terms[0] = term(d_n, b_q_r + (t - 1)*s_q_r + r0*d_n, w_q_V)
-        product(rows - r0, d_k, terms, 1, b_t18 + (t - 1)*s_t18 + r0*d_k)
+        product(rows - r0, d_k, terms, 1, 0, b_t18 + (t - 1)*s_t18 + r0*d_k)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
@@ -719,12 +798,12 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_12(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_E = <array> call.p[15]
-    cdef array b_t20 = <array> call.p[22]
+    cdef array b_t20 = <array> call.p[21]
     t = t0
     rows = r1
     if id == 0:
@@ -749,36 +828,21 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_13(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_y = <array> call.p[8]
     cdef long long s_q_y = call.s[8]
-    cdef array b_q_V = <array> call.p[12]
-    cdef array b_g_y_bar = <array> call.p[23]
-    cdef long long s_g_y_bar = call.s[23]
-    cdef array b_t36 = <array> call.p[38]
-    cdef long long s_t36 = call.s[38]
-    cdef const real* wt_q_V = call.packed[0]
-    cdef Term terms[1]
+    cdef array b_g_y_bar = <array> call.p[22]
+    cdef long long s_g_y_bar = call.s[22]
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
             row_13_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V)
-            product(rows - r0, d_n, terms, 1, b_t36 + (t - 1)*s_t36 + r0*d_n)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V)
-        product(rows - r0, d_n, terms, 1, b_t36 + (t - 1)*s_t36 + r0*d_n)
 
 cdef void row_15_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -799,14 +863,14 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_15(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef array b_g_r_back = <array> call.p[25]
-    cdef long long s_g_r_back = call.s[25]
-    cdef array b_g_v_back = <array> call.p[27]
-    cdef long long s_g_v_back = call.s[27]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef array b_g_r_back = <array> call.p[24]
+    cdef long long s_g_r_back = call.s[24]
+    cdef array b_g_v_back = <array> call.p[26]
+    cdef long long s_g_v_back = call.s[26]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -846,48 +910,66 @@ array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, 
 cdef void segment_17(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_dt = <array> call.p[4]
     cdef array b_q_tau = <array> call.p[5]
     cdef array b_q_r = <array> call.p[7]
     cdef long long s_q_r = call.s[7]
     cdef array b_q_W = <array> call.p[9]
-    cdef array b_g_r_back = <array> call.p[25]
-    cdef long long s_g_r_back = call.s[25]
-    cdef array b_g_r_bar = <array> call.p[26]
-    cdef long long s_g_r_bar = call.s[26]
-    cdef array b_g_v_back = <array> call.p[27]
-    cdef long long s_g_v_back = call.s[27]
-    cdef array b_g_v_bar = <array> call.p[28]
-    cdef long long s_g_v_bar = call.s[28]
-    cdef array b_t35 = <array> call.p[37]
-    cdef long long s_t35 = call.s[37]
-    cdef array b_t36 = <array> call.p[38]
-    cdef long long s_t36 = call.s[38]
-    cdef const real* wt_q_W = call.packed[1]
+    cdef array b_q_V = <array> call.p[12]
+    cdef array b_g_y_bar = <array> call.p[22]
+    cdef long long s_g_y_bar = call.s[22]
+    cdef array b_g_r_back = <array> call.p[24]
+    cdef long long s_g_r_back = call.s[24]
+    cdef array b_g_r_bar = <array> call.p[25]
+    cdef long long s_g_r_bar = call.s[25]
+    cdef array b_g_v_back = <array> call.p[26]
+    cdef long long s_g_v_back = call.s[26]
+    cdef array b_g_v_bar = <array> call.p[27]
+    cdef long long s_g_v_bar = call.s[27]
+    cdef array b_t35 = <array> call.p[36]
+    cdef long long s_t35 = call.s[36]
+    cdef array b_t36 = <array> call.p[37]
+    cdef long long s_t36 = call.s[37]
+    cdef const real* wt_q_V = call.packed[3]
+    cdef const real* wt_q_W = call.packed[4]
     cdef Term terms[1]
+    if few:
+        wait(call)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                first, last = r0, active[t - 1] if active[t - 1] < r1 else r1
+                terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + first*d_k, wt_q_V)
+                product(last - first, d_n, terms, 1, 0, b_t36 + (t - 1)*s_t36 + first*d_n)
+        else:
+            t, first, last = t0, share(batch*(t1 - t0 + 1), id, threads), share(batch*(t1 - t0 + 1), id + 1, threads)
+            terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + first*d_k, wt_q_V)
+            product(last - first, d_n, terms, 1, 0, b_t36 + (t - 1)*s_t36 + first*d_n)
+        wait(call)
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
+        terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V)
+        product(rows - r0, d_n, terms, 1, 1 if few else 0, b_t36 + (t - 1)*s_t36 + r0*d_n)
         for r in range(r0, rows):
             row_17_0(b_t36 + (t - 1)*s_t36 + r*d_n, b_g_r_back + (t - 1 + 1)*s_g_r_back + r*d_n, b_q_r + (t - 1)*s_q_r + r*d_n, b_g_v_back + (t - 1 + 1)*s_g_v_back + r*d_n, b_g_v_bar + (t - 1)*s_g_v_bar + r*d_n, b_q_dt, b_q_tau, b_t35 + (t - 1)*s_t35 + r*d_n, b_g_v_back + (t - 1)*s_g_v_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
         terms[0] = term(d_n, b_t35 + (t - 1)*s_t35 + r0*d_n, wt_q_W)
-        product(rows - r0, d_n, terms, 1, b_g_r_back + (t - 1)*s_g_r_back + r0*d_n)
+        product(rows - r0, d_n, terms, 1, 0, b_g_r_back + (t - 1)*s_g_r_back + r0*d_n)
 
 cdef void segment_22(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef array b_g_r_init_bar = <array> call.p[24]
-    cdef array b_g_r_back = <array> call.p[25]
-    cdef long long s_g_r_back = call.s[25]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef array b_g_r_init_bar = <array> call.p[23]
+    cdef array b_g_r_back = <array> call.p[24]
+    cdef long long s_g_r_back = call.s[24]
     t = t0
     rows = r1
     for r in range(r0, r1):
@@ -916,48 +998,30 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
         p3[(i0)] = p3[(i0)] + v4
 
 
-cdef void row_23_2(
-array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_23_3(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
-
 cdef void segment_23(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_dt = <array> call.p[4]
     cdef array b_q_tau = <array> call.p[5]
     cdef array b_q_r = <array> call.p[7]
     cdef long long s_q_r = call.s[7]
-    cdef array b_g_y_bar = <array> call.p[23]
-    cdef long long s_g_y_bar = call.s[23]
-    cdef array b_g_v_bar = <array> call.p[28]
-    cdef long long s_g_v_bar = call.s[28]
-    cdef array b_g_W_bar = <array> call.p[29]
-    cdef array b_g_U_bar = <array> call.p[30]
-    cdef array b_g_b_bar = <array> call.p[31]
-    cdef array b_g_V_bar = <array> call.p[32]
-    cdef array b_g_c_bar = <array> call.p[33]
-    cdef array b_t35 = <array> call.p[37]
-    cdef long long s_t35 = call.s[37]
+    cdef array b_g_y_bar = <array> call.p[22]
+    cdef long long s_g_y_bar = call.s[22]
+    cdef array b_g_v_bar = <array> call.p[27]
+    cdef long long s_g_v_bar = call.s[27]
+    cdef array b_g_W_bar = <array> call.p[28]
+    cdef array b_g_U_bar = <array> call.p[29]
+    cdef array b_g_b_bar = <array> call.p[30]
+    cdef array b_g_V_bar = <array> call.p[31]
+    cdef array b_g_c_bar = <array> call.p[32]
+    cdef array b_t35 = <array> call.p[36]
+    cdef long long s_t35 = call.s[36]
     cdef Factor left[2]
     cdef Factor right[3]
     cdef Pair pairs[3]
@@ -966,14 +1030,19 @@ cdef void segment_23(Call* call, long long t0, long long t1, long long r0, long 
     t = t0
     left[0].columns = d_n
     left[0].rows = b_t35 + (t - 1)*s_t35
+    left[0].sum = NULL
     left[1].columns = d_k
     left[1].rows = b_g_y_bar + (t - 1)*s_g_y_bar
+    left[1].sum = b_g_c_bar
     right[0].columns = d_n
     right[0].rows = b_q_r + (t - 1 - 1)*s_q_r
+    right[0].sum = NULL
     right[1].columns = d_m
     right[1].rows = b_q_x + (t - 1)*s_q_x
+    right[1].sum = NULL
     right[2].columns = d_n
     right[2].rows = b_q_r + (t - 1)*s_q_r
+    right[2].sum = NULL
     pairs[0].left = 0
     pairs[0].right = 0
     pairs[0].y = b_g_W_bar
@@ -991,13 +1060,6 @@ cdef void segment_23(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_23_1(b_q_dt, b_q_tau, b_g_v_bar + (t - 1)*s_g_v_bar + r*d_n, b_g_b_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    rows = r1
-    if not call.more:
-        row_23_2(b_g_c_bar, d_k, d_m, d_n, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_23_3(b_g_y_bar + (t - 1)*s_g_y_bar + r*d_k, b_g_c_bar, d_k, d_m, d_n, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
 
 cdef void row_28_0(
 array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1020,16 +1082,16 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_28(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef array b_t17 = <array> call.p[19]
-    cdef array b_g_r_init_bar = <array> call.p[24]
-    cdef array b_g_v_back = <array> call.p[27]
-    cdef long long s_g_v_back = call.s[27]
-    cdef array b_g_v_init_bar = <array> call.p[34]
-    cdef array b_t37 = <array> call.p[39]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef array b_t17 = <array> call.p[18]
+    cdef array b_g_r_init_bar = <array> call.p[23]
+    cdef array b_g_v_back = <array> call.p[26]
+    cdef long long s_g_v_back = call.s[26]
+    cdef array b_g_v_init_bar = <array> call.p[33]
+    cdef array b_t37 = <array> call.p[38]
     t = t0
     rows = r1
     for r in range(r0, r1):
@@ -1056,33 +1118,33 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_30(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_y = <array> call.p[8]
     cdef long long s_q_y = call.s[8]
     cdef array b_q_U = <array> call.p[10]
-    cdef array b_g_x_bar = <array> call.p[35]
-    cdef long long s_g_x_bar = call.s[35]
-    cdef array b_g_d_bar = <array> call.p[36]
-    cdef long long s_g_d_bar = call.s[36]
-    cdef array b_t35 = <array> call.p[37]
-    cdef long long s_t35 = call.s[37]
-    cdef const real* wt_q_U = call.packed[2]
+    cdef array b_g_x_bar = <array> call.p[34]
+    cdef long long s_g_x_bar = call.s[34]
+    cdef array b_g_d_bar = <array> call.p[35]
+    cdef long long s_g_d_bar = call.s[35]
+    cdef array b_t35 = <array> call.p[36]
+    cdef long long s_t35 = call.s[36]
+    cdef const real* wt_q_U = call.packed[5]
     cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
             terms[0] = term(d_n, b_t35 + (t - 1)*s_t35 + r0*d_n, wt_q_U)
-            product(rows - r0, d_m, terms, 1, b_g_x_bar + (t - 1)*s_g_x_bar + r0*d_m)
+            product(rows - r0, d_m, terms, 1, 0, b_g_x_bar + (t - 1)*s_g_x_bar + r0*d_m)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
         terms[0] = term(d_n, b_t35 + (t - 1)*s_t35 + r0*d_n, wt_q_U)
-        product(rows - r0, d_m, terms, 1, b_g_x_bar + (t - 1)*s_g_x_bar + r0*d_m)
+        product(rows - r0, d_m, terms, 1, 0, b_g_x_bar + (t - 1)*s_g_x_bar + r0*d_m)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
@@ -1102,34 +1164,19 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_32(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef array b_q_V = <array> call.p[12]
-    cdef array b_p_y_seed = <array> call.p[42]
-    cdef long long s_p_y_seed = call.s[42]
-    cdef array b_p_y_bar = <array> call.p[43]
-    cdef long long s_p_y_bar = call.s[43]
-    cdef array b_t56 = <array> call.p[58]
-    cdef long long s_t56 = call.s[58]
-    cdef const real* wt_q_V = call.packed[0]
-    cdef Term terms[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef array b_p_y_seed = <array> call.p[41]
+    cdef long long s_p_y_seed = call.s[41]
+    cdef array b_p_y_bar = <array> call.p[42]
+    cdef long long s_p_y_bar = call.s[42]
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
             row_32_0(b_p_y_seed + (t - 1)*s_p_y_seed + r0*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V)
-            product(rows - r0, d_n, terms, 1, b_t56 + (t - 1)*s_t56 + r0*d_n)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V)
-        product(rows - r0, d_n, terms, 1, b_t56 + (t - 1)*s_t56 + r0*d_n)
 
 cdef void row_34_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1150,14 +1197,14 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_34(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef array b_p_r_back = <array> call.p[45]
-    cdef long long s_p_r_back = call.s[45]
-    cdef array b_p_v_back = <array> call.p[47]
-    cdef long long s_p_v_back = call.s[47]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef array b_p_r_back = <array> call.p[44]
+    cdef long long s_p_r_back = call.s[44]
+    cdef array b_p_v_back = <array> call.p[46]
+    cdef long long s_p_v_back = call.s[46]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -1199,52 +1246,70 @@ array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, 
 cdef void segment_36(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_dt = <array> call.p[4]
     cdef array b_q_tau = <array> call.p[5]
     cdef array b_q_r = <array> call.p[7]
     cdef long long s_q_r = call.s[7]
     cdef array b_q_W = <array> call.p[9]
-    cdef array b_p_v_seed = <array> call.p[40]
-    cdef long long s_p_v_seed = call.s[40]
-    cdef array b_p_r_seed = <array> call.p[41]
-    cdef long long s_p_r_seed = call.s[41]
-    cdef array b_p_r_back = <array> call.p[45]
-    cdef long long s_p_r_back = call.s[45]
-    cdef array b_p_r_bar = <array> call.p[46]
-    cdef long long s_p_r_bar = call.s[46]
-    cdef array b_p_v_back = <array> call.p[47]
-    cdef long long s_p_v_back = call.s[47]
-    cdef array b_p_v_bar = <array> call.p[48]
-    cdef long long s_p_v_bar = call.s[48]
-    cdef array b_t55 = <array> call.p[57]
-    cdef long long s_t55 = call.s[57]
-    cdef array b_t56 = <array> call.p[58]
-    cdef long long s_t56 = call.s[58]
-    cdef const real* wt_q_W = call.packed[1]
+    cdef array b_q_V = <array> call.p[12]
+    cdef array b_p_v_seed = <array> call.p[39]
+    cdef long long s_p_v_seed = call.s[39]
+    cdef array b_p_r_seed = <array> call.p[40]
+    cdef long long s_p_r_seed = call.s[40]
+    cdef array b_p_y_bar = <array> call.p[42]
+    cdef long long s_p_y_bar = call.s[42]
+    cdef array b_p_r_back = <array> call.p[44]
+    cdef long long s_p_r_back = call.s[44]
+    cdef array b_p_r_bar = <array> call.p[45]
+    cdef long long s_p_r_bar = call.s[45]
+    cdef array b_p_v_back = <array> call.p[46]
+    cdef long long s_p_v_back = call.s[46]
+    cdef array b_p_v_bar = <array> call.p[47]
+    cdef long long s_p_v_bar = call.s[47]
+    cdef array b_t55 = <array> call.p[56]
+    cdef long long s_t55 = call.s[56]
+    cdef array b_t56 = <array> call.p[57]
+    cdef long long s_t56 = call.s[57]
+    cdef const real* wt_q_V = call.packed[3]
+    cdef const real* wt_q_W = call.packed[4]
     cdef Term terms[1]
+    if few:
+        wait(call)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                first, last = r0, active[t - 1] if active[t - 1] < r1 else r1
+                terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + first*d_k, wt_q_V)
+                product(last - first, d_n, terms, 1, 0, b_t56 + (t - 1)*s_t56 + first*d_n)
+        else:
+            t, first, last = t0, share(batch*(t1 - t0 + 1), id, threads), share(batch*(t1 - t0 + 1), id + 1, threads)
+            terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + first*d_k, wt_q_V)
+            product(last - first, d_n, terms, 1, 0, b_t56 + (t - 1)*s_t56 + first*d_n)
+        wait(call)
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
+        terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V)
+        product(rows - r0, d_n, terms, 1, 1 if few else 0, b_t56 + (t - 1)*s_t56 + r0*d_n)
         for r in range(r0, rows):
             row_36_0(b_t56 + (t - 1)*s_t56 + r*d_n, b_p_r_seed + (t - 1)*s_p_r_seed + r*d_n, b_p_r_back + (t - 1 + 1)*s_p_r_back + r*d_n, b_p_v_seed + (t - 1)*s_p_v_seed + r*d_n, b_q_r + (t - 1)*s_q_r + r*d_n, b_p_v_back + (t - 1 + 1)*s_p_v_back + r*d_n, b_p_v_bar + (t - 1)*s_p_v_bar + r*d_n, b_q_dt, b_q_tau, b_t55 + (t - 1)*s_t55 + r*d_n, b_p_v_back + (t - 1)*s_p_v_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
         terms[0] = term(d_n, b_t55 + (t - 1)*s_t55 + r0*d_n, wt_q_W)
-        product(rows - r0, d_n, terms, 1, b_p_r_back + (t - 1)*s_p_r_back + r0*d_n)
+        product(rows - r0, d_n, terms, 1, 0, b_p_r_back + (t - 1)*s_p_r_back + r0*d_n)
 
 cdef void segment_41(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef array b_p_r_init_bar = <array> call.p[44]
-    cdef array b_p_r_back = <array> call.p[45]
-    cdef long long s_p_r_back = call.s[45]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef array b_p_r_init_bar = <array> call.p[43]
+    cdef array b_p_r_back = <array> call.p[44]
+    cdef long long s_p_r_back = call.s[44]
     t = t0
     rows = r1
     for r in range(r0, r1):
@@ -1273,48 +1338,30 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
         p3[(i0)] = p3[(i0)] + v4
 
 
-cdef void row_42_2(
-array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_42_3(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
-
 cdef void segment_42(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_dt = <array> call.p[4]
     cdef array b_q_tau = <array> call.p[5]
     cdef array b_q_r = <array> call.p[7]
     cdef long long s_q_r = call.s[7]
-    cdef array b_p_y_bar = <array> call.p[43]
-    cdef long long s_p_y_bar = call.s[43]
-    cdef array b_p_v_bar = <array> call.p[48]
-    cdef long long s_p_v_bar = call.s[48]
-    cdef array b_p_W_bar = <array> call.p[49]
-    cdef array b_p_U_bar = <array> call.p[50]
-    cdef array b_p_b_bar = <array> call.p[51]
-    cdef array b_p_V_bar = <array> call.p[52]
-    cdef array b_p_c_bar = <array> call.p[53]
-    cdef array b_t55 = <array> call.p[57]
-    cdef long long s_t55 = call.s[57]
+    cdef array b_p_y_bar = <array> call.p[42]
+    cdef long long s_p_y_bar = call.s[42]
+    cdef array b_p_v_bar = <array> call.p[47]
+    cdef long long s_p_v_bar = call.s[47]
+    cdef array b_p_W_bar = <array> call.p[48]
+    cdef array b_p_U_bar = <array> call.p[49]
+    cdef array b_p_b_bar = <array> call.p[50]
+    cdef array b_p_V_bar = <array> call.p[51]
+    cdef array b_p_c_bar = <array> call.p[52]
+    cdef array b_t55 = <array> call.p[56]
+    cdef long long s_t55 = call.s[56]
     cdef Factor left[2]
     cdef Factor right[3]
     cdef Pair pairs[3]
@@ -1323,14 +1370,19 @@ cdef void segment_42(Call* call, long long t0, long long t1, long long r0, long 
     t = t0
     left[0].columns = d_n
     left[0].rows = b_t55 + (t - 1)*s_t55
+    left[0].sum = NULL
     left[1].columns = d_k
     left[1].rows = b_p_y_bar + (t - 1)*s_p_y_bar
+    left[1].sum = b_p_c_bar
     right[0].columns = d_n
     right[0].rows = b_q_r + (t - 1 - 1)*s_q_r
+    right[0].sum = NULL
     right[1].columns = d_m
     right[1].rows = b_q_x + (t - 1)*s_q_x
+    right[1].sum = NULL
     right[2].columns = d_n
     right[2].rows = b_q_r + (t - 1)*s_q_r
+    right[2].sum = NULL
     pairs[0].left = 0
     pairs[0].right = 0
     pairs[0].y = b_p_W_bar
@@ -1348,13 +1400,6 @@ cdef void segment_42(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_42_1(b_q_dt, b_q_tau, b_p_v_bar + (t - 1)*s_p_v_bar + r*d_n, b_p_b_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    rows = r1
-    if not call.more:
-        row_42_2(b_p_c_bar, d_k, d_m, d_n, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_42_3(b_p_y_bar + (t - 1)*s_p_y_bar + r*d_k, b_p_c_bar, d_k, d_m, d_n, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
 
 cdef void row_47_0(
 array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1377,16 +1422,16 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_47(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef array b_t17 = <array> call.p[19]
-    cdef array b_p_r_init_bar = <array> call.p[44]
-    cdef array b_p_v_back = <array> call.p[47]
-    cdef long long s_p_v_back = call.s[47]
-    cdef array b_p_v_init_bar = <array> call.p[54]
-    cdef array b_t57 = <array> call.p[59]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef array b_t17 = <array> call.p[18]
+    cdef array b_p_r_init_bar = <array> call.p[43]
+    cdef array b_p_v_back = <array> call.p[46]
+    cdef long long s_p_v_back = call.s[46]
+    cdef array b_p_v_init_bar = <array> call.p[53]
+    cdef array b_t57 = <array> call.p[58]
     t = t0
     rows = r1
     for r in range(r0, r1):
@@ -1408,29 +1453,29 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_49(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_U = <array> call.p[10]
-    cdef array b_p_x_bar = <array> call.p[55]
-    cdef long long s_p_x_bar = call.s[55]
-    cdef array b_p_d_bar = <array> call.p[56]
-    cdef long long s_p_d_bar = call.s[56]
-    cdef array b_t55 = <array> call.p[57]
-    cdef long long s_t55 = call.s[57]
-    cdef const real* wt_q_U = call.packed[2]
+    cdef array b_p_x_bar = <array> call.p[54]
+    cdef long long s_p_x_bar = call.s[54]
+    cdef array b_p_d_bar = <array> call.p[55]
+    cdef long long s_p_d_bar = call.s[55]
+    cdef array b_t55 = <array> call.p[56]
+    cdef long long s_t55 = call.s[56]
+    cdef const real* wt_q_U = call.packed[5]
     cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
             terms[0] = term(d_n, b_t55 + (t - 1)*s_t55 + r0*d_n, wt_q_U)
-            product(rows - r0, d_m, terms, 1, b_p_x_bar + (t - 1)*s_p_x_bar + r0*d_m)
+            product(rows - r0, d_m, terms, 1, 0, b_p_x_bar + (t - 1)*s_p_x_bar + r0*d_m)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
         terms[0] = term(d_n, b_t55 + (t - 1)*s_t55 + r0*d_n, wt_q_U)
-        product(rows - r0, d_m, terms, 1, b_p_x_bar + (t - 1)*s_p_x_bar + r0*d_m)
+        product(rows - r0, d_m, terms, 1, 0, b_p_x_bar + (t - 1)*s_p_x_bar + r0*d_m)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
@@ -1438,10 +1483,10 @@ cdef void segment_49(Call* call, long long t0, long long t1, long long r0, long 
             row_49_0(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
 
 cdef void unit_0(Call* call, long long id) noexcept nogil:
-    cdef long long t0 = call.t0, t1 = call.t1, batch = call.d[1]
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     if id == 0:
         call.packed[0] = room(call, d_n, d_m)
         call.packed[1] = room(call, d_n, d_n)
@@ -1456,31 +1501,29 @@ cdef void unit_0(Call* call, long long id) noexcept nogil:
     if call.wanted[0]:
         segment_0(call, t0, t1, call.split[id], call.split[id + 1], id)
     if call.wanted[1]:
-        segment_1(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[2]:
         segment_2(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[3]:
+    if call.wanted[2]:
         segment_4(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[4]:
+    if call.wanted[3]:
         segment_7(call, t0, t1, call.split[id], call.split[id + 1], id)
     wait(call)
-    if call.wanted[5]:
+    if call.wanted[4]:
         segment_12(call, t0, t1, 0, batch, id)
 
 cdef void unit_13(Call* call, long long id) noexcept nogil:
-    cdef long long t0 = call.t0, t1 = call.t1, batch = call.d[1]
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     if id == 0:
-        call.packed[0] = room(call, d_n, d_k)
-        call.packed[1] = room(call, d_n, d_n)
-        call.packed[2] = room(call, d_m, d_n)
+        call.packed[3] = room(call, d_n, d_k)
+        call.packed[4] = room(call, d_n, d_n)
+        call.packed[5] = room(call, d_m, d_n)
     wait(call)
     if call.failed:
         return
-    pack_share(call, id, d_n, d_k, <array> call.p[12], d_n, 1, call.packed[0])
-    pack_share(call, id, d_n, d_n, <array> call.p[9], d_n, 1, call.packed[1])
+    pack_share(call, id, d_n, d_k, <array> call.p[12], d_n, 1, call.packed[3])
+    pack_share(call, id, d_n, d_n, <array> call.p[9], d_n, 1, call.packed[4])
     wait(call)
     if call.wanted[0]:
         segment_13(call, t0, t1, call.split[id], call.split[id + 1], id)
@@ -1494,7 +1537,7 @@ cdef void unit_13(Call* call, long long id) noexcept nogil:
     if call.wanted[4]:
         segment_23(call, t0, t1, 0, batch, id)
     wait(call)
-    pack_share(call, id, d_m, d_n, <array> call.p[10], d_m, 1, call.packed[2])
+    pack_share(call, id, d_m, d_n, <array> call.p[10], d_m, 1, call.packed[5])
     wait(call)
     if call.wanted[5]:
         segment_28(call, t0, t1, call.split[id], call.split[id + 1], id)
@@ -1502,19 +1545,19 @@ cdef void unit_13(Call* call, long long id) noexcept nogil:
         segment_30(call, t0, t1, call.split[id], call.split[id + 1], id)
 
 cdef void unit_32(Call* call, long long id) noexcept nogil:
-    cdef long long t0 = call.t0, t1 = call.t1, batch = call.d[1]
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     if id == 0:
-        call.packed[0] = room(call, d_n, d_k)
-        call.packed[1] = room(call, d_n, d_n)
-        call.packed[2] = room(call, d_m, d_n)
+        call.packed[3] = room(call, d_n, d_k)
+        call.packed[4] = room(call, d_n, d_n)
+        call.packed[5] = room(call, d_m, d_n)
     wait(call)
     if call.failed:
         return
-    pack_share(call, id, d_n, d_k, <array> call.p[12], d_n, 1, call.packed[0])
-    pack_share(call, id, d_n, d_n, <array> call.p[9], d_n, 1, call.packed[1])
+    pack_share(call, id, d_n, d_k, <array> call.p[12], d_n, 1, call.packed[3])
+    pack_share(call, id, d_n, d_n, <array> call.p[9], d_n, 1, call.packed[4])
     wait(call)
     if call.wanted[0]:
         segment_32(call, t0, t1, call.split[id], call.split[id + 1], id)
@@ -1528,7 +1571,7 @@ cdef void unit_32(Call* call, long long id) noexcept nogil:
     if call.wanted[4]:
         segment_42(call, t0, t1, 0, batch, id)
     wait(call)
-    pack_share(call, id, d_m, d_n, <array> call.p[10], d_m, 1, call.packed[2])
+    pack_share(call, id, d_m, d_n, <array> call.p[10], d_m, 1, call.packed[5])
     wait(call)
     if call.wanted[5]:
         segment_47(call, t0, t1, call.split[id], call.split[id + 1], id)
@@ -1567,18 +1610,17 @@ def run(
     int number, tuple bases, size_t places, size_t strides, size_t sizes, split, const char* wanted, long long t0, long long t1, bint more,
     report=None
 ):
-    """Run the wanted segments of a unit over the steps t0..t1. Buffers lie at `places`, in memory that `bases` hold; the i-th thread has
-    the rows split[i]..split[i + 1]; more: sums over steps go on from what they hold; report: of a steady state, which is then solved for,
-    steps, residual and whether it is solved, for every row."""
+    """Run the wanted actions of a unit over the steps t0..t1: whether all steady states were found. Buffers lie at `places`, in memory that
+    `bases` hold; the i-th thread has the rows split[i]..split[i + 1]; more: sums over steps go on from what they hold; report: for every
+    row of each steady state the steps taken, the residual and whether it is solved."""
     cdef Call call
-    cdef char* base[60 + 2]
-    cdef char* p[60]
+    cdef char* base[59 + 2]
+    cdef char* p[59]
     cdef const long long* at = <const long long*> places
     cdef Py_ssize_t place, count = 0
-    cdef int failed = 0
     for place in range(len(bases)):
         base[place] = memory(bases[place], &count)
-    for place in range(60):
+    for place in range(59):
         p[place] = base[at[2*place]] + at[2*place + 1] if at[2*place] >= 0 else NULL
     call.p, call.s, call.d = p, <const long long*> strides, <const long long*> sizes
     call.split = <const long long*> memory(split, &count)
@@ -1588,9 +1630,9 @@ def run(
         call.report = <double*> memory(report, &count)
     with nogil:
         if number == 0:
-            failed = together(&call, unit_0, 3)
+            together(&call, unit_0)
         elif number == 13:
-            failed = together(&call, unit_13, 3)
+            together(&call, unit_13)
         elif number == 32:
-            failed = together(&call, unit_32, 3)
-    settled(failed)
+            together(&call, unit_32)
+    return not ended(&call)

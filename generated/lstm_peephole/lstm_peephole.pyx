@@ -154,6 +154,7 @@ cdef extern from *:
     #include <stdlib.h>
     #include <string.h>
     #include <time.h>
+    #include <unistd.h>
     typedef long long size;
     typedef struct Call {
         char **p;
@@ -162,16 +163,48 @@ cdef extern from *:
         const char *wanted;
         int more;
         double *report;
-        scalar *packed[9];
-        int arrived, turn, failed, stop;
-        double asked;
+        scalar *packed[18];
+        int arrived, turn, failed, stop, unsolved;
+        double asked, looked;
+        size steps, pace;
         void (*unit)(struct Call *, size);
     } Call;
     enum { MOST_THREADS = 64 };
 
     static inline size share(size n, size id, size threads) { return n*id/threads; }
 
-    /* Wait until every thread has come here: spinning, since the others are near, but not for long. */
+    static double seconds_now(void) {
+        struct timespec now;
+        clock_gettime(CLOCK_MONOTONIC, &now);
+        return now.tv_sec + 1e-9*now.tv_nsec;
+    }
+
+    /* Whether to leave the steps that are left, because a steady state was not found or on a signal: the first thread asks Python for signals ten
+       times a second, and looks at the clock about once in a millisecond. */
+    static int stopped(Call *call, size id) {
+        if (id == 0 && ++call->steps >= call->pace) {
+            double seconds = seconds_now();
+            call->pace = seconds - call->looked < 1e-3 ? 2*call->pace : 1;
+            call->looked = seconds, call->steps = 0;
+            if (seconds - call->asked > 0.1) {
+                PyGILState_STATE state = PyGILState_Ensure();
+                if (PyErr_CheckSignals()) __atomic_store_n(&call->stop, 1, __ATOMIC_RELAXED);
+                PyGILState_Release(state);
+                call->asked = seconds;
+            }
+        }
+        return __atomic_load_n(&call->stop, __ATOMIC_RELAXED) || __atomic_load_n(&call->unsolved, __ATOMIC_RELAXED);
+    }
+
+    /* Once around a loop that waits for another thread: spinning, since that is near, but not for long. */
+    static inline void relax(size spins) {
+    #if defined(__x86_64__) || defined(__i386__)
+        __builtin_ia32_pause();
+    #endif
+        if (spins > 2000 && spins % 16 == 0) sched_yield();
+    }
+
+    /* Wait until every thread has come here. */
     static void wait(Call *call) {
         if (call->threads == 1) return;
         int turn = __atomic_load_n(&call->turn, __ATOMIC_ACQUIRE);
@@ -180,32 +213,7 @@ cdef extern from *:
             __atomic_store_n(&call->turn, turn + 1, __ATOMIC_RELEASE);
             return;
         }
-        for (int spins = 0; __atomic_load_n(&call->turn, __ATOMIC_ACQUIRE) == turn; spins++) if (spins > 2000) sched_yield();
-    }
-
-    /* Whether to leave the steps that are left: the first thread asks Python for signals, ten times a second. */
-    static int stopped(Call *call, size id) {
-        if (id == 0) {
-            struct timespec now;
-            clock_gettime(CLOCK_MONOTONIC, &now);
-            double seconds = now.tv_sec + 1e-9*now.tv_nsec;
-            if (seconds - call->asked > 0.1) {
-                PyGILState_STATE state = PyGILState_Ensure();
-                if (PyErr_CheckSignals()) __atomic_store_n(&call->stop, 1, __ATOMIC_RELAXED);
-                PyGILState_Release(state);
-                call->asked = seconds;
-            }
-        }
-        return __atomic_load_n(&call->stop, __ATOMIC_RELAXED);
-    }
-
-    static void begin(Call *call, void (*unit)(Call *, size)) {
-        struct timespec now;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        call->asked = now.tv_sec + 1e-9*now.tv_nsec;
-        call->arrived = call->turn = call->failed = call->stop = 0;
-        call->unit = unit;
-        memset(call->packed, 0, sizeof call->packed);
+        for (size spins = 0; __atomic_load_n(&call->turn, __ATOMIC_ACQUIRE) == turn; spins++) relax(spins);
     }
 
     #if defined(__AVX512F__)
@@ -309,9 +317,9 @@ cdef extern from *:
     typedef struct { size K; const scalar *x, *packed; } Term;
     static Term term(size K, const scalar *x, const scalar *packed) { return (Term){K, x, packed}; }
 
-    /* y (P, J) = the sum of so many products: every row in the same way, whichever rows stand beside it */
-    static void product(size P, size J, const Term *terms, int count, scalar *y) {
-        for (const Term *s = terms; s < terms + count; s++) for (size j = 0; j < J; j += PANEL) for (size p = 0, rows; p < P; p += rows) {
+    /* y (P, J) = the sum of so many products, of which y holds those before `done`: every row in the same way, whichever rows stand beside it */
+    static void product(size P, size J, const Term *terms, int count, int done, scalar *y) {
+        for (const Term *s = terms + done; s < terms + count; s++) for (size j = 0; j < J; j += PANEL) for (size p = 0, rows; p < P; p += rows) {
             const scalar *x = s->x + p*s->K, *b = s->packed + j*s->K;
             rows = P - p > ROWS && P - p < 2*ROWS ? (P - p + 1)/2 : P - p < ROWS ? P - p : ROWS;
             if (J - j >= PANEL) tiles[rows](s->K, x, s->K, 1, b, y + p*J + j, J, s > terms);
@@ -319,8 +327,27 @@ cdef extern from *:
         }
     }
 
-    /* A factor of sums over rows: K rows of so many columns. A thread lays out the columns first..last, in panels, a block of rows at a time. */
-    typedef struct { size columns; const scalar *rows; scalar *out; size first, last; } Factor;
+    /* A factor of sums over rows: K rows of so many columns, whose own sum is asked for too where there is room for it. A thread lays out the
+       columns first..last, in panels, a block of rows at a time. */
+    typedef struct { size columns; const scalar *rows; scalar *sum, *out; size first, last; } Factor;
+
+    /* the sum of `depth` rows that end with `last`, from that back, added to y */
+    static inline void add_rows(const scalar *last, size columns, size depth, const size width, scalar *y) {
+        scalar sum[4*LANES];
+        memcpy(sum, y, (size_t)width*sizeof(scalar));
+        for (size k = 0; k < depth; k++, last -= columns) for (size l = 0; l < width; l++) sum[l] += last[l];
+        memcpy(y, sum, (size_t)width*sizeof(scalar));
+    }
+
+    static void lay_out_factor(Factor *f, size width, size depth, size k) {
+        for (size j = f->sum ? f->first : f->last; j < f->last; j += 4*LANES)
+            if (f->last - j >= 4*LANES) add_rows(f->rows + k*f->columns + j, f->columns, depth, 4*LANES, f->sum + j);
+            else add_rows(f->rows + k*f->columns + j, f->columns, depth, f->last - j, f->sum + j);
+        const size count = f->last - f->first;
+        if (width == ROWS) pack(f->out, ROWS, count, depth, f->rows + k*f->columns + f->first, -f->columns, 1);
+        else pack(f->out, PANEL, count, depth, f->rows + k*f->columns + f->first, -f->columns, 1);
+    }
+
     typedef struct { int left, right; scalar *y; } Pair;
 
     /* one panel of the right factor times all panels of the left one, added to y */
@@ -336,12 +363,6 @@ cdef extern from *:
         }
     }
 
-    static void lay_out_factor(Factor *f, size width, size depth, size k) {
-        const size count = f->last - f->first;
-        if (width == ROWS) pack(f->out, ROWS, count, depth, f->rows + k*f->columns + f->first, -f->columns, 1);
-        else pack(f->out, PANEL, count, depth, f->rows + k*f->columns + f->first, -f->columns, 1);
-    }
-
     /* y (P, J) = sum over k of left[k, :] right[k, :]' for every pair of factors, this thread's share of the rows of y; from the last k to the
        first, in blocks that fit the cache and leave no trace in the sums; more: added to what y holds */
     static void outer_sums(size K, Factor *left, int lefts, Factor *right, int rights, const Pair *pairs, int count, int more, Call *call, size id) {
@@ -353,6 +374,7 @@ cdef extern from *:
             f->last = i < lefts ? share(all, id + 1, call->threads)*ROWS : f->columns;
             if (f->last > f->columns) f->last = f->columns;
             room += ((f->last - f->first)/PANEL + 1)*PANEL*DEPTH;
+            if (f->sum && !more) memset(f->sum + f->first, 0, (size_t)(f->last - f->first)*sizeof(scalar));
         }
         for (int i = 0; i < count && !more; i++) {
             const Factor *l = left + pairs[i].left, *r = right + pairs[i].right;
@@ -376,40 +398,107 @@ cdef extern from *:
         free(all);
     }
 
-    typedef struct { Call *call; size id; int *go; } Worker;
+    /* Threads beside the caller's: made when a call asks for them, gone when none has for a while. They serve one call at a time. */
+    enum { GONE, IDLE, CLAIMED, AT_WORK };
+    #define LINGER 2e-3 /* seconds for which a thread with nothing to do waits for more */
+    typedef struct {
+        int state;
+        size id;
+        Call *call;
+    #ifdef __linux__
+        cpu_set_t processors;
+    #endif
+    } Worker;
+    static struct { Worker workers[MOST_THREADS]; pid_t process; int busy; } pool;
 
-    /* Every thread waits for the word: so many are there as were asked for, or none is needed. */
+    /* Begin on another processor than the caller's: where a new thread shares one with its caller, it may be long until it is moved. */
+    static void place(pthread_attr_t *how, Worker *w) {
+    #ifdef __linux__
+        size at = sched_getcpu(), left;
+        CPU_ZERO(&w->processors);
+        if (at < 0 || sched_getaffinity(0, sizeof w->processors, &w->processors)) return;
+        cpu_set_t one;
+        CPU_ZERO(&one);
+        for (left = w->id % CPU_COUNT(&w->processors); left > 0; left -= CPU_ISSET(at, &w->processors) != 0) at = (at + 1)%CPU_SETSIZE;
+        CPU_SET(at, &one);
+        pthread_attr_setaffinity_np(how, sizeof one, &one);
+    #endif
+    }
+
+    /* What a worker does. */
     static void *work(void *of) {
         Worker *w = of;
-        int go;
-        while (!(go = __atomic_load_n(w->go, __ATOMIC_ACQUIRE))) sched_yield();
-        if (go > 0) w->call->unit(w->call, w->id);
-        return 0;
-    }
-
-    /* -1 with Python's error set where a unit failed, or where the handler of a signal raised one */
-    static int settled(int failed) {
-        if (failed > 0) PyErr_SetString(PyExc_MemoryError, "no room to lay out the matrices of a product");
-        return failed ? -1 : 0;
-    }
-
-    /* Run a unit by all threads of a call, or by this one where others cannot be had: 0, 1 without memory, -1 where a signal stopped it. */
-    static int together(Call *call, void (*unit)(Call *, size), size matrices) {
-        Worker workers[MOST_THREADS];
-        pthread_t threads[MOST_THREADS];
-        size started = 1, alone[] = {0, call->d[1]};
-        int go = 0;
-        begin(call, unit);
-        for (; started < call->threads && started < MOST_THREADS; started++) {
-            workers[started] = (Worker){call, started, &go};
-            if (pthread_create(threads + started, 0, work, workers + started)) break;
+    #ifdef __linux__
+        if (CPU_COUNT(&w->processors)) pthread_setaffinity_np(pthread_self(), sizeof w->processors, &w->processors);
+    #endif
+        double until = seconds_now() + LINGER;
+        for (size spins = 1;; spins++) {
+            int idle = IDLE, state = __atomic_load_n(&w->state, __ATOMIC_ACQUIRE);
+            if (state == AT_WORK) {
+                w->call->unit(w->call, w->id);
+                __atomic_store_n(&w->state, IDLE, __ATOMIC_RELEASE);
+                until = seconds_now() + LINGER;
+            } else if (state == IDLE && spins % 64 == 0 && seconds_now() > until
+                       && __atomic_compare_exchange_n(&w->state, &idle, GONE, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) return 0;
+            relax(spins);
         }
-        if (started < call->threads) { call->threads = 1; call->split = alone; }
-        __atomic_store_n(&go, call->threads > 1 ? 1 : -1, __ATOMIC_RELEASE);
-        unit(call, 0);
-        for (size i = 1; i < started; i++) pthread_join(threads[i], 0);
-        for (size i = 0; i < matrices; i++) free(call->packed[i]);
-        return call->failed ? 1 : call->stop ? -1 : 0;
+    }
+
+    /* Have a worker for a call, one that waits or a new one: whether there is one. */
+    static int claim(Worker *w, Call *call, size id) {
+        pthread_t thread;
+        pthread_attr_t how;
+        int idle = IDLE, fine;
+        if (__atomic_compare_exchange_n(&w->state, &idle, CLAIMED, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) return w->call = call, 1;
+        if (pthread_attr_init(&how)) return 0;
+        w->state = CLAIMED, w->id = id, w->call = call;
+        pthread_attr_setdetachstate(&how, PTHREAD_CREATE_DETACHED);
+        place(&how, w);
+        fine = !pthread_create(&thread, &how, work, w);
+        pthread_attr_destroy(&how);
+        if (!fine) w->state = GONE;
+        return fine;
+    }
+
+    /* -1 with Python's error set where a unit failed, or where the handler of a signal raised one; 1 where a steady state was not found */
+    static int ended(const Call *call) {
+        if (call->failed) PyErr_SetString(PyExc_MemoryError, "no room to lay out the matrices of a product");
+        return call->failed || call->stop ? -1 : call->unsolved;
+    }
+
+    /* The pool, where it is free and can have so many threads; a forked child has none of its parent's. */
+    static int take_pool(Call *call) {
+        int done = 1, got = 0;
+        if (call->threads < 2 || call->threads > MOST_THREADS) return 0;
+        if (pool.process != getpid()) {
+            memset(&pool, 0, sizeof pool);
+            pool.process = getpid();
+        }
+        if (__atomic_exchange_n(&pool.busy, 1, __ATOMIC_ACQUIRE)) return 0;
+        for (size id = 1; id < call->threads && done; id++) got += done = claim(pool.workers + id, call, id);
+        for (size id = 1; id <= got; id++) __atomic_store_n(&pool.workers[id].state, done ? AT_WORK : IDLE, __ATOMIC_RELEASE);
+        if (!done) __atomic_store_n(&pool.busy, 0, __ATOMIC_RELEASE);
+        return done;
+    }
+
+    /* Run a unit by all threads of a call, or by this one where others cannot be had. */
+    static void together(Call *call, void (*unit)(Call *, size)) {
+        size alone[] = {0, call->d[1]};
+        call->asked = call->looked = seconds_now();
+        call->steps = 0, call->pace = 1;
+        call->arrived = call->turn = call->failed = call->stop = call->unsolved = 0;
+        call->unit = unit;
+        memset(call->packed, 0, sizeof call->packed);
+        if (take_pool(call)) {
+            unit(call, 0);
+            for (size id = 1; id < call->threads; id++)
+                for (size spins = 0; __atomic_load_n(&pool.workers[id].state, __ATOMIC_ACQUIRE) == AT_WORK; spins++) relax(spins);
+            __atomic_store_n(&pool.busy, 0, __ATOMIC_RELEASE);
+        } else {
+            call->threads = 1, call->split = alone;
+            unit(call, 0);
+        }
+        for (size i = 0; i < 18; i++) free(call->packed[i]);
     }
     """
     ctypedef struct Call:
@@ -426,11 +515,12 @@ cdef extern from *:
     ctypedef struct Factor:
         long long columns
         const real* rows
+        real* sum
     ctypedef struct Pair:
         int left, right
         real* y
-    int together(Call*, void (*)(Call*, long long) noexcept nogil, long long) nogil
-    int settled(int) except -1
+    void together(Call*, void (*)(Call*, long long) noexcept nogil) nogil
+    int ended(const Call*) except -1
     bint stopped(Call*, long long) nogil
     void wait(Call*) nogil
     long long share(long long, long long, long long) nogil
@@ -439,7 +529,7 @@ cdef extern from *:
     ctypedef struct Term:
         pass
     Term term(long long, const real*, const real*) nogil
-    void product(long long, long long, const Term*, int, real*) nogil
+    void product(long long, long long, const Term*, int, int, real*) nogil
     const long long BLOCK
     real total(const real*, long long) nogil
     real largest(real, const real*, long long) nogil
@@ -469,10 +559,10 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_c = <array> call.p[27]
     cdef long long s_q_c = call.s[27]
     cdef array b_q_h = <array> call.p[30]
@@ -488,135 +578,70 @@ cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long l
         t = 0
         row_0_1(b_a33 + r*d_n, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
 
-cdef void segment_2(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
-    cdef const long long* active = <const long long*> call.p[0]
-    cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef array b_q_x = <array> call.p[2]
-    cdef long long s_q_x = call.s[2]
-    cdef array b_q_Ui = <array> call.p[5]
-    cdef array b_q_Uf = <array> call.p[9]
-    cdef array b_q_Ug = <array> call.p[13]
-    cdef array b_q_Uo = <array> call.p[16]
-    cdef array b_t35 = <array> call.p[37]
-    cdef long long s_t35 = call.s[37]
-    cdef array b_t37 = <array> call.p[39]
-    cdef long long s_t37 = call.s[39]
-    cdef array b_t39 = <array> call.p[41]
-    cdef long long s_t39 = call.s[41]
-    cdef array b_t41 = <array> call.p[43]
-    cdef long long s_t41 = call.s[43]
-    cdef const real* w_q_Uo = call.packed[0]
-    cdef const real* w_q_Uf = call.packed[1]
-    cdef const real* w_q_Ui = call.packed[2]
-    cdef const real* w_q_Ug = call.packed[3]
-    cdef Term terms[1]
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Uo)
-            product(rows - r0, d_n, terms, 1, b_t41 + (t - 1)*s_t41 + r0*d_n)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Uo)
-        product(rows - r0, d_n, terms, 1, b_t41 + (t - 1)*s_t41 + r0*d_n)
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Uf)
-            product(rows - r0, d_n, terms, 1, b_t37 + (t - 1)*s_t37 + r0*d_n)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Uf)
-        product(rows - r0, d_n, terms, 1, b_t37 + (t - 1)*s_t37 + r0*d_n)
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Ui)
-            product(rows - r0, d_n, terms, 1, b_t35 + (t - 1)*s_t35 + r0*d_n)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Ui)
-        product(rows - r0, d_n, terms, 1, b_t35 + (t - 1)*s_t35 + r0*d_n)
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Ug)
-            product(rows - r0, d_n, terms, 1, b_t39 + (t - 1)*s_t39 + r0*d_n)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Ug)
-        product(rows - r0, d_n, terms, 1, b_t39 + (t - 1)*s_t39 + r0*d_n)
-
 cdef void row_6_0(
-array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, array p8, array p9, array p10, array p11, array p12, array p13, array p14, array p15, array p16, array p17, array p18, array p19, array p20, array p21, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, array p8, array p9, array p10, array p11, array p12, array p13, array p14, array p15, array p16, array p17, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
 ) noexcept nogil:
-    cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9, v10, v11, v12, v13, v14, v15, v16, v17, v18, v19, v20, v21, v22, v23, v24, v25, v26, v27, v28, v29, v30, v31, v32, v33, v34, v35, v36, v37, v38, v39, v40, v41
+    cdef real v0, v1, v2, v3, v4, v5, v6, v7, v8, v9, v10, v11, v12, v13, v14, v15, v16, v17, v18, v19, v20, v21, v22, v23, v24, v25, v26, v27, v28, v29, v30, v31, v32, v33, v34, v35, v36, v37
     cdef long long i0
     for i0 in range(d_n):
         v0 = p0[(i0)]
         v1 = p1[(i0)]
         v2 = p2[(i0)]
-        v3 = p3[(i0)]
-        v4 = v2*v3
-        v5 = p4[(i0)]
-        v6 = v0 + v1 + v4 + v5
-        v8 = f_sigmoid(v6)
-        p5[(i0)] = v8
+        v3 = v1*v2
+        v4 = p3[(i0)]
+        v5 = v0 + v3 + v4
+        v7 = f_sigmoid(v5)
+        p4[(i0)] = v7
+        v9 = p5[(i0)]
         v10 = p6[(i0)]
-        v11 = p7[(i0)]
-        v12 = p8[(i0)]
-        v13 = v12*v3
-        v14 = p9[(i0)]
-        v15 = v10 + v11 + v13 + v14
-        v17 = f_sigmoid(v15)
-        p10[(i0)] = v17
-        v19 = p11[(i0)]
-        v20 = p12[(i0)]
-        v21 = p13[(i0)]
-        v22 = v19 + v20 + v21
-        v24 = f_tanh(v22)
-        p14[(i0)] = v24
-        v26 = v17*v3
-        v27 = v8*v24
-        v28 = v26 + v27
-        p15[(i0)] = v28
-        v30 = p16[(i0)]
-        v31 = p17[(i0)]
-        v32 = p18[(i0)]
-        v33 = v32*v28
-        v34 = p19[(i0)]
-        v35 = v30 + v31 + v33 + v34
-        v37 = f_sigmoid(v35)
-        p20[(i0)] = v37
-        v39 = f_tanh(v28)
-        v40 = v37*v39
-        p21[(i0)] = v40
+        v11 = v10*v2
+        v12 = p7[(i0)]
+        v13 = v9 + v11 + v12
+        v15 = f_sigmoid(v13)
+        p8[(i0)] = v15
+        v17 = p9[(i0)]
+        v18 = p10[(i0)]
+        v19 = v17 + v18
+        v21 = f_tanh(v19)
+        p11[(i0)] = v21
+        v23 = v15*v2
+        v24 = v7*v21
+        v25 = v23 + v24
+        p12[(i0)] = v25
+        v27 = p13[(i0)]
+        v28 = p14[(i0)]
+        v29 = v28*v25
+        v30 = p15[(i0)]
+        v31 = v27 + v29 + v30
+        v33 = f_sigmoid(v31)
+        p16[(i0)] = v33
+        v35 = f_tanh(v25)
+        v36 = v33*v35
+        p17[(i0)] = v36
 
 
 cdef void segment_6(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef array b_q_x = <array> call.p[2]
+    cdef long long s_q_x = call.s[2]
     cdef array b_q_Wi = <array> call.p[4]
+    cdef array b_q_Ui = <array> call.p[5]
     cdef array b_q_bi = <array> call.p[6]
     cdef array b_q_qi = <array> call.p[7]
     cdef array b_q_Wf = <array> call.p[8]
+    cdef array b_q_Uf = <array> call.p[9]
     cdef array b_q_bf = <array> call.p[10]
     cdef array b_q_qf = <array> call.p[11]
     cdef array b_q_Wg = <array> call.p[12]
+    cdef array b_q_Ug = <array> call.p[13]
     cdef array b_q_bg = <array> call.p[14]
     cdef array b_q_Wo = <array> call.p[15]
+    cdef array b_q_Uo = <array> call.p[16]
     cdef array b_q_bo = <array> call.p[17]
     cdef array b_q_qo = <array> call.p[18]
     cdef array b_q_z_i = <array> call.p[21]
@@ -641,39 +666,78 @@ cdef void segment_6(Call* call, long long t0, long long t1, long long r0, long l
     cdef long long s_q_h = call.s[30]
     cdef array b_t34 = <array> call.p[36]
     cdef long long s_t34 = call.s[36]
-    cdef array b_t35 = <array> call.p[37]
-    cdef long long s_t35 = call.s[37]
-    cdef array b_t36 = <array> call.p[38]
-    cdef long long s_t36 = call.s[38]
-    cdef array b_t37 = <array> call.p[39]
-    cdef long long s_t37 = call.s[39]
-    cdef array b_t38 = <array> call.p[40]
-    cdef long long s_t38 = call.s[40]
-    cdef array b_t39 = <array> call.p[41]
-    cdef long long s_t39 = call.s[41]
-    cdef array b_t40 = <array> call.p[42]
-    cdef long long s_t40 = call.s[42]
-    cdef array b_t41 = <array> call.p[43]
-    cdef long long s_t41 = call.s[43]
-    cdef const real* w_q_Wi = call.packed[4]
-    cdef const real* w_q_Wf = call.packed[5]
-    cdef const real* w_q_Wg = call.packed[6]
+    cdef array b_t36 = <array> call.p[37]
+    cdef long long s_t36 = call.s[37]
+    cdef array b_t38 = <array> call.p[38]
+    cdef long long s_t38 = call.s[38]
+    cdef array b_t40 = <array> call.p[39]
+    cdef long long s_t40 = call.s[39]
+    cdef const real* w_q_Ui = call.packed[0]
+    cdef const real* w_q_Wi = call.packed[1]
+    cdef const real* w_q_Uf = call.packed[2]
+    cdef const real* w_q_Wf = call.packed[3]
+    cdef const real* w_q_Ug = call.packed[4]
+    cdef const real* w_q_Wg = call.packed[5]
+    cdef const real* w_q_Uo = call.packed[6]
     cdef const real* w_q_Wo = call.packed[7]
-    cdef Term terms[1]
+    cdef Term terms[2]
+    if few:
+        wait(call)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                first, last = r0, active[t - 1] if active[t - 1] < r1 else r1
+                terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + first*d_m, w_q_Ui)
+                product(last - first, d_n, terms, 1, 0, b_t34 + (t - 1)*s_t34 + first*d_n)
+        else:
+            t, first, last = t0, share(batch*(t1 - t0 + 1), id, threads), share(batch*(t1 - t0 + 1), id + 1, threads)
+            terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + first*d_m, w_q_Ui)
+            product(last - first, d_n, terms, 1, 0, b_t34 + (t - 1)*s_t34 + first*d_n)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                first, last = r0, active[t - 1] if active[t - 1] < r1 else r1
+                terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + first*d_m, w_q_Uf)
+                product(last - first, d_n, terms, 1, 0, b_t36 + (t - 1)*s_t36 + first*d_n)
+        else:
+            t, first, last = t0, share(batch*(t1 - t0 + 1), id, threads), share(batch*(t1 - t0 + 1), id + 1, threads)
+            terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + first*d_m, w_q_Uf)
+            product(last - first, d_n, terms, 1, 0, b_t36 + (t - 1)*s_t36 + first*d_n)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                first, last = r0, active[t - 1] if active[t - 1] < r1 else r1
+                terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + first*d_m, w_q_Ug)
+                product(last - first, d_n, terms, 1, 0, b_t38 + (t - 1)*s_t38 + first*d_n)
+        else:
+            t, first, last = t0, share(batch*(t1 - t0 + 1), id, threads), share(batch*(t1 - t0 + 1), id + 1, threads)
+            terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + first*d_m, w_q_Ug)
+            product(last - first, d_n, terms, 1, 0, b_t38 + (t - 1)*s_t38 + first*d_n)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                first, last = r0, active[t - 1] if active[t - 1] < r1 else r1
+                terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + first*d_m, w_q_Uo)
+                product(last - first, d_n, terms, 1, 0, b_t40 + (t - 1)*s_t40 + first*d_n)
+        else:
+            t, first, last = t0, share(batch*(t1 - t0 + 1), id, threads), share(batch*(t1 - t0 + 1), id + 1, threads)
+            terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + first*d_m, w_q_Uo)
+            product(last - first, d_n, terms, 1, 0, b_t40 + (t - 1)*s_t40 + first*d_n)
+        wait(call)
     for t in range(t0, t1 + 1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
-        terms[0] = term(d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, w_q_Wi)
-        product(rows - r0, d_n, terms, 1, b_t34 + (t - 1)*s_t34 + r0*d_n)
-        terms[0] = term(d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, w_q_Wf)
-        product(rows - r0, d_n, terms, 1, b_t36 + (t - 1)*s_t36 + r0*d_n)
-        terms[0] = term(d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, w_q_Wg)
-        product(rows - r0, d_n, terms, 1, b_t38 + (t - 1)*s_t38 + r0*d_n)
-        terms[0] = term(d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, w_q_Wo)
-        product(rows - r0, d_n, terms, 1, b_t40 + (t - 1)*s_t40 + r0*d_n)
+        terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Ui)
+        terms[1] = term(d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, w_q_Wi)
+        product(rows - r0, d_n, terms, 2, 1 if few else 0, b_t34 + (t - 1)*s_t34 + r0*d_n)
+        terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Uf)
+        terms[1] = term(d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, w_q_Wf)
+        product(rows - r0, d_n, terms, 2, 1 if few else 0, b_t36 + (t - 1)*s_t36 + r0*d_n)
+        terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Ug)
+        terms[1] = term(d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, w_q_Wg)
+        product(rows - r0, d_n, terms, 2, 1 if few else 0, b_t38 + (t - 1)*s_t38 + r0*d_n)
+        terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Uo)
+        terms[1] = term(d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, w_q_Wo)
+        product(rows - r0, d_n, terms, 2, 1 if few else 0, b_t40 + (t - 1)*s_t40 + r0*d_n)
         for r in range(r0, rows):
-            row_6_0(b_t34 + (t - 1)*s_t34 + r*d_n, b_t35 + (t - 1)*s_t35 + r*d_n, b_q_qi, b_q_c + (t - 1 - 1)*s_q_c + r*d_n, b_q_bi, b_q_i + (t - 1)*s_q_i + r*d_n, b_t36 + (t - 1)*s_t36 + r*d_n, b_t37 + (t - 1)*s_t37 + r*d_n, b_q_qf, b_q_bf, b_q_f + (t - 1)*s_q_f + r*d_n, b_t38 + (t - 1)*s_t38 + r*d_n, b_t39 + (t - 1)*s_t39 + r*d_n, b_q_bg, b_q_g + (t - 1)*s_q_g + r*d_n, b_q_c + (t - 1)*s_q_c + r*d_n, b_t40 + (t - 1)*s_t40 + r*d_n, b_t41 + (t - 1)*s_t41 + r*d_n, b_q_qo, b_q_bo, b_q_o + (t - 1)*s_q_o + r*d_n, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_6_0(b_t34 + (t - 1)*s_t34 + r*d_n, b_q_qi, b_q_c + (t - 1 - 1)*s_q_c + r*d_n, b_q_bi, b_q_i + (t - 1)*s_q_i + r*d_n, b_t36 + (t - 1)*s_t36 + r*d_n, b_q_qf, b_q_bf, b_q_f + (t - 1)*s_q_f + r*d_n, b_t38 + (t - 1)*s_t38 + r*d_n, b_q_bg, b_q_g + (t - 1)*s_q_g + r*d_n, b_q_c + (t - 1)*s_q_c + r*d_n, b_t40 + (t - 1)*s_t40 + r*d_n, b_q_qo, b_q_bo, b_q_o + (t - 1)*s_q_o + r*d_n, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
 
 cdef void row_20_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -741,10 +805,10 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_20(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_V = <array> call.p[19]
@@ -755,23 +819,23 @@ cdef void segment_20(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_q_y = call.s[31]
     cdef array b_q_e = <array> call.p[32]
     cdef long long s_q_e = call.s[32]
-    cdef array b_t42 = <array> call.p[44]
-    cdef long long s_t42 = call.s[44]
-    cdef array b_t43 = <array> call.p[45]
-    cdef long long s_t43 = call.s[45]
-    cdef array b_t44 = <array> call.p[46]
+    cdef array b_t42 = <array> call.p[40]
+    cdef long long s_t42 = call.s[40]
+    cdef array b_t43 = <array> call.p[41]
+    cdef long long s_t43 = call.s[41]
+    cdef array b_t44 = <array> call.p[42]
     cdef const real* w_q_V = call.packed[8]
     cdef Term terms[1]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
             terms[0] = term(d_n, b_q_h + (t - 1)*s_q_h + r0*d_n, w_q_V)
-            product(rows - r0, d_k, terms, 1, b_t42 + (t - 1)*s_t42 + r0*d_k)
+            product(rows - r0, d_k, terms, 1, 0, b_t42 + (t - 1)*s_t42 + r0*d_k)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
         terms[0] = term(d_n, b_q_h + (t - 1)*s_q_h + r0*d_n, w_q_V)
-        product(rows - r0, d_k, terms, 1, b_t42 + (t - 1)*s_t42 + r0*d_k)
+        product(rows - r0, d_k, terms, 1, 0, b_t42 + (t - 1)*s_t42 + r0*d_k)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
@@ -813,12 +877,12 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_25(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_E = <array> call.p[33]
-    cdef array b_t44 = <array> call.p[46]
+    cdef array b_t44 = <array> call.p[42]
     t = t0
     rows = r1
     if id == 0:
@@ -843,36 +907,21 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_26(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
-    cdef array b_q_V = <array> call.p[19]
     cdef array b_q_y = <array> call.p[31]
     cdef long long s_q_y = call.s[31]
-    cdef array b_g_y_bar = <array> call.p[47]
-    cdef long long s_g_y_bar = call.s[47]
-    cdef array b_t83 = <array> call.p[82]
-    cdef long long s_t83 = call.s[82]
-    cdef const real* wt_q_V = call.packed[0]
-    cdef Term terms[1]
+    cdef array b_g_y_bar = <array> call.p[43]
+    cdef long long s_g_y_bar = call.s[43]
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
             row_26_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V)
-            product(rows - r0, d_n, terms, 1, b_t83 + (t - 1)*s_t83 + r0*d_n)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V)
-        product(rows - r0, d_n, terms, 1, b_t83 + (t - 1)*s_t83 + r0*d_n)
 
 cdef void row_28_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -893,14 +942,14 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_28(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef array b_g_h_back = <array> call.p[48]
-    cdef long long s_g_h_back = call.s[48]
-    cdef array b_g_c_back = <array> call.p[52]
-    cdef long long s_g_c_back = call.s[52]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef array b_g_h_back = <array> call.p[44]
+    cdef long long s_g_h_back = call.s[44]
+    cdef array b_g_c_back = <array> call.p[48]
+    cdef long long s_g_c_back = call.s[48]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -964,23 +1013,13 @@ array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, 
         p16[(i0)] = v50
 
 
-cdef void row_30_1(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0, v1
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[i0]
-        p1[i0] = v0
-
-
 cdef void segment_30(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_Wi = <array> call.p[4]
     cdef array b_q_qi = <array> call.p[7]
     cdef array b_q_Wf = <array> call.p[8]
@@ -988,6 +1027,7 @@ cdef void segment_30(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_q_Wg = <array> call.p[12]
     cdef array b_q_Wo = <array> call.p[15]
     cdef array b_q_qo = <array> call.p[18]
+    cdef array b_q_V = <array> call.p[19]
     cdef array b_q_i = <array> call.p[22]
     cdef long long s_q_i = call.s[22]
     cdef array b_q_f = <array> call.p[24]
@@ -998,53 +1038,65 @@ cdef void segment_30(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_q_c = call.s[27]
     cdef array b_q_o = <array> call.p[29]
     cdef long long s_q_o = call.s[29]
-    cdef array b_g_h_back = <array> call.p[48]
-    cdef long long s_g_h_back = call.s[48]
-    cdef array b_g_h_bar = <array> call.p[49]
-    cdef long long s_g_h_bar = call.s[49]
-    cdef array b_g_o_bar = <array> call.p[50]
-    cdef long long s_g_o_bar = call.s[50]
-    cdef array b_g_s_o = <array> call.p[51]
-    cdef long long s_g_s_o = call.s[51]
-    cdef array b_g_c_back = <array> call.p[52]
-    cdef long long s_g_c_back = call.s[52]
-    cdef array b_g_c_bar = <array> call.p[53]
-    cdef long long s_g_c_bar = call.s[53]
-    cdef array b_g_g_bar = <array> call.p[54]
-    cdef long long s_g_g_bar = call.s[54]
-    cdef array b_g_s_g = <array> call.p[55]
-    cdef long long s_g_s_g = call.s[55]
-    cdef array b_g_f_bar = <array> call.p[56]
-    cdef long long s_g_f_bar = call.s[56]
-    cdef array b_g_s_f = <array> call.p[57]
-    cdef long long s_g_s_f = call.s[57]
-    cdef array b_g_i_bar = <array> call.p[58]
-    cdef long long s_g_i_bar = call.s[58]
-    cdef array b_g_s_i = <array> call.p[59]
-    cdef long long s_g_s_i = call.s[59]
-    cdef array b_t82 = <array> call.p[81]
-    cdef long long s_t82 = call.s[81]
-    cdef array b_t83 = <array> call.p[82]
-    cdef long long s_t83 = call.s[82]
-    cdef const real* wt_q_Wi = call.packed[1]
-    cdef const real* wt_q_Wf = call.packed[2]
-    cdef const real* wt_q_Wg = call.packed[3]
-    cdef const real* wt_q_Wo = call.packed[4]
+    cdef array b_g_y_bar = <array> call.p[43]
+    cdef long long s_g_y_bar = call.s[43]
+    cdef array b_g_h_back = <array> call.p[44]
+    cdef long long s_g_h_back = call.s[44]
+    cdef array b_g_h_bar = <array> call.p[45]
+    cdef long long s_g_h_bar = call.s[45]
+    cdef array b_g_o_bar = <array> call.p[46]
+    cdef long long s_g_o_bar = call.s[46]
+    cdef array b_g_s_o = <array> call.p[47]
+    cdef long long s_g_s_o = call.s[47]
+    cdef array b_g_c_back = <array> call.p[48]
+    cdef long long s_g_c_back = call.s[48]
+    cdef array b_g_c_bar = <array> call.p[49]
+    cdef long long s_g_c_bar = call.s[49]
+    cdef array b_g_g_bar = <array> call.p[50]
+    cdef long long s_g_g_bar = call.s[50]
+    cdef array b_g_s_g = <array> call.p[51]
+    cdef long long s_g_s_g = call.s[51]
+    cdef array b_g_f_bar = <array> call.p[52]
+    cdef long long s_g_f_bar = call.s[52]
+    cdef array b_g_s_f = <array> call.p[53]
+    cdef long long s_g_s_f = call.s[53]
+    cdef array b_g_i_bar = <array> call.p[54]
+    cdef long long s_g_i_bar = call.s[54]
+    cdef array b_g_s_i = <array> call.p[55]
+    cdef long long s_g_s_i = call.s[55]
+    cdef array b_t83 = <array> call.p[77]
+    cdef long long s_t83 = call.s[77]
+    cdef const real* wt_q_V = call.packed[9]
+    cdef const real* wt_q_Wi = call.packed[10]
+    cdef const real* wt_q_Wf = call.packed[11]
+    cdef const real* wt_q_Wg = call.packed[12]
+    cdef const real* wt_q_Wo = call.packed[13]
     cdef Term terms[4]
+    if few:
+        wait(call)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                first, last = r0, active[t - 1] if active[t - 1] < r1 else r1
+                terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + first*d_k, wt_q_V)
+                product(last - first, d_n, terms, 1, 0, b_t83 + (t - 1)*s_t83 + first*d_n)
+        else:
+            t, first, last = t0, share(batch*(t1 - t0 + 1), id, threads), share(batch*(t1 - t0 + 1), id + 1, threads)
+            terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + first*d_k, wt_q_V)
+            product(last - first, d_n, terms, 1, 0, b_t83 + (t - 1)*s_t83 + first*d_n)
+        wait(call)
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
+        terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V)
+        product(rows - r0, d_n, terms, 1, 1 if few else 0, b_t83 + (t - 1)*s_t83 + r0*d_n)
         for r in range(r0, rows):
             row_30_0(b_t83 + (t - 1)*s_t83 + r*d_n, b_g_h_back + (t - 1 + 1)*s_g_h_back + r*d_n, b_q_c + (t - 1)*s_q_c + r*d_n, b_q_o + (t - 1)*s_q_o + r*d_n, b_g_s_o + (t - 1)*s_g_s_o + r*d_n, b_q_qo, b_g_c_back + (t - 1 + 1)*s_g_c_back + r*d_n, b_q_g + (t - 1)*s_q_g + r*d_n, b_q_i + (t - 1)*s_q_i + r*d_n, b_g_s_i + (t - 1)*s_g_s_i + r*d_n, b_q_c + (t - 1 - 1)*s_q_c + r*d_n, b_q_f + (t - 1)*s_q_f + r*d_n, b_g_s_f + (t - 1)*s_g_s_f + r*d_n, b_g_s_g + (t - 1)*s_g_s_g + r*d_n, b_q_qi, b_q_qf, b_g_c_back + (t - 1)*s_g_c_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
         terms[0] = term(d_n, b_g_s_i + (t - 1)*s_g_s_i + r0*d_n, wt_q_Wi)
         terms[1] = term(d_n, b_g_s_f + (t - 1)*s_g_s_f + r0*d_n, wt_q_Wf)
         terms[2] = term(d_n, b_g_s_g + (t - 1)*s_g_s_g + r0*d_n, wt_q_Wg)
         terms[3] = term(d_n, b_g_s_o + (t - 1)*s_g_s_o + r0*d_n, wt_q_Wo)
-        product(rows - r0, d_n, terms, 4, b_t82 + (t - 1)*s_t82 + r0*d_n)
-        if rows > r0:
-            r = r0
-            row_30_1(b_t82 + (t - 1)*s_t82 + r0*d_n, b_g_h_back + (t - 1)*s_g_h_back + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
+        product(rows - r0, d_n, terms, 4, 0, b_g_h_back + (t - 1)*s_g_h_back + r0*d_n)
 
 cdef void row_46_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1055,13 +1107,15 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 
 
 cdef void row_46_1(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
 ) noexcept nogil:
-    cdef real v0
+    cdef real v0, v1, v2
     cdef long long i0
     for i0 in range(first, last):
         v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
+        v1 = p1[(i0)]
+        v2 = v0*v1
+        p2[(i0)] = p2[(i0)] + v2
 
 
 cdef void row_46_2(
@@ -1093,24 +1147,6 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 
 
 cdef void row_46_5(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
-
-cdef void row_46_6(
-array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_46_7(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
 ) noexcept nogil:
     cdef real v0, v1, v2
@@ -1120,122 +1156,48 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
         v1 = p1[(i0)]
         v2 = v0*v1
         p2[(i0)] = p2[(i0)] + v2
-
-
-cdef void row_46_8(
-array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_46_9(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
-
-cdef void row_46_10(
-array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_46_11(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
-
-cdef void row_46_12(
-array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_46_13(
-array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0, v1, v2
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        v1 = p1[(i0)]
-        v2 = v0*v1
-        p2[(i0)] = p2[(i0)] + v2
-
-
-cdef void row_46_14(
-array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_46_15(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
 
 
 cdef void segment_46(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_c = <array> call.p[27]
     cdef long long s_q_c = call.s[27]
     cdef array b_q_h = <array> call.p[30]
     cdef long long s_q_h = call.s[30]
-    cdef array b_g_y_bar = <array> call.p[47]
-    cdef long long s_g_y_bar = call.s[47]
-    cdef array b_g_s_o = <array> call.p[51]
-    cdef long long s_g_s_o = call.s[51]
-    cdef array b_g_s_g = <array> call.p[55]
-    cdef long long s_g_s_g = call.s[55]
-    cdef array b_g_s_f = <array> call.p[57]
-    cdef long long s_g_s_f = call.s[57]
-    cdef array b_g_s_i = <array> call.p[59]
-    cdef long long s_g_s_i = call.s[59]
-    cdef array b_g_Wi_bar = <array> call.p[60]
-    cdef array b_g_Ui_bar = <array> call.p[61]
-    cdef array b_g_bi_bar = <array> call.p[62]
-    cdef array b_g_qi_bar = <array> call.p[63]
-    cdef array b_g_Wf_bar = <array> call.p[64]
-    cdef array b_g_Uf_bar = <array> call.p[65]
-    cdef array b_g_bf_bar = <array> call.p[66]
-    cdef array b_g_qf_bar = <array> call.p[67]
-    cdef array b_g_Wg_bar = <array> call.p[68]
-    cdef array b_g_Ug_bar = <array> call.p[69]
-    cdef array b_g_bg_bar = <array> call.p[70]
-    cdef array b_g_Wo_bar = <array> call.p[71]
-    cdef array b_g_Uo_bar = <array> call.p[72]
-    cdef array b_g_bo_bar = <array> call.p[73]
-    cdef array b_g_qo_bar = <array> call.p[74]
-    cdef array b_g_V_bar = <array> call.p[75]
-    cdef array b_g_by_bar = <array> call.p[76]
+    cdef array b_g_y_bar = <array> call.p[43]
+    cdef long long s_g_y_bar = call.s[43]
+    cdef array b_g_s_o = <array> call.p[47]
+    cdef long long s_g_s_o = call.s[47]
+    cdef array b_g_s_g = <array> call.p[51]
+    cdef long long s_g_s_g = call.s[51]
+    cdef array b_g_s_f = <array> call.p[53]
+    cdef long long s_g_s_f = call.s[53]
+    cdef array b_g_s_i = <array> call.p[55]
+    cdef long long s_g_s_i = call.s[55]
+    cdef array b_g_Wi_bar = <array> call.p[56]
+    cdef array b_g_Ui_bar = <array> call.p[57]
+    cdef array b_g_bi_bar = <array> call.p[58]
+    cdef array b_g_qi_bar = <array> call.p[59]
+    cdef array b_g_Wf_bar = <array> call.p[60]
+    cdef array b_g_Uf_bar = <array> call.p[61]
+    cdef array b_g_bf_bar = <array> call.p[62]
+    cdef array b_g_qf_bar = <array> call.p[63]
+    cdef array b_g_Wg_bar = <array> call.p[64]
+    cdef array b_g_Ug_bar = <array> call.p[65]
+    cdef array b_g_bg_bar = <array> call.p[66]
+    cdef array b_g_Wo_bar = <array> call.p[67]
+    cdef array b_g_Uo_bar = <array> call.p[68]
+    cdef array b_g_bo_bar = <array> call.p[69]
+    cdef array b_g_qo_bar = <array> call.p[70]
+    cdef array b_g_V_bar = <array> call.p[71]
+    cdef array b_g_by_bar = <array> call.p[72]
     cdef Factor left[5]
     cdef Factor right[3]
     cdef Pair pairs[9]
@@ -1244,20 +1206,28 @@ cdef void segment_46(Call* call, long long t0, long long t1, long long r0, long 
     t = t0
     left[0].columns = d_n
     left[0].rows = b_g_s_i + (t - 1)*s_g_s_i
+    left[0].sum = b_g_bi_bar
     left[1].columns = d_n
     left[1].rows = b_g_s_f + (t - 1)*s_g_s_f
+    left[1].sum = b_g_bf_bar
     left[2].columns = d_n
     left[2].rows = b_g_s_g + (t - 1)*s_g_s_g
+    left[2].sum = b_g_bg_bar
     left[3].columns = d_n
     left[3].rows = b_g_s_o + (t - 1)*s_g_s_o
+    left[3].sum = b_g_bo_bar
     left[4].columns = d_k
     left[4].rows = b_g_y_bar + (t - 1)*s_g_y_bar
+    left[4].sum = b_g_by_bar
     right[0].columns = d_n
     right[0].rows = b_q_h + (t - 1 - 1)*s_q_h
+    right[0].sum = NULL
     right[1].columns = d_m
     right[1].rows = b_q_x + (t - 1)*s_q_x
+    right[1].sum = NULL
     right[2].columns = d_n
     right[2].rows = b_q_h + (t - 1)*s_q_h
+    right[2].sum = NULL
     pairs[0].left = 0
     pairs[0].right = 0
     pairs[0].y = b_g_Wi_bar
@@ -1288,74 +1258,39 @@ cdef void segment_46(Call* call, long long t0, long long t1, long long r0, long 
     outer_sums(batch*(t1 - t0 + 1), left, 5, right, 3, pairs, 9, call.more, call, id)
     rows = r1
     if not call.more:
-        row_46_0(b_g_bi_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+        row_46_0(b_g_qi_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
     for t in range(t1, t0 - 1, -1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_46_1(b_g_s_i + (t - 1)*s_g_s_i + r*d_n, b_g_bi_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+            row_46_1(b_q_c + (t - 1 - 1)*s_q_c + r*d_n, b_g_s_i + (t - 1)*s_g_s_i + r*d_n, b_g_qi_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
     rows = r1
     if not call.more:
-        row_46_2(b_g_qi_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+        row_46_2(b_g_qf_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
     for t in range(t1, t0 - 1, -1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_46_3(b_q_c + (t - 1 - 1)*s_q_c + r*d_n, b_g_s_i + (t - 1)*s_g_s_i + r*d_n, b_g_qi_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+            row_46_3(b_q_c + (t - 1 - 1)*s_q_c + r*d_n, b_g_s_f + (t - 1)*s_g_s_f + r*d_n, b_g_qf_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
     rows = r1
     if not call.more:
-        row_46_4(b_g_bf_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+        row_46_4(b_g_qo_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
     for t in range(t1, t0 - 1, -1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_46_5(b_g_s_f + (t - 1)*s_g_s_f + r*d_n, b_g_bf_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    rows = r1
-    if not call.more:
-        row_46_6(b_g_qf_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_46_7(b_q_c + (t - 1 - 1)*s_q_c + r*d_n, b_g_s_f + (t - 1)*s_g_s_f + r*d_n, b_g_qf_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    rows = r1
-    if not call.more:
-        row_46_8(b_g_bg_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_46_9(b_g_s_g + (t - 1)*s_g_s_g + r*d_n, b_g_bg_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    rows = r1
-    if not call.more:
-        row_46_10(b_g_bo_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_46_11(b_g_s_o + (t - 1)*s_g_s_o + r*d_n, b_g_bo_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    rows = r1
-    if not call.more:
-        row_46_12(b_g_qo_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_46_13(b_q_c + (t - 1)*s_q_c + r*d_n, b_g_s_o + (t - 1)*s_g_s_o + r*d_n, b_g_qo_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    rows = r1
-    if not call.more:
-        row_46_14(b_g_by_bar, d_k, d_m, d_n, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_46_15(b_g_y_bar + (t - 1)*s_g_y_bar + r*d_k, b_g_by_bar, d_k, d_m, d_n, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
+            row_46_5(b_q_c + (t - 1)*s_q_c + r*d_n, b_g_s_o + (t - 1)*s_g_s_o + r*d_n, b_g_qo_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
 
 cdef void segment_63(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef array b_g_h_back = <array> call.p[48]
-    cdef long long s_g_h_back = call.s[48]
-    cdef array b_g_c_back = <array> call.p[52]
-    cdef long long s_g_c_back = call.s[52]
-    cdef array b_g_c_init_bar = <array> call.p[77]
-    cdef array b_g_h_init_bar = <array> call.p[78]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef array b_g_h_back = <array> call.p[44]
+    cdef long long s_g_h_back = call.s[44]
+    cdef array b_g_c_back = <array> call.p[48]
+    cdef long long s_g_c_back = call.s[48]
+    cdef array b_g_c_init_bar = <array> call.p[73]
+    cdef array b_g_h_init_bar = <array> call.p[74]
     t = t0
     rows = r1
     for r in range(r0, r1):
@@ -1366,16 +1301,6 @@ cdef void segment_63(Call* call, long long t0, long long t1, long long r0, long 
             b_g_h_init_bar[r*d_n + c] = b_g_h_back[(1 - 1)*s_g_h_back + r*d_n + c]
 
 cdef void row_65_0(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0, v1
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[i0]
-        p1[i0] = v0
-
-
-cdef void row_65_1(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
 ) noexcept nogil:
     cdef real v0, v1, v2, v3, v4, v5
@@ -1392,10 +1317,10 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_65(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_Ui = <array> call.p[5]
@@ -1404,24 +1329,22 @@ cdef void segment_65(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_q_Uo = <array> call.p[16]
     cdef array b_q_y = <array> call.p[31]
     cdef long long s_q_y = call.s[31]
-    cdef array b_g_s_o = <array> call.p[51]
-    cdef long long s_g_s_o = call.s[51]
-    cdef array b_g_s_g = <array> call.p[55]
-    cdef long long s_g_s_g = call.s[55]
-    cdef array b_g_s_f = <array> call.p[57]
-    cdef long long s_g_s_f = call.s[57]
-    cdef array b_g_s_i = <array> call.p[59]
-    cdef long long s_g_s_i = call.s[59]
-    cdef array b_g_x_bar = <array> call.p[79]
-    cdef long long s_g_x_bar = call.s[79]
-    cdef array b_g_d_bar = <array> call.p[80]
-    cdef long long s_g_d_bar = call.s[80]
-    cdef array b_t87 = <array> call.p[83]
-    cdef long long s_t87 = call.s[83]
-    cdef const real* wt_q_Ui = call.packed[5]
-    cdef const real* wt_q_Uf = call.packed[6]
-    cdef const real* wt_q_Ug = call.packed[7]
-    cdef const real* wt_q_Uo = call.packed[8]
+    cdef array b_g_s_o = <array> call.p[47]
+    cdef long long s_g_s_o = call.s[47]
+    cdef array b_g_s_g = <array> call.p[51]
+    cdef long long s_g_s_g = call.s[51]
+    cdef array b_g_s_f = <array> call.p[53]
+    cdef long long s_g_s_f = call.s[53]
+    cdef array b_g_s_i = <array> call.p[55]
+    cdef long long s_g_s_i = call.s[55]
+    cdef array b_g_x_bar = <array> call.p[75]
+    cdef long long s_g_x_bar = call.s[75]
+    cdef array b_g_d_bar = <array> call.p[76]
+    cdef long long s_g_d_bar = call.s[76]
+    cdef const real* wt_q_Ui = call.packed[14]
+    cdef const real* wt_q_Uf = call.packed[15]
+    cdef const real* wt_q_Ug = call.packed[16]
+    cdef const real* wt_q_Uo = call.packed[17]
     cdef Term terms[4]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
@@ -1430,7 +1353,7 @@ cdef void segment_65(Call* call, long long t0, long long t1, long long r0, long 
             terms[1] = term(d_n, b_g_s_f + (t - 1)*s_g_s_f + r0*d_n, wt_q_Uf)
             terms[2] = term(d_n, b_g_s_g + (t - 1)*s_g_s_g + r0*d_n, wt_q_Ug)
             terms[3] = term(d_n, b_g_s_o + (t - 1)*s_g_s_o + r0*d_n, wt_q_Uo)
-            product(rows - r0, d_m, terms, 4, b_t87 + (t - 1)*s_t87 + r0*d_m)
+            product(rows - r0, d_m, terms, 4, 0, b_g_x_bar + (t - 1)*s_g_x_bar + r0*d_m)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
@@ -1438,17 +1361,12 @@ cdef void segment_65(Call* call, long long t0, long long t1, long long r0, long 
         terms[1] = term(d_n, b_g_s_f + (t - 1)*s_g_s_f + r0*d_n, wt_q_Uf)
         terms[2] = term(d_n, b_g_s_g + (t - 1)*s_g_s_g + r0*d_n, wt_q_Ug)
         terms[3] = term(d_n, b_g_s_o + (t - 1)*s_g_s_o + r0*d_n, wt_q_Uo)
-        product(rows - r0, d_m, terms, 4, b_t87 + (t - 1)*s_t87 + r0*d_m)
+        product(rows - r0, d_m, terms, 4, 0, b_g_x_bar + (t - 1)*s_g_x_bar + r0*d_m)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_65_0(b_t87 + (t - 1)*s_t87 + r0*d_m, b_g_x_bar + (t - 1)*s_g_x_bar + r0*d_m, d_k, d_m, d_n, 0, (rows - r0)*d_m, lengths[r])
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        if rows > r0:
-            r = r0
-            row_65_1(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_d_bar + (t - 1)*s_g_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_65_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_d_bar + (t - 1)*s_g_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
 
 cdef void row_71_0(
 array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1463,34 +1381,19 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_71(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef array b_q_V = <array> call.p[19]
-    cdef array b_p_y_seed = <array> call.p[90]
-    cdef long long s_p_y_seed = call.s[90]
-    cdef array b_p_y_bar = <array> call.p[91]
-    cdef long long s_p_y_bar = call.s[91]
-    cdef array b_t133 = <array> call.p[126]
-    cdef long long s_t133 = call.s[126]
-    cdef const real* wt_q_V = call.packed[0]
-    cdef Term terms[1]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef array b_p_y_seed = <array> call.p[84]
+    cdef long long s_p_y_seed = call.s[84]
+    cdef array b_p_y_bar = <array> call.p[85]
+    cdef long long s_p_y_bar = call.s[85]
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
             row_71_0(b_p_y_seed + (t - 1)*s_p_y_seed + r0*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
-    if ragged or r0 > 0 or r1 < batch:
-        for t in range(t0, t1 + 1):
-            rows = active[t - 1] if active[t - 1] < r1 else r1
-            terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V)
-            product(rows - r0, d_n, terms, 1, b_t133 + (t - 1)*s_t133 + r0*d_n)
-    else:
-        t = t0
-        rows = batch*(t1 - t0 + 1)
-        terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V)
-        product(rows - r0, d_n, terms, 1, b_t133 + (t - 1)*s_t133 + r0*d_n)
 
 cdef void row_73_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1511,14 +1414,14 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_73(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef array b_p_h_back = <array> call.p[92]
-    cdef long long s_p_h_back = call.s[92]
-    cdef array b_p_c_back = <array> call.p[96]
-    cdef long long s_p_c_back = call.s[96]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef array b_p_h_back = <array> call.p[86]
+    cdef long long s_p_h_back = call.s[86]
+    cdef array b_p_c_back = <array> call.p[90]
+    cdef long long s_p_c_back = call.s[90]
     t = t0
     rows = r1
     for r in range(r0, rows):
@@ -1592,23 +1495,13 @@ array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, 
         p22[(i0)] = v60
 
 
-cdef void row_75_1(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0, v1
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[i0]
-        p1[i0] = v0
-
-
 cdef void segment_75(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_Wi = <array> call.p[4]
     cdef array b_q_qi = <array> call.p[7]
     cdef array b_q_Wf = <array> call.p[8]
@@ -1616,6 +1509,7 @@ cdef void segment_75(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_q_Wg = <array> call.p[12]
     cdef array b_q_Wo = <array> call.p[15]
     cdef array b_q_qo = <array> call.p[18]
+    cdef array b_q_V = <array> call.p[19]
     cdef array b_q_i = <array> call.p[22]
     cdef long long s_q_i = call.s[22]
     cdef array b_q_f = <array> call.p[24]
@@ -1626,65 +1520,77 @@ cdef void segment_75(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_q_c = call.s[27]
     cdef array b_q_o = <array> call.p[29]
     cdef long long s_q_o = call.s[29]
-    cdef array b_p_i_seed = <array> call.p[84]
-    cdef long long s_p_i_seed = call.s[84]
-    cdef array b_p_f_seed = <array> call.p[85]
-    cdef long long s_p_f_seed = call.s[85]
-    cdef array b_p_g_seed = <array> call.p[86]
-    cdef long long s_p_g_seed = call.s[86]
-    cdef array b_p_c_seed = <array> call.p[87]
-    cdef long long s_p_c_seed = call.s[87]
-    cdef array b_p_o_seed = <array> call.p[88]
-    cdef long long s_p_o_seed = call.s[88]
-    cdef array b_p_h_seed = <array> call.p[89]
-    cdef long long s_p_h_seed = call.s[89]
-    cdef array b_p_h_back = <array> call.p[92]
-    cdef long long s_p_h_back = call.s[92]
-    cdef array b_p_h_bar = <array> call.p[93]
-    cdef long long s_p_h_bar = call.s[93]
-    cdef array b_p_o_bar = <array> call.p[94]
-    cdef long long s_p_o_bar = call.s[94]
-    cdef array b_p_s_o = <array> call.p[95]
-    cdef long long s_p_s_o = call.s[95]
-    cdef array b_p_c_back = <array> call.p[96]
-    cdef long long s_p_c_back = call.s[96]
-    cdef array b_p_c_bar = <array> call.p[97]
-    cdef long long s_p_c_bar = call.s[97]
-    cdef array b_p_g_bar = <array> call.p[98]
-    cdef long long s_p_g_bar = call.s[98]
-    cdef array b_p_s_g = <array> call.p[99]
-    cdef long long s_p_s_g = call.s[99]
-    cdef array b_p_f_bar = <array> call.p[100]
-    cdef long long s_p_f_bar = call.s[100]
-    cdef array b_p_s_f = <array> call.p[101]
-    cdef long long s_p_s_f = call.s[101]
-    cdef array b_p_i_bar = <array> call.p[102]
-    cdef long long s_p_i_bar = call.s[102]
-    cdef array b_p_s_i = <array> call.p[103]
-    cdef long long s_p_s_i = call.s[103]
-    cdef array b_t132 = <array> call.p[125]
-    cdef long long s_t132 = call.s[125]
-    cdef array b_t133 = <array> call.p[126]
-    cdef long long s_t133 = call.s[126]
-    cdef const real* wt_q_Wi = call.packed[1]
-    cdef const real* wt_q_Wf = call.packed[2]
-    cdef const real* wt_q_Wg = call.packed[3]
-    cdef const real* wt_q_Wo = call.packed[4]
+    cdef array b_p_i_seed = <array> call.p[78]
+    cdef long long s_p_i_seed = call.s[78]
+    cdef array b_p_f_seed = <array> call.p[79]
+    cdef long long s_p_f_seed = call.s[79]
+    cdef array b_p_g_seed = <array> call.p[80]
+    cdef long long s_p_g_seed = call.s[80]
+    cdef array b_p_c_seed = <array> call.p[81]
+    cdef long long s_p_c_seed = call.s[81]
+    cdef array b_p_o_seed = <array> call.p[82]
+    cdef long long s_p_o_seed = call.s[82]
+    cdef array b_p_h_seed = <array> call.p[83]
+    cdef long long s_p_h_seed = call.s[83]
+    cdef array b_p_y_bar = <array> call.p[85]
+    cdef long long s_p_y_bar = call.s[85]
+    cdef array b_p_h_back = <array> call.p[86]
+    cdef long long s_p_h_back = call.s[86]
+    cdef array b_p_h_bar = <array> call.p[87]
+    cdef long long s_p_h_bar = call.s[87]
+    cdef array b_p_o_bar = <array> call.p[88]
+    cdef long long s_p_o_bar = call.s[88]
+    cdef array b_p_s_o = <array> call.p[89]
+    cdef long long s_p_s_o = call.s[89]
+    cdef array b_p_c_back = <array> call.p[90]
+    cdef long long s_p_c_back = call.s[90]
+    cdef array b_p_c_bar = <array> call.p[91]
+    cdef long long s_p_c_bar = call.s[91]
+    cdef array b_p_g_bar = <array> call.p[92]
+    cdef long long s_p_g_bar = call.s[92]
+    cdef array b_p_s_g = <array> call.p[93]
+    cdef long long s_p_s_g = call.s[93]
+    cdef array b_p_f_bar = <array> call.p[94]
+    cdef long long s_p_f_bar = call.s[94]
+    cdef array b_p_s_f = <array> call.p[95]
+    cdef long long s_p_s_f = call.s[95]
+    cdef array b_p_i_bar = <array> call.p[96]
+    cdef long long s_p_i_bar = call.s[96]
+    cdef array b_p_s_i = <array> call.p[97]
+    cdef long long s_p_s_i = call.s[97]
+    cdef array b_t133 = <array> call.p[119]
+    cdef long long s_t133 = call.s[119]
+    cdef const real* wt_q_V = call.packed[9]
+    cdef const real* wt_q_Wi = call.packed[10]
+    cdef const real* wt_q_Wf = call.packed[11]
+    cdef const real* wt_q_Wg = call.packed[12]
+    cdef const real* wt_q_Wo = call.packed[13]
     cdef Term terms[4]
+    if few:
+        wait(call)
+        if ragged:
+            for t in range(t0, t1 + 1):
+                first, last = r0, active[t - 1] if active[t - 1] < r1 else r1
+                terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + first*d_k, wt_q_V)
+                product(last - first, d_n, terms, 1, 0, b_t133 + (t - 1)*s_t133 + first*d_n)
+        else:
+            t, first, last = t0, share(batch*(t1 - t0 + 1), id, threads), share(batch*(t1 - t0 + 1), id + 1, threads)
+            terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + first*d_k, wt_q_V)
+            product(last - first, d_n, terms, 1, 0, b_t133 + (t - 1)*s_t133 + first*d_n)
+        wait(call)
     for t in range(t1, t0 - 1, -1):
         if stopped(call, id):
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
+        terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V)
+        product(rows - r0, d_n, terms, 1, 1 if few else 0, b_t133 + (t - 1)*s_t133 + r0*d_n)
         for r in range(r0, rows):
             row_75_0(b_t133 + (t - 1)*s_t133 + r*d_n, b_p_h_seed + (t - 1)*s_p_h_seed + r*d_n, b_p_h_back + (t - 1 + 1)*s_p_h_back + r*d_n, b_p_o_seed + (t - 1)*s_p_o_seed + r*d_n, b_q_c + (t - 1)*s_q_c + r*d_n, b_q_o + (t - 1)*s_q_o + r*d_n, b_p_s_o + (t - 1)*s_p_s_o + r*d_n, b_p_c_seed + (t - 1)*s_p_c_seed + r*d_n, b_q_qo, b_p_c_back + (t - 1 + 1)*s_p_c_back + r*d_n, b_p_i_seed + (t - 1)*s_p_i_seed + r*d_n, b_q_g + (t - 1)*s_q_g + r*d_n, b_q_i + (t - 1)*s_q_i + r*d_n, b_p_s_i + (t - 1)*s_p_s_i + r*d_n, b_p_f_seed + (t - 1)*s_p_f_seed + r*d_n, b_q_c + (t - 1 - 1)*s_q_c + r*d_n, b_q_f + (t - 1)*s_q_f + r*d_n, b_p_s_f + (t - 1)*s_p_s_f + r*d_n, b_p_g_seed + (t - 1)*s_p_g_seed + r*d_n, b_p_s_g + (t - 1)*s_p_s_g + r*d_n, b_q_qi, b_q_qf, b_p_c_back + (t - 1)*s_p_c_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
         terms[0] = term(d_n, b_p_s_i + (t - 1)*s_p_s_i + r0*d_n, wt_q_Wi)
         terms[1] = term(d_n, b_p_s_f + (t - 1)*s_p_s_f + r0*d_n, wt_q_Wf)
         terms[2] = term(d_n, b_p_s_g + (t - 1)*s_p_s_g + r0*d_n, wt_q_Wg)
         terms[3] = term(d_n, b_p_s_o + (t - 1)*s_p_s_o + r0*d_n, wt_q_Wo)
-        product(rows - r0, d_n, terms, 4, b_t132 + (t - 1)*s_t132 + r0*d_n)
-        if rows > r0:
-            r = r0
-            row_75_1(b_t132 + (t - 1)*s_t132 + r0*d_n, b_p_h_back + (t - 1)*s_p_h_back + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
+        product(rows - r0, d_n, terms, 4, 0, b_p_h_back + (t - 1)*s_p_h_back + r0*d_n)
 
 cdef void row_91_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1695,13 +1601,15 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 
 
 cdef void row_91_1(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
+array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
 ) noexcept nogil:
-    cdef real v0
+    cdef real v0, v1, v2
     cdef long long i0
     for i0 in range(first, last):
         v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
+        v1 = p1[(i0)]
+        v2 = v0*v1
+        p2[(i0)] = p2[(i0)] + v2
 
 
 cdef void row_91_2(
@@ -1733,24 +1641,6 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 
 
 cdef void row_91_5(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
-
-cdef void row_91_6(
-array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_91_7(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
 ) noexcept nogil:
     cdef real v0, v1, v2
@@ -1760,122 +1650,48 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
         v1 = p1[(i0)]
         v2 = v0*v1
         p2[(i0)] = p2[(i0)] + v2
-
-
-cdef void row_91_8(
-array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_91_9(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
-
-cdef void row_91_10(
-array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_91_11(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
-
-
-cdef void row_91_12(
-array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_91_13(
-array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0, v1, v2
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        v1 = p1[(i0)]
-        v2 = v0*v1
-        p2[(i0)] = p2[(i0)] + v2
-
-
-cdef void row_91_14(
-array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef long long i0
-    for i0 in range(first, last):
-        p0[(i0)] = 0
-
-
-cdef void row_91_15(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[(i0)]
-        p1[(i0)] = p1[(i0)] + v0
 
 
 cdef void segment_91(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_c = <array> call.p[27]
     cdef long long s_q_c = call.s[27]
     cdef array b_q_h = <array> call.p[30]
     cdef long long s_q_h = call.s[30]
-    cdef array b_p_y_bar = <array> call.p[91]
-    cdef long long s_p_y_bar = call.s[91]
-    cdef array b_p_s_o = <array> call.p[95]
-    cdef long long s_p_s_o = call.s[95]
-    cdef array b_p_s_g = <array> call.p[99]
-    cdef long long s_p_s_g = call.s[99]
-    cdef array b_p_s_f = <array> call.p[101]
-    cdef long long s_p_s_f = call.s[101]
-    cdef array b_p_s_i = <array> call.p[103]
-    cdef long long s_p_s_i = call.s[103]
-    cdef array b_p_Wi_bar = <array> call.p[104]
-    cdef array b_p_Ui_bar = <array> call.p[105]
-    cdef array b_p_bi_bar = <array> call.p[106]
-    cdef array b_p_qi_bar = <array> call.p[107]
-    cdef array b_p_Wf_bar = <array> call.p[108]
-    cdef array b_p_Uf_bar = <array> call.p[109]
-    cdef array b_p_bf_bar = <array> call.p[110]
-    cdef array b_p_qf_bar = <array> call.p[111]
-    cdef array b_p_Wg_bar = <array> call.p[112]
-    cdef array b_p_Ug_bar = <array> call.p[113]
-    cdef array b_p_bg_bar = <array> call.p[114]
-    cdef array b_p_Wo_bar = <array> call.p[115]
-    cdef array b_p_Uo_bar = <array> call.p[116]
-    cdef array b_p_bo_bar = <array> call.p[117]
-    cdef array b_p_qo_bar = <array> call.p[118]
-    cdef array b_p_V_bar = <array> call.p[119]
-    cdef array b_p_by_bar = <array> call.p[120]
+    cdef array b_p_y_bar = <array> call.p[85]
+    cdef long long s_p_y_bar = call.s[85]
+    cdef array b_p_s_o = <array> call.p[89]
+    cdef long long s_p_s_o = call.s[89]
+    cdef array b_p_s_g = <array> call.p[93]
+    cdef long long s_p_s_g = call.s[93]
+    cdef array b_p_s_f = <array> call.p[95]
+    cdef long long s_p_s_f = call.s[95]
+    cdef array b_p_s_i = <array> call.p[97]
+    cdef long long s_p_s_i = call.s[97]
+    cdef array b_p_Wi_bar = <array> call.p[98]
+    cdef array b_p_Ui_bar = <array> call.p[99]
+    cdef array b_p_bi_bar = <array> call.p[100]
+    cdef array b_p_qi_bar = <array> call.p[101]
+    cdef array b_p_Wf_bar = <array> call.p[102]
+    cdef array b_p_Uf_bar = <array> call.p[103]
+    cdef array b_p_bf_bar = <array> call.p[104]
+    cdef array b_p_qf_bar = <array> call.p[105]
+    cdef array b_p_Wg_bar = <array> call.p[106]
+    cdef array b_p_Ug_bar = <array> call.p[107]
+    cdef array b_p_bg_bar = <array> call.p[108]
+    cdef array b_p_Wo_bar = <array> call.p[109]
+    cdef array b_p_Uo_bar = <array> call.p[110]
+    cdef array b_p_bo_bar = <array> call.p[111]
+    cdef array b_p_qo_bar = <array> call.p[112]
+    cdef array b_p_V_bar = <array> call.p[113]
+    cdef array b_p_by_bar = <array> call.p[114]
     cdef Factor left[5]
     cdef Factor right[3]
     cdef Pair pairs[9]
@@ -1884,20 +1700,28 @@ cdef void segment_91(Call* call, long long t0, long long t1, long long r0, long 
     t = t0
     left[0].columns = d_n
     left[0].rows = b_p_s_i + (t - 1)*s_p_s_i
+    left[0].sum = b_p_bi_bar
     left[1].columns = d_n
     left[1].rows = b_p_s_f + (t - 1)*s_p_s_f
+    left[1].sum = b_p_bf_bar
     left[2].columns = d_n
     left[2].rows = b_p_s_g + (t - 1)*s_p_s_g
+    left[2].sum = b_p_bg_bar
     left[3].columns = d_n
     left[3].rows = b_p_s_o + (t - 1)*s_p_s_o
+    left[3].sum = b_p_bo_bar
     left[4].columns = d_k
     left[4].rows = b_p_y_bar + (t - 1)*s_p_y_bar
+    left[4].sum = b_p_by_bar
     right[0].columns = d_n
     right[0].rows = b_q_h + (t - 1 - 1)*s_q_h
+    right[0].sum = NULL
     right[1].columns = d_m
     right[1].rows = b_q_x + (t - 1)*s_q_x
+    right[1].sum = NULL
     right[2].columns = d_n
     right[2].rows = b_q_h + (t - 1)*s_q_h
+    right[2].sum = NULL
     pairs[0].left = 0
     pairs[0].right = 0
     pairs[0].y = b_p_Wi_bar
@@ -1928,74 +1752,39 @@ cdef void segment_91(Call* call, long long t0, long long t1, long long r0, long 
     outer_sums(batch*(t1 - t0 + 1), left, 5, right, 3, pairs, 9, call.more, call, id)
     rows = r1
     if not call.more:
-        row_91_0(b_p_bi_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+        row_91_0(b_p_qi_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
     for t in range(t1, t0 - 1, -1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_91_1(b_p_s_i + (t - 1)*s_p_s_i + r*d_n, b_p_bi_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+            row_91_1(b_q_c + (t - 1 - 1)*s_q_c + r*d_n, b_p_s_i + (t - 1)*s_p_s_i + r*d_n, b_p_qi_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
     rows = r1
     if not call.more:
-        row_91_2(b_p_qi_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+        row_91_2(b_p_qf_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
     for t in range(t1, t0 - 1, -1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_91_3(b_q_c + (t - 1 - 1)*s_q_c + r*d_n, b_p_s_i + (t - 1)*s_p_s_i + r*d_n, b_p_qi_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+            row_91_3(b_q_c + (t - 1 - 1)*s_q_c + r*d_n, b_p_s_f + (t - 1)*s_p_s_f + r*d_n, b_p_qf_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
     rows = r1
     if not call.more:
-        row_91_4(b_p_bf_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+        row_91_4(b_p_qo_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
     for t in range(t1, t0 - 1, -1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_91_5(b_p_s_f + (t - 1)*s_p_s_f + r*d_n, b_p_bf_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    rows = r1
-    if not call.more:
-        row_91_6(b_p_qf_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_91_7(b_q_c + (t - 1 - 1)*s_q_c + r*d_n, b_p_s_f + (t - 1)*s_p_s_f + r*d_n, b_p_qf_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    rows = r1
-    if not call.more:
-        row_91_8(b_p_bg_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_91_9(b_p_s_g + (t - 1)*s_p_s_g + r*d_n, b_p_bg_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    rows = r1
-    if not call.more:
-        row_91_10(b_p_bo_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_91_11(b_p_s_o + (t - 1)*s_p_s_o + r*d_n, b_p_bo_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    rows = r1
-    if not call.more:
-        row_91_12(b_p_qo_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_91_13(b_q_c + (t - 1)*s_q_c + r*d_n, b_p_s_o + (t - 1)*s_p_s_o + r*d_n, b_p_qo_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
-    rows = r1
-    if not call.more:
-        row_91_14(b_p_by_bar, d_k, d_m, d_n, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
-    for t in range(t1, t0 - 1, -1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        for r in range(r0, rows):
-            row_91_15(b_p_y_bar + (t - 1)*s_p_y_bar + r*d_k, b_p_by_bar, d_k, d_m, d_n, share(d_k, id, threads), share(d_k, id + 1, threads), lengths[r])
+            row_91_5(b_q_c + (t - 1)*s_q_c + r*d_n, b_p_s_o + (t - 1)*s_p_s_o + r*d_n, b_p_qo_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
 
 cdef void segment_108(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef array b_p_h_back = <array> call.p[92]
-    cdef long long s_p_h_back = call.s[92]
-    cdef array b_p_c_back = <array> call.p[96]
-    cdef long long s_p_c_back = call.s[96]
-    cdef array b_p_c_init_bar = <array> call.p[121]
-    cdef array b_p_h_init_bar = <array> call.p[122]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef array b_p_h_back = <array> call.p[86]
+    cdef long long s_p_h_back = call.s[86]
+    cdef array b_p_c_back = <array> call.p[90]
+    cdef long long s_p_c_back = call.s[90]
+    cdef array b_p_c_init_bar = <array> call.p[115]
+    cdef array b_p_h_init_bar = <array> call.p[116]
     t = t0
     rows = r1
     for r in range(r0, r1):
@@ -2006,16 +1795,6 @@ cdef void segment_108(Call* call, long long t0, long long t1, long long r0, long
             b_p_h_init_bar[r*d_n + c] = b_p_h_back[(1 - 1)*s_p_h_back + r*d_n + c]
 
 cdef void row_110_0(
-array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
-) noexcept nogil:
-    cdef real v0, v1
-    cdef long long i0
-    for i0 in range(first, last):
-        v0 = p0[i0]
-        p1[i0] = v0
-
-
-cdef void row_110_1(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
 ) noexcept nogil:
     cdef real v0
@@ -2027,32 +1806,30 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_110(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], threads = call.threads, rows = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_Ui = <array> call.p[5]
     cdef array b_q_Uf = <array> call.p[9]
     cdef array b_q_Ug = <array> call.p[13]
     cdef array b_q_Uo = <array> call.p[16]
-    cdef array b_p_s_o = <array> call.p[95]
-    cdef long long s_p_s_o = call.s[95]
-    cdef array b_p_s_g = <array> call.p[99]
-    cdef long long s_p_s_g = call.s[99]
-    cdef array b_p_s_f = <array> call.p[101]
-    cdef long long s_p_s_f = call.s[101]
-    cdef array b_p_s_i = <array> call.p[103]
-    cdef long long s_p_s_i = call.s[103]
-    cdef array b_p_x_bar = <array> call.p[123]
-    cdef long long s_p_x_bar = call.s[123]
-    cdef array b_p_d_bar = <array> call.p[124]
-    cdef long long s_p_d_bar = call.s[124]
-    cdef array b_t137 = <array> call.p[127]
-    cdef long long s_t137 = call.s[127]
-    cdef const real* wt_q_Ui = call.packed[5]
-    cdef const real* wt_q_Uf = call.packed[6]
-    cdef const real* wt_q_Ug = call.packed[7]
-    cdef const real* wt_q_Uo = call.packed[8]
+    cdef array b_p_s_o = <array> call.p[89]
+    cdef long long s_p_s_o = call.s[89]
+    cdef array b_p_s_g = <array> call.p[93]
+    cdef long long s_p_s_g = call.s[93]
+    cdef array b_p_s_f = <array> call.p[95]
+    cdef long long s_p_s_f = call.s[95]
+    cdef array b_p_s_i = <array> call.p[97]
+    cdef long long s_p_s_i = call.s[97]
+    cdef array b_p_x_bar = <array> call.p[117]
+    cdef long long s_p_x_bar = call.s[117]
+    cdef array b_p_d_bar = <array> call.p[118]
+    cdef long long s_p_d_bar = call.s[118]
+    cdef const real* wt_q_Ui = call.packed[14]
+    cdef const real* wt_q_Uf = call.packed[15]
+    cdef const real* wt_q_Ug = call.packed[16]
+    cdef const real* wt_q_Uo = call.packed[17]
     cdef Term terms[4]
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
@@ -2061,7 +1838,7 @@ cdef void segment_110(Call* call, long long t0, long long t1, long long r0, long
             terms[1] = term(d_n, b_p_s_f + (t - 1)*s_p_s_f + r0*d_n, wt_q_Uf)
             terms[2] = term(d_n, b_p_s_g + (t - 1)*s_p_s_g + r0*d_n, wt_q_Ug)
             terms[3] = term(d_n, b_p_s_o + (t - 1)*s_p_s_o + r0*d_n, wt_q_Uo)
-            product(rows - r0, d_m, terms, 4, b_t137 + (t - 1)*s_t137 + r0*d_m)
+            product(rows - r0, d_m, terms, 4, 0, b_p_x_bar + (t - 1)*s_p_x_bar + r0*d_m)
     else:
         t = t0
         rows = batch*(t1 - t0 + 1)
@@ -2069,81 +1846,74 @@ cdef void segment_110(Call* call, long long t0, long long t1, long long r0, long
         terms[1] = term(d_n, b_p_s_f + (t - 1)*s_p_s_f + r0*d_n, wt_q_Uf)
         terms[2] = term(d_n, b_p_s_g + (t - 1)*s_p_s_g + r0*d_n, wt_q_Ug)
         terms[3] = term(d_n, b_p_s_o + (t - 1)*s_p_s_o + r0*d_n, wt_q_Uo)
-        product(rows - r0, d_m, terms, 4, b_t137 + (t - 1)*s_t137 + r0*d_m)
+        product(rows - r0, d_m, terms, 4, 0, b_p_x_bar + (t - 1)*s_p_x_bar + r0*d_m)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_110_0(b_t137 + (t - 1)*s_t137 + r0*d_m, b_p_x_bar + (t - 1)*s_p_x_bar + r0*d_m, d_k, d_m, d_n, 0, (rows - r0)*d_m, lengths[r])
-    for t in range(t0, t1 + 1):
-        rows = active[t - 1] if active[t - 1] < r1 else r1
-        if rows > r0:
-            r = r0
-            row_110_1(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_110_0(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
 
 cdef void unit_0(Call* call, long long id) noexcept nogil:
-    cdef long long t0 = call.t0, t1 = call.t1, batch = call.d[1]
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     if id == 0:
         call.packed[0] = room(call, d_n, d_m)
-        call.packed[1] = room(call, d_n, d_m)
+        call.packed[1] = room(call, d_n, d_n)
         call.packed[2] = room(call, d_n, d_m)
-        call.packed[3] = room(call, d_n, d_m)
-        call.packed[4] = room(call, d_n, d_n)
+        call.packed[3] = room(call, d_n, d_n)
+        call.packed[4] = room(call, d_n, d_m)
         call.packed[5] = room(call, d_n, d_n)
-        call.packed[6] = room(call, d_n, d_n)
+        call.packed[6] = room(call, d_n, d_m)
         call.packed[7] = room(call, d_n, d_n)
         call.packed[8] = room(call, d_k, d_n)
     wait(call)
     if call.failed:
         return
-    pack_share(call, id, d_n, d_m, <array> call.p[16], 1, d_m, call.packed[0])
-    pack_share(call, id, d_n, d_m, <array> call.p[9], 1, d_m, call.packed[1])
-    pack_share(call, id, d_n, d_m, <array> call.p[5], 1, d_m, call.packed[2])
-    pack_share(call, id, d_n, d_m, <array> call.p[13], 1, d_m, call.packed[3])
-    pack_share(call, id, d_n, d_n, <array> call.p[4], 1, d_n, call.packed[4])
-    pack_share(call, id, d_n, d_n, <array> call.p[8], 1, d_n, call.packed[5])
-    pack_share(call, id, d_n, d_n, <array> call.p[12], 1, d_n, call.packed[6])
+    pack_share(call, id, d_n, d_m, <array> call.p[5], 1, d_m, call.packed[0])
+    pack_share(call, id, d_n, d_n, <array> call.p[4], 1, d_n, call.packed[1])
+    pack_share(call, id, d_n, d_m, <array> call.p[9], 1, d_m, call.packed[2])
+    pack_share(call, id, d_n, d_n, <array> call.p[8], 1, d_n, call.packed[3])
+    pack_share(call, id, d_n, d_m, <array> call.p[13], 1, d_m, call.packed[4])
+    pack_share(call, id, d_n, d_n, <array> call.p[12], 1, d_n, call.packed[5])
+    pack_share(call, id, d_n, d_m, <array> call.p[16], 1, d_m, call.packed[6])
     pack_share(call, id, d_n, d_n, <array> call.p[15], 1, d_n, call.packed[7])
     pack_share(call, id, d_k, d_n, <array> call.p[19], 1, d_n, call.packed[8])
     wait(call)
     if call.wanted[0]:
         segment_0(call, t0, t1, call.split[id], call.split[id + 1], id)
     if call.wanted[1]:
-        segment_2(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[2]:
         segment_6(call, t0, t1, call.split[id], call.split[id + 1], id)
-    if call.wanted[3]:
+    if call.wanted[2]:
         segment_20(call, t0, t1, call.split[id], call.split[id + 1], id)
     wait(call)
-    if call.wanted[4]:
+    if call.wanted[3]:
         segment_25(call, t0, t1, 0, batch, id)
 
 cdef void unit_26(Call* call, long long id) noexcept nogil:
-    cdef long long t0 = call.t0, t1 = call.t1, batch = call.d[1]
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     if id == 0:
-        call.packed[0] = room(call, d_n, d_k)
-        call.packed[1] = room(call, d_n, d_n)
-        call.packed[2] = room(call, d_n, d_n)
-        call.packed[3] = room(call, d_n, d_n)
-        call.packed[4] = room(call, d_n, d_n)
-        call.packed[5] = room(call, d_m, d_n)
-        call.packed[6] = room(call, d_m, d_n)
-        call.packed[7] = room(call, d_m, d_n)
-        call.packed[8] = room(call, d_m, d_n)
+        call.packed[9] = room(call, d_n, d_k)
+        call.packed[10] = room(call, d_n, d_n)
+        call.packed[11] = room(call, d_n, d_n)
+        call.packed[12] = room(call, d_n, d_n)
+        call.packed[13] = room(call, d_n, d_n)
+        call.packed[14] = room(call, d_m, d_n)
+        call.packed[15] = room(call, d_m, d_n)
+        call.packed[16] = room(call, d_m, d_n)
+        call.packed[17] = room(call, d_m, d_n)
     wait(call)
     if call.failed:
         return
-    pack_share(call, id, d_n, d_k, <array> call.p[19], d_n, 1, call.packed[0])
-    pack_share(call, id, d_n, d_n, <array> call.p[4], d_n, 1, call.packed[1])
-    pack_share(call, id, d_n, d_n, <array> call.p[8], d_n, 1, call.packed[2])
-    pack_share(call, id, d_n, d_n, <array> call.p[12], d_n, 1, call.packed[3])
-    pack_share(call, id, d_n, d_n, <array> call.p[15], d_n, 1, call.packed[4])
+    pack_share(call, id, d_n, d_k, <array> call.p[19], d_n, 1, call.packed[9])
+    pack_share(call, id, d_n, d_n, <array> call.p[4], d_n, 1, call.packed[10])
+    pack_share(call, id, d_n, d_n, <array> call.p[8], d_n, 1, call.packed[11])
+    pack_share(call, id, d_n, d_n, <array> call.p[12], d_n, 1, call.packed[12])
+    pack_share(call, id, d_n, d_n, <array> call.p[15], d_n, 1, call.packed[13])
     wait(call)
     if call.wanted[0]:
         segment_26(call, t0, t1, call.split[id], call.split[id + 1], id)
@@ -2155,10 +1925,10 @@ cdef void unit_26(Call* call, long long id) noexcept nogil:
     if call.wanted[3]:
         segment_46(call, t0, t1, 0, batch, id)
     wait(call)
-    pack_share(call, id, d_m, d_n, <array> call.p[5], d_m, 1, call.packed[5])
-    pack_share(call, id, d_m, d_n, <array> call.p[9], d_m, 1, call.packed[6])
-    pack_share(call, id, d_m, d_n, <array> call.p[13], d_m, 1, call.packed[7])
-    pack_share(call, id, d_m, d_n, <array> call.p[16], d_m, 1, call.packed[8])
+    pack_share(call, id, d_m, d_n, <array> call.p[5], d_m, 1, call.packed[14])
+    pack_share(call, id, d_m, d_n, <array> call.p[9], d_m, 1, call.packed[15])
+    pack_share(call, id, d_m, d_n, <array> call.p[13], d_m, 1, call.packed[16])
+    pack_share(call, id, d_m, d_n, <array> call.p[16], d_m, 1, call.packed[17])
     wait(call)
     if call.wanted[4]:
         segment_63(call, t0, t1, call.split[id], call.split[id + 1], id)
@@ -2166,28 +1936,28 @@ cdef void unit_26(Call* call, long long id) noexcept nogil:
         segment_65(call, t0, t1, call.split[id], call.split[id + 1], id)
 
 cdef void unit_71(Call* call, long long id) noexcept nogil:
-    cdef long long t0 = call.t0, t1 = call.t1, batch = call.d[1]
-    cdef long long d_k = call.d[3]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     if id == 0:
-        call.packed[0] = room(call, d_n, d_k)
-        call.packed[1] = room(call, d_n, d_n)
-        call.packed[2] = room(call, d_n, d_n)
-        call.packed[3] = room(call, d_n, d_n)
-        call.packed[4] = room(call, d_n, d_n)
-        call.packed[5] = room(call, d_m, d_n)
-        call.packed[6] = room(call, d_m, d_n)
-        call.packed[7] = room(call, d_m, d_n)
-        call.packed[8] = room(call, d_m, d_n)
+        call.packed[9] = room(call, d_n, d_k)
+        call.packed[10] = room(call, d_n, d_n)
+        call.packed[11] = room(call, d_n, d_n)
+        call.packed[12] = room(call, d_n, d_n)
+        call.packed[13] = room(call, d_n, d_n)
+        call.packed[14] = room(call, d_m, d_n)
+        call.packed[15] = room(call, d_m, d_n)
+        call.packed[16] = room(call, d_m, d_n)
+        call.packed[17] = room(call, d_m, d_n)
     wait(call)
     if call.failed:
         return
-    pack_share(call, id, d_n, d_k, <array> call.p[19], d_n, 1, call.packed[0])
-    pack_share(call, id, d_n, d_n, <array> call.p[4], d_n, 1, call.packed[1])
-    pack_share(call, id, d_n, d_n, <array> call.p[8], d_n, 1, call.packed[2])
-    pack_share(call, id, d_n, d_n, <array> call.p[12], d_n, 1, call.packed[3])
-    pack_share(call, id, d_n, d_n, <array> call.p[15], d_n, 1, call.packed[4])
+    pack_share(call, id, d_n, d_k, <array> call.p[19], d_n, 1, call.packed[9])
+    pack_share(call, id, d_n, d_n, <array> call.p[4], d_n, 1, call.packed[10])
+    pack_share(call, id, d_n, d_n, <array> call.p[8], d_n, 1, call.packed[11])
+    pack_share(call, id, d_n, d_n, <array> call.p[12], d_n, 1, call.packed[12])
+    pack_share(call, id, d_n, d_n, <array> call.p[15], d_n, 1, call.packed[13])
     wait(call)
     if call.wanted[0]:
         segment_71(call, t0, t1, call.split[id], call.split[id + 1], id)
@@ -2199,10 +1969,10 @@ cdef void unit_71(Call* call, long long id) noexcept nogil:
     if call.wanted[3]:
         segment_91(call, t0, t1, 0, batch, id)
     wait(call)
-    pack_share(call, id, d_m, d_n, <array> call.p[5], d_m, 1, call.packed[5])
-    pack_share(call, id, d_m, d_n, <array> call.p[9], d_m, 1, call.packed[6])
-    pack_share(call, id, d_m, d_n, <array> call.p[13], d_m, 1, call.packed[7])
-    pack_share(call, id, d_m, d_n, <array> call.p[16], d_m, 1, call.packed[8])
+    pack_share(call, id, d_m, d_n, <array> call.p[5], d_m, 1, call.packed[14])
+    pack_share(call, id, d_m, d_n, <array> call.p[9], d_m, 1, call.packed[15])
+    pack_share(call, id, d_m, d_n, <array> call.p[13], d_m, 1, call.packed[16])
+    pack_share(call, id, d_m, d_n, <array> call.p[16], d_m, 1, call.packed[17])
     wait(call)
     if call.wanted[4]:
         segment_108(call, t0, t1, call.split[id], call.split[id + 1], id)
@@ -2241,18 +2011,17 @@ def run(
     int number, tuple bases, size_t places, size_t strides, size_t sizes, split, const char* wanted, long long t0, long long t1, bint more,
     report=None
 ):
-    """Run the wanted segments of a unit over the steps t0..t1. Buffers lie at `places`, in memory that `bases` hold; the i-th thread has
-    the rows split[i]..split[i + 1]; more: sums over steps go on from what they hold; report: of a steady state, which is then solved for,
-    steps, residual and whether it is solved, for every row."""
+    """Run the wanted actions of a unit over the steps t0..t1: whether all steady states were found. Buffers lie at `places`, in memory that
+    `bases` hold; the i-th thread has the rows split[i]..split[i + 1]; more: sums over steps go on from what they hold; report: for every
+    row of each steady state the steps taken, the residual and whether it is solved."""
     cdef Call call
-    cdef char* base[128 + 2]
-    cdef char* p[128]
+    cdef char* base[120 + 2]
+    cdef char* p[120]
     cdef const long long* at = <const long long*> places
     cdef Py_ssize_t place, count = 0
-    cdef int failed = 0
     for place in range(len(bases)):
         base[place] = memory(bases[place], &count)
-    for place in range(128):
+    for place in range(120):
         p[place] = base[at[2*place]] + at[2*place + 1] if at[2*place] >= 0 else NULL
     call.p, call.s, call.d = p, <const long long*> strides, <const long long*> sizes
     call.split = <const long long*> memory(split, &count)
@@ -2262,9 +2031,9 @@ def run(
         call.report = <double*> memory(report, &count)
     with nogil:
         if number == 0:
-            failed = together(&call, unit_0, 9)
+            together(&call, unit_0)
         elif number == 26:
-            failed = together(&call, unit_26, 9)
+            together(&call, unit_26)
         elif number == 71:
-            failed = together(&call, unit_71, 9)
-    settled(failed)
+            together(&call, unit_71)
+    return not ended(&call)
