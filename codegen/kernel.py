@@ -109,8 +109,8 @@ class Kernel:
             from codegen.checkpoints import value_and_grad as within_memory
 
             return within_memory(self, values, wrt, out, steps, batch)
-        if wrt is None and not out and self.module is not None:
-            return value_and_grad(self, values, steps, batch)
+        if not out and self.module is not None:
+            return value_and_grad(self, values, wrt, steps, batch)
         run = self._run(values, steps, batch, ())
         return run.value, run.backward(wrt=wrt, out=out)
 

@@ -6,7 +6,7 @@ ordinary is left to the kernel's long way, which says what is wrong.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -15,8 +15,9 @@ import numpy as np
 
 from codegen.compiled import Compiled, Table, available_threads, shares
 from codegen.frame import BYTE, Frame
-from codegen.program import Program
+from codegen.program import Phase, Program
 from codegen.reports import COLUMNS, Reports
+from codegen.run import asked_for
 from codegen.stages import number_of
 from codegen.workspace import empty
 
@@ -100,26 +101,29 @@ class Prepared:
 
 
 def value_and_grad(
-    kernel: Kernel, values: Mapping[str, np.ndarray], steps: int | None, batch: int | None
+    kernel: Kernel, values: Mapping[str, np.ndarray], wrt: Iterable[str] | None, steps: int | None, batch: int | None
 ) -> tuple[float, dict[str, np.ndarray]]:
     """The objective and its gradient, by a prepared call where there is one. Raises: as `Kernel.value_and_grad`."""
-    key = kernel._arguments.key(values, steps, batch)
+    names = asked_for(kernel.program.results["gradient"], wrt)
+    shapes = kernel._arguments.key(values, steps, batch)
+    key = None if shapes is None else (shapes, None if wrt is None else tuple(names))
     prepared = None if key is None else kernel.plans.get(key)
     found = prepared(values, kernel.threads) if prepared else None
     if found is None:
         run = kernel._run(values, steps, batch, ())
-        found = run.value, run.backward()
+        found = run.value, run.backward(wrt=None if wrt is None else names)
         if key is not None and prepared is None:
-            run._frame.keep(key, prepare(kernel, run._frame, values) or False)
+            run._frame.keep(key, prepare(kernel, run._frame, values, names) or False)
     return found
 
 
-def prepare(kernel: Kernel, frame: Frame, values: Mapping[str, np.ndarray]) -> Prepared | None:
-    """From the frame of the forward phase, what is needed to make the same call again; None for what is out of the ordinary."""
+def prepare(kernel: Kernel, frame: Frame, values: Mapping[str, np.ndarray], names: Mapping[str, str]) -> Prepared | None:
+    """From the frame of the forward phase, what is needed to make the same call again, for the gradients at `names`; None for what is out
+    of the ordinary."""  # noqa: D205, D209
     program, work = kernel.program, frame.following()
-    names = program.results["gradient"]
     work.complete(program.phases["gradient"].writes, apart=names.values())
-    forward, gradient = (_unit(program, phase, Compiled(kernel.module, each)) for phase, each in (("forward", frame), ("gradient", work)))
+    phases = (program.phases["forward"], frame), (program.part("gradient", names), work)
+    forward, gradient = (_unit(program, phase, Compiled(kernel.module, each)) for phase, each in phases)
     labels = {program.buffers[name].label: name for name in frame.arrays.own}
     made = {name: array for name, array in work.arrays.own.items() if name not in frame.arrays.own}
     in_place = len(values) == len(labels) and all(values.get(label) is frame.arrays.own[name] for label, name in labels.items())
@@ -143,9 +147,10 @@ def _result(program: Program, steps: int, label: str, name: str, place: int) -> 
     return Result(label, place, span, buffer.kind == "shared" and not buffer.shape)
 
 
-def _unit(program: Program, phase: str, compiled: Compiled) -> Unit | None:
-    """The one call that runs a whole phase."""
-    runs = program.phases[phase].runs
+def _unit(program: Program, part: Phase, compiled: Compiled) -> Unit | None:
+    """The one call that runs a phase, or a part of its actions."""
+    runs = program.phases[part.name].runs
     if len(runs) != 1 or not isinstance(runs[0], tuple):
         return None
-    return Unit(number_of(runs[0][0]), b"\1" * len(runs[0]), compiled.table, len(Reports(compiled.frame, runs[0]).rows))
+    wanted = bytes(action in part.actions for action in runs[0])
+    return Unit(number_of(runs[0][0]), wanted, compiled.table, len(Reports(compiled.frame, runs[0]).rows))

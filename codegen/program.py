@@ -9,8 +9,8 @@ tuple of (base, offset): the axis of the statement's own loop, None for a fixed 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
 from math import prod
@@ -307,7 +307,8 @@ class Program:
     the caller; losses: buffers of what each sequence adds to the objective, and of what no sequence does; guesses: unknown buffer of a
     steady state -> label of its starting guess; cotangents: label -> argument buffer of the pullback phase; zero: labels that no path
     leads to; least: fixed positions that are read, as (what the user calls it, from the end or not, offset, room before, room after),
-    which say how many steps a sequence needs; streaming: how it runs a step or a window at a time; systems: constraints on parameters.
+    which say how many steps a sequence needs; streaming: how it runs a step or a window at a time; systems: constraints on parameters;
+    needs: for each phase of gradients, label -> the places of the actions that it needs.
     """
 
     name: str
@@ -325,3 +326,10 @@ class Program:
     least: tuple[tuple[str, bool, int, int, int], ...] = ()
     streaming: Streaming = Streaming()
     systems: tuple[System, ...] = ()
+    needs: Mapping[str, Mapping[str, tuple[int, ...]]] = field(default_factory=dict)
+
+    def part(self, phase: str, labels: Iterable[str]) -> Phase:
+        """The actions of a phase of gradients that some of these need."""
+        whole, needs = self.phases[phase], self.needs[phase]
+        places = set[int]().union(*(needs[label] for label in labels))
+        return replace(whole, actions=tuple(action for place, action in enumerate(whole.actions) if place in places))

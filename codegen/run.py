@@ -135,7 +135,7 @@ class Run:
         work = frame.following()
         work.arrays.update(seeds)
         work.complete(program.phases[phase].writes, apart=names.values())
-        execute(program.phases[phase], work, self.kernel._runner(phase, work))
+        execute(program.phases[phase] if wrt is None else program.part(phase, names), work, self.kernel._runner(phase, work))
         return self._results(names, work, filled)
 
     def truncated(

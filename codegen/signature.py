@@ -32,6 +32,7 @@ def encode(program: Program) -> str:
         "least": program.least,
         "streaming": asdict(program.streaming),
         "systems": pack(program.systems),
+        "needs": {phase: dict(needs) for phase, needs in program.needs.items()},
     }
     return json.dumps(record)
 
@@ -63,6 +64,7 @@ def decode(text: str) -> Program:
         least=tuple(tuple(entry) for entry in record["least"]),
         streaming=_streaming(record["streaming"]),
         systems=unpack(record["systems"]),
+        needs={phase: {label: tuple(places) for label, places in needs.items()} for phase, needs in record["needs"].items()},
     )
 
 

@@ -12,6 +12,7 @@ from codegen.lower.constraints import lower_systems
 from codegen.lower.sizes import number_of
 from codegen.lower.statements import Statements
 from codegen.lower.streams import streaming
+from codegen.plan import needed_actions
 from codegen.program import Buffer, Program
 from codegen.schedule import Draft, schedule
 from derive.adjoint import gradient, pullback
@@ -42,6 +43,11 @@ def lower(recurrence: Recurrence, derivatives: bool = True, fused: bool = True) 
         derivations["pullback"] = pullback(recurrence)
     lowering = Lowering(recurrence, primal, derivations)
     scheduled = schedule(*lowering.draft(), fused)
+    needs = {
+        phase: {label: needed_actions(scheduled.phases[phase], [name]) for label, name in scheduled.results[phase].items()}
+        for phase in derivations
+    }  # fmt: skip
+    scheduled = replace(scheduled, needs=needs)
     return replace(scheduled, streaming=streaming(recurrence, primal, scheduled, lowering.primal_only[0]))
 
 

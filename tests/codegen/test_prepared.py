@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from oracles import stock_layouts
 
-from codegen.prepared import Prepared
+from codegen.prepared import Prepared, Unit
 from tests.codegen.kernel_cases import same
 
 
@@ -79,3 +79,26 @@ def test_a_table_of_another_size_gives_other_bits(compiled):
     (key, plan), = ((key, plan) for key, plan in kernel.plans.items() if isinstance(plan, Prepared))  # fmt: skip
     kernel.plans[key] = replace(plan, labels=tuple("W" if label == "b" else label for label in plan.labels))
     assert kernel.value_and_grad(values)[0] != wanted[0]
+
+
+@pytest.mark.parametrize("name", ["elman", "lstm", "bidirectional", "deep", "gru"])
+def test_some_gradients_are_those_of_all_at_less_work(compiled, monkeypatch, name):
+    kernel, values, run = fresh(compiled(name)), stock_layouts.draw(name, seed=5), []
+    wanted, original = kernel.value_and_grad(values), Unit.run
+    monkeypatch.setattr(Unit, "run", lambda self, *how: run.append(self.wanted) or original(self, *how))
+    for label in wanted[1]:
+        for _ in range(3):
+            value, found = kernel.value_and_grad(values, wrt=[label])
+            assert value == wanted[0] and list(found) == [label] and np.array_equal(found[label], wanted[1][label])
+    part = [unit for unit in run if not all(unit)]
+    assert part and len(prepared(kernel)) == 1 + len(wanted[1])
+
+
+def test_what_a_gradient_needs_is_looked_up_by_its_label(compiled):
+    """Sabotage: with the needs of another gradient, a gradient is not computed."""
+    kernel, values = fresh(compiled("elman")), stock_layouts.draw("elman", seed=5)
+    needs = kernel.program.needs["gradient"]
+    wanted = kernel.value_and_grad(values)[1]
+    wrong = replace(kernel, program=replace(kernel.program, needs={"gradient": {**needs, "x": needs["W"]}}), plans={})
+    assert not np.array_equal(wrong.value_and_grad(values, wrt=["x"])[1]["x"], wanted["x"])
+    assert np.array_equal(wrong.value_and_grad(values, wrt=["W"])[1]["W"], wanted["W"])
