@@ -11,21 +11,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from codegen.element import Const, Element, Load, OnDiagonal, Op, Piece, Select, SizeValue, size_value
 from codegen.numerics import COMPARE, apply
-from codegen.program import (
-    Const,
-    Element,
-    Load,
-    Map,
-    OnDiagonal,
-    Op,
-    Piece,
-    Reduce,
-    Select,
-    SizeValue,
-    Statement,
-    size_value,
-)  # fmt: skip
+from codegen.program import Map, Reduce, Statement
 from codegen.systems import System
 
 Pair = tuple[Any, Any]  # values, one for each point or one for all; dependence or None

@@ -9,7 +9,8 @@ from functools import cached_property
 
 import numpy as np
 
-from codegen.program import Buffer, Program, lone_dim, size_value
+from codegen.element import lone_dim, size_value
+from codegen.program import Buffer, Program
 
 MOST_SEEN = 256
 LEAD = {"shared": (), "sequence": ("B",), "timed": ("T", "B")}

@@ -7,25 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from codegen.element import Const, Index, InWindow, Load, Op, Select, SizeValue
 from codegen.printer import Printer, product_text, row_start, size_text
-from codegen.program import (
-    Accumulate,
-    Buffer,
-    Const,
-    Fill,
-    Index,
-    InWindow,
-    Load,
-    Map,
-    Op,
-    OuterSum,
-    Program,
-    Reduce,
-    Segment,
-    Select,
-    SizeValue,
-    Statement,
-)  # fmt: skip
+from codegen.program import Accumulate, Buffer, Fill, Map, OuterSum, Program, Reduce, Segment, Statement
 from codegen.stages import is_shared
 from codegen.traversal import elements, reads
 

@@ -12,8 +12,9 @@ import numpy as np
 
 from codegen.affine import Bounds, Evaluation, Rows
 from codegen.allowed import Allowed
+from codegen.element import size_value
 from codegen.frame import Frame
-from codegen.program import Program, size_value
+from codegen.program import Program
 from codegen.systems import Assertion, Projection, System
 
 # How far a constraint may be off, as a share of its terms if every component were the largest: some thousand roundings.

@@ -10,23 +10,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from codegen.program import (
-    Action,
-    Buffer,
-    Element,
-    InWindow,
-    Load,
-    Loop,
-    Map,
-    OnDiagonal,
-    Op,
-    Phase,
-    Present,
-    Product,
-    Segment,
-    Select,
-    Statement,
-)  # fmt: skip
+from codegen.element import Element, InWindow, Load, OnDiagonal, Op, Present, Select
+from codegen.program import Action, Buffer, Loop, Map, Phase, Product, Segment, Statement
 from codegen.traversal import elements, reads, solves
 
 

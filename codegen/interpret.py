@@ -10,32 +10,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from codegen.element import Const, Element, Hot, InWindow, Load, OnDiagonal, Op, Piece, Present, Select, SizeValue, Steps, size_value
 from codegen.frame import Frame
 from codegen.numerics import COMPARE, apply, real
-from codegen.program import (
-    Accumulate,
-    Const,
-    Element,
-    Fill,
-    Hot,
-    InWindow,
-    Load,
-    Map,
-    OnDiagonal,
-    Op,
-    OuterSum,
-    PickStep,
-    Piece,
-    Present,
-    Product,
-    Reduce,
-    Segment,
-    Select,
-    SizeValue,
-    Statement,
-    Steps,
-    size_value,
-)  # fmt: skip
+from codegen.program import Accumulate, Fill, Map, OuterSum, PickStep, Product, Reduce, Segment, Statement
 from codegen.stages import Part, number_of
 
 Ranges = tuple[tuple[int, int], ...]

@@ -9,23 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from codegen.components import INDENT, Components, plain
+from codegen.element import Load, Piece
 from codegen.printer import product_text, size_text
-from codegen.program import (
-    Accumulate,
-    Buffer,
-    Fill,
-    Load,
-    Map,
-    OuterSum,
-    PickStep,
-    Piece,
-    Product,
-    Program,
-    Read,
-    Reduce,
-    Segment,
-    Statement,
-)  # fmt: skip
+from codegen.program import Accumulate, Buffer, Fill, Map, OuterSum, PickStep, Product, Program, Read, Reduce, Segment, Statement
 from codegen.stages import Matrix, is_shared
 from codegen.traversal import elements, reads
 

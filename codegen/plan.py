@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from codegen.program import Accumulate, Action, Fill, InWindow, Loop, Phase, PickStep, Program, Solve, Statement, Steps
+from codegen.element import InWindow, Steps
+from codegen.program import Accumulate, Action, Fill, Loop, Phase, PickStep, Program, Solve, Statement
 from codegen.traversal import elements, reads, solves
 
 

@@ -4,23 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from codegen.program import (
-    Buffer,
-    Const,
-    Element,
-    Hot,
-    Index,
-    InWindow,
-    Load,
-    OnDiagonal,
-    Op,
-    Piece,
-    Present,
-    Select,
-    Size,
-    SizeValue,
-    Steps,
-)  # fmt: skip
+from codegen.element import Const, Element, Hot, Index, InWindow, Load, OnDiagonal, Op, Piece, Present, Select, Size, SizeValue, Steps
+from codegen.program import Buffer
 
 INFIX = {"add": " + ", "mul": "*", "div": "/"}
 RENAMED = {"abs": "fabs", "minimum": "minimum", "maximum": "maximum"}

@@ -1,10 +1,8 @@
 """Program: the code generator's own form of a recurrence, between lowering and emission.
 
 Buffers hold values, statements fill them, segments are runs of statements over steps, phases are what a kernel runs. Nothing here
-knows SymPy, and nothing knows which recurrence it came from. `codegen.verify` holds the written specification.
-
-Elements (scalar expressions evaluated for every component, row and step) are trees of the small records below. An index is a
-tuple of (base, offset): the axis of the statement's own loop, None for a fixed component, or the load of an integer, plus a size.
+knows SymPy, and nothing knows which recurrence it came from. What statements compute are the elements of `codegen.element`.
+`codegen.verify` holds the written specification.
 """
 
 from __future__ import annotations
@@ -13,118 +11,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from itertools import groupby
-from math import prod
 
+from codegen.element import Element, Load, Size
 from codegen.streaming import Streaming
 from codegen.systems import Project, Projection, System
-
-Size = tuple[tuple[int, tuple[str, ...]], ...]  # a polynomial in dims: terms of (coefficient, names)
-Index = tuple[tuple["int | None | Load", Size], ...]
-ZERO_SIZE: Size = ()
-
-
-def size_value(size: Size, dims: Mapping[str, int]) -> int:
-    """A size for given dims."""
-    return sum(coefficient * prod(dims[name] for name in names) for coefficient, names in size)
-
-
-def lone_dim(size: Size) -> str | None:
-    """The dim that a size is; None where it is anything else."""
-    return size[0][1][0] if len(size) == 1 and size[0][0] == 1 and len(size[0][1]) == 1 else None
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """A component of a buffer, `lag` steps from the current one where the buffer is timed. shape: the shape in which the buffer's
-    components are seen, row by row, and which the index is for; its own where None."""  # noqa: D205, D209
-
-    buffer: str
-    lag: int
-    index: Index
-    shape: tuple[Size, ...] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Const:
-    """A number, exact: numerator and denominator."""
-
-    numerator: int
-    denominator: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class SizeValue:
-    """A size as a number."""
-
-    size: Size
-
-
-@dataclass(frozen=True, slots=True)
-class Steps:
-    """T: the number of steps of the row's sequence, as a number."""
-
-
-@dataclass(frozen=True, slots=True)
-class Op:
-    """An operation on elements: add, mul, div, neg, power, or an elementwise function by its name."""
-
-    name: str
-    args: tuple[Element, ...]
-    exponent: tuple[int, int] | None = None  # of power: numerator, denominator
-
-
-@dataclass(frozen=True, slots=True)
-class Select:
-    """x where a relation b, else y."""
-
-    relation: str
-    args: tuple[Element, Element, Element, Element]
-
-
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A load where the axis lies in [start, stop), else zero."""
-
-    axis: int
-    start: Size
-    stop: Size
-    load: Load
-
-
-@dataclass(frozen=True, slots=True)
-class Hot:
-    """One where the place equals an integer, else zero: a component of the vector that an index input stands for."""
-
-    place: tuple[int | None, Size]
-    integer: Load
-
-
-@dataclass(frozen=True, slots=True)
-class Present:
-    """The element where an integer is not negative, else zero."""
-
-    integer: Load
-    arg: Element
-
-
-@dataclass(frozen=True, slots=True)
-class OnDiagonal:
-    """The element where two axes agree, else zero."""
-
-    axes: tuple[int, int]
-    arg: Element
-
-
-@dataclass(frozen=True, slots=True)
-class InWindow:
-    """The element at the steps of a window, else zero; bounds as in a Python slice of the steps 1..T."""
-
-    start: int | None
-    stop: int | None
-    arg: Element
-
-
-Element = Load | Const | SizeValue | Steps | Op | Select | Piece | Hot | Present | OnDiagonal | InWindow
 
 
 @dataclass(frozen=True, slots=True)

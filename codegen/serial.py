@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from codegen.program import Buffer, Const, Load, Map, OnDiagonal, Op, Piece, Reduce, Select, SizeValue
+from codegen.element import Const, Load, OnDiagonal, Op, Piece, Select, SizeValue
+from codegen.program import Buffer, Map, Reduce
 from codegen.systems import Assertion, Project, Projection, System
 
 KINDS = (Load, Const, SizeValue, Op, Select, Piece, OnDiagonal, Map, Reduce, Buffer, Assertion, System, Project, Projection)

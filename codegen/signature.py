@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from codegen.program import Action, Buffer, Loop, Phase, Program, Segment, Size, Solve
+from codegen.element import Size
+from codegen.program import Action, Buffer, Loop, Phase, Program, Segment, Solve
 from codegen.serial import pack, unpack
 from codegen.streaming import Streaming
 from codegen.systems import Projection

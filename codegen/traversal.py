@@ -4,26 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from codegen.program import (
-    Accumulate,
-    Action,
-    Element,
-    Hot,
-    InWindow,
-    Load,
-    Loop,
-    OnDiagonal,
-    Op,
-    OuterSum,
-    PickStep,
-    Piece,
-    Present,
-    Product,
-    Read,
-    Select,
-    Solve,
-    Statement,
-)  # fmt: skip
+from codegen.element import Element, Hot, InWindow, Load, OnDiagonal, Op, Piece, Present, Select
+from codegen.program import Accumulate, Action, Loop, OuterSum, PickStep, Product, Read, Solve, Statement
 from codegen.systems import Project
 
 

@@ -6,22 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 
-from codegen.program import (
-    Accumulate,
-    Buffer,
-    Element,
-    InWindow,
-    Load,
-    OnDiagonal,
-    Op,
-    OuterSum,
-    Piece,
-    Present,
-    Product,
-    Reduce,
-    Select,
-    Statement,
-)  # fmt: skip
+from codegen.element import Element, InWindow, Load, OnDiagonal, Op, Piece, Present, Select
+from codegen.program import Accumulate, Buffer, OuterSum, Product, Reduce, Statement
 from codegen.traversal import reads
 from derive.graph import components
 

@@ -13,20 +13,8 @@
 
 from __future__ import annotations
 
-from codegen.program import (
-    Accumulate,
-    Action,
-    Fill,
-    Load,
-    Loop,
-    OuterSum,
-    Phase,
-    PickStep,
-    Product,
-    Program,
-    Solve,
-    Statement,
-)  # fmt: skip
+from codegen.element import Load
+from codegen.program import Accumulate, Action, Fill, Loop, OuterSum, Phase, PickStep, Product, Program, Solve, Statement
 from codegen.systems import Project
 from codegen.traversal import elements, reads
 

@@ -9,24 +9,10 @@ from collections.abc import Callable
 
 import sympy as sp
 
+from codegen.element import ZERO_SIZE, Const, Element, Hot, Index, InWindow, Load, OnDiagonal, Op, Piece, Present, Select, Size
 from codegen.lower.parts import Blocks, RowMax, RowScatter, RowSum, RowSumExp, is_scaling
 from codegen.lower.sizes import as_element, as_size
-from codegen.program import (
-    ZERO_SIZE,
-    Const,
-    Element,
-    Hot,
-    Index,
-    InWindow,
-    Load,
-    OnDiagonal,
-    Op,
-    Piece,
-    Present,
-    Read,
-    Select,
-    Size,
-)  # fmt: skip
+from codegen.program import Read
 from derive import arrays as A
 from derive import temporal
 from derive.arithmetic import Abstract, Add, Apply, Div, MatMul, Mul, Neg, Pow, Surrogate, Transpose, Where

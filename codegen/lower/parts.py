@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from codegen.program import Index
+from codegen.element import Index
 from derive import arrays as A
 from derive.arithmetic import MatMul, joint_kind
 from derive.nodes import Kind, Shape

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from codegen.program import Const, Element, Hot, InWindow, Load, OnDiagonal, Op, Piece, Present, Select
+from codegen.element import Const, Element, Hot, InWindow, Load, OnDiagonal, Op, Piece, Present, Select
 
 
 def scattered(element: Element) -> tuple[Element, tuple[int, Load]] | None:

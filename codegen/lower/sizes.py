@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sympy as sp
 
-from codegen.program import Const, Element, Op, Size, SizeValue, Steps
+from codegen.element import Const, Element, Op, Size, SizeValue, Steps
 from derive.arithmetic import Add, Div, Mul, Neg, Pow
 from derive.errors import RecurrenceError
 from derive.nodes import Node, Number, T

@@ -7,26 +7,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from codegen.element import Element, Index, Load, Op
 from codegen.lower.elements import Elements, is_index
 from codegen.lower.parts import RowMax, RowScatter, RowSum, RowSumExp, is_scaling
 from codegen.lower.scatter import scattered
 from codegen.lower.sizes import as_element, as_size
-from codegen.program import (
-    Accumulate,
-    Buffer,
-    Element,
-    Fill,
-    Index,
-    Load,
-    Map,
-    Op,
-    OuterSum,
-    PickStep,
-    Product,
-    Read,
-    Reduce,
-    Statement,
-)  # fmt: skip
+from codegen.program import Accumulate, Buffer, Fill, Map, OuterSum, PickStep, Product, Read, Reduce, Statement
 from codegen.systems import Project
 from derive import arrays as A
 from derive import temporal

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from codegen.program import Size
+from codegen.element import Size
 
 LEAD = ("", "B", "T, B")  # the axes of rows, by how many there are
 

@@ -5,10 +5,10 @@ import pytest
 import sympy as sp
 
 import derive
+from codegen.element import Const, SizeValue, Steps
 from codegen.kernel import Kernel
 from codegen.lower import lower
 from codegen.lower.sizes import as_element, as_size
-from codegen.program import Const, SizeValue, Steps
 from derive import arithmetic, arrays, flattening, nodes, temporal
 from derive.adjoint import gradient
 from derive.errors import RecurrenceError

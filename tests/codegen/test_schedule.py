@@ -3,8 +3,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from codegen.element import Load
 from codegen.lower import lower
-from codegen.program import Load, Loop, Map, OuterSum, Product, Segment, Solve
+from codegen.program import Loop, Map, OuterSum, Product, Segment, Solve
 from codegen.traversal import reads, solves
 from codegen.unknowns import choose_cut, is_affine
 from derive.language import load, parse

@@ -2,28 +2,9 @@ from dataclasses import replace
 
 import pytest
 
+from codegen.element import Const, InWindow, Load, Op, size_value
 from codegen.lower import lower
-from codegen.program import (
-    Accumulate,
-    Buffer,
-    Const,
-    Fill,
-    InWindow,
-    Load,
-    Loop,
-    Map,
-    Op,
-    OuterSum,
-    Phase,
-    PickStep,
-    Product,
-    Program,
-    Read,
-    Reduce,
-    Segment,
-    Solve,
-    size_value,
-)  # fmt: skip
+from codegen.program import Accumulate, Buffer, Fill, Loop, Map, OuterSum, Phase, PickStep, Product, Program, Read, Reduce, Segment, Solve
 from codegen.traversal import elements, reads, solves
 from codegen.verify import ProgramError, verify
 from derive.language import load
