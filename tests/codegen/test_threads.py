@@ -124,15 +124,24 @@ def test_calls_from_several_threads_at_once_do_not_meet(compiled):
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="threads are counted in Linux's /proc")
 def test_threads_go_when_there_is_nothing_to_do_and_come_back(compiled):
-    kernel, given = compiled(MIXED), values()
-    wanted, before = kernel.using(1).value_and_grad(given)[0], len(os.listdir("/proc/self/task"))
-    for _ in range(3):
-        assert kernel.using(4).value_and_grad(given)[0] == wanted
-        assert before < len(os.listdir("/proc/self/task")) <= before + 3
+    def running():
+        return len(os.listdir("/proc/self/task"))
+
+    def until(holds, act):
         deadline = time.monotonic() + 60
-        while len(os.listdir("/proc/self/task")) > before:
+        while not holds():
             assert time.monotonic() < deadline
-            time.sleep(0.01)
+            act()
+
+    kernel, given = compiled(MIXED), values()
+    wanted = kernel.using(1).value_and_grad(given)[0]
+    time.sleep(0.1)  # for those of another test
+    before, found = running(), []
+    for _ in range(3):
+        until(lambda: running() > before, lambda: found.append(kernel.using(4).value_and_grad(given)[0]))
+        assert running() <= before + 3
+        until(lambda: running() == before, lambda: time.sleep(0.01))
+    assert set(found) == {wanted}
 
 
 LONG = """
