@@ -53,7 +53,8 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """labels: arguments in the order of their buffers; checked: those that must be finite; zeroed, blocks: bytes of the blocks of memory of
+    """labels: arguments in the order of their buffers; rooms: steps before and after those of an input that is read there, which are zero;
+    checked: arguments that must be finite; zeroed, blocks: bytes of the blocks of memory of
     the forward phase, and of the gradient's; value: where in a block the objective lies; made: shapes of the arrays of the gradient;
     splits: borders between the rows of threads, by how many there are."""  # noqa: D205, D209
 
@@ -61,6 +62,7 @@ class Prepared:
     dtype: np.dtype
     steps: int
     labels: tuple[str, ...]
+    rooms: Mapping[str, tuple[int, int]]
     checked: tuple[str, ...]
     zeroed: int
     blocks: tuple[int, int]
@@ -73,7 +75,7 @@ class Prepared:
 
     def __call__(self, values: Mapping[str, np.ndarray], threads: int | None) -> tuple[float, dict[str, np.ndarray]] | None:
         """The objective and its gradient; None where the long way must be taken."""
-        arrays = [values[label] for label in self.labels]
+        arrays = [self._padded(values[label], *self.rooms[label]) if label in self.rooms else values[label] for label in self.labels]
         split = self._split(threads)
         before = np.zeros(self.zeroed, np.uint8), empty((self.blocks[0],), BYTE)
         found = [empty(shape, self.dtype) for shape in self.made]
@@ -91,6 +93,13 @@ class Prepared:
             array = found[result.place]
             gradients[result.label] = array[()] if result.scalar else array if result.span is None else array[result.span]
         return before[1][self.value : self.value + self.dtype.itemsize].view(self.dtype)[0], gradients
+
+    def _padded(self, array: np.ndarray, before: int, after: int) -> np.ndarray:
+        """An input with zeros outside its steps."""
+        padded = empty((before + self.steps + after, *array.shape[1:]), self.dtype)
+        padded[:before] = padded[before + self.steps :] = 0
+        padded[before : before + self.steps] = array
+        return padded
 
     def _split(self, threads: int | None) -> np.ndarray:
         table = self.forward.table
@@ -126,15 +135,19 @@ def prepare(kernel: Kernel, frame: Frame, values: Mapping[str, np.ndarray], name
     forward, gradient = (_unit(program, phase, Compiled(kernel.module, each)) for phase, each in phases)
     labels = {program.buffers[name].label: name for name in frame.arrays.own}
     made = {name: array for name, array in work.arrays.own.items() if name not in frame.arrays.own}
-    in_place = len(values) == len(labels) and all(values.get(label) is frame.arrays.own[name] for label, name in labels.items())
+    inputs = {label: program.buffers[name] for label, name in labels.items()}
+    rooms = {label: (buffer.before, buffer.after) for label, buffer in inputs.items() if buffer.before or buffer.after}
+    in_place = len(values) == len(labels) and all(
+        label in values and (label in rooms or values[label] is frame.arrays.own[name]) for label, name in labels.items()
+    )  # fmt: skip
     apart = set(names.values()) <= set(made) and len(set(names.values())) == len(names)
     integers = any(program.buffers[name].below is not None for name in work.arrays.own)
     if forward is None or gradient is None or not in_place or not apart or integers or program.systems or frame.guesses:
         return None
     (first, _), (second, _), (third, _) = work.arrays.blocks
     return Prepared(
-        kernel.module, frame.dtype, frame.steps, tuple(labels), tuple(label for label in labels if label in kernel._arguments.shared),
-        first.size, (second.size, third.size), tuple(array.shape for array in made.values()), forward, gradient,
+        kernel.module, frame.dtype, frame.steps, tuple(labels), rooms,
+        tuple(label for label in labels if label in kernel._arguments.shared), first.size, (second.size, third.size), tuple(array.shape for array in made.values()), forward, gradient,
         second.places[program.results["forward"][program.objective]][0],  # type: ignore[index]
         tuple(_result(program, frame.steps, label, name, list(made).index(name)) for label, name in names.items()), {},
     )  # fmt: skip

@@ -65,7 +65,21 @@ def test_errors_are_those_of_the_first_call(compiled):
         kernel.value_and_grad({label: array for label, array in values.items() if label != "W"})
 
 
-def test_lags_of_inputs_and_lengths_take_the_long_way(compiled):
+@pytest.mark.parametrize("name", ["narx", "finite_response"])
+def test_inputs_have_zeros_before_their_first_step(compiled, name):
+    kernel, other = fresh(compiled(name)), fresh(compiled(name))
+    kernel.value_and_grad(stock_layouts.draw(name, seed=4))
+    values = stock_layouts.draw(name, seed=6)
+    wanted, (plan,) = other.value_and_grad(values), prepared(kernel)
+    assert plan.rooms
+    for _ in range(3):
+        found = kernel.value_and_grad(values)
+        assert found[0] == wanted[0] and same(found[1], wanted[1])
+    ahead = {**values, "x": np.concatenate([values["x"][1:], values["x"][:1]])}
+    assert kernel.value_and_grad(ahead)[0] != wanted[0]
+
+
+def test_lengths_take_the_long_way(compiled):
     kernel, values = fresh(compiled("narx")), stock_layouts.draw("narx", seed=4)
     steps, batch = next(array.shape[:2] for label, array in values.items() if array.ndim == 3)
     first = kernel.value_and_grad(values)
