@@ -147,7 +147,8 @@ def prepare(kernel: Kernel, frame: Frame, values: Mapping[str, np.ndarray], name
     (first, _), (second, _), (third, _) = work.arrays.blocks
     return Prepared(
         kernel.module, frame.dtype, frame.steps, tuple(labels), rooms,
-        tuple(label for label in labels if label in kernel._arguments.shared), first.size, (second.size, third.size), tuple(array.shape for array in made.values()), forward, gradient,
+        tuple(label for label in labels if label in kernel._arguments.shared), first.size, (second.size, third.size),
+        tuple(array.shape for array in made.values()), forward, gradient,
         second.places[program.results["forward"][program.objective]][0],  # type: ignore[index]
         tuple(_result(program, frame.steps, label, name, list(made).index(name)) for label, name in names.items()), {},
     )  # fmt: skip
