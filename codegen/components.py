@@ -63,9 +63,12 @@ class Components:
         return out.loose and not out.label and not any(read.buffer == out.name for s in others for read in reads(s))
 
     def reduce(self, statement: Reduce) -> list[str]:
-        """Reductions of a row, in blocks along the last axis, whose values are laid side by side and summed in vectors."""
+        """Reductions of a row, in blocks along the last axis, whose values are laid side by side and summed in vectors; sums down the
+        columns of a matrix row by row, as it lies in memory."""
         out, printer = self.buffers[statement.out], Printer(self.buffers)
         value = printer.value(statement.element)
+        if _goes_down(statement, len(out.shape)):
+            return self._down(statement, printer, value)
         last, first = len(out.shape) + len(statement.axes) - 1, len(out.shape)
         size, block = size_text(statement.axes[-1]), f"i{last + 1}"
         join = "acc + total" if statement.operation == "sum" else "largest"
@@ -85,6 +88,17 @@ class Components:
         inner = [f"acc = {start}", *lines, f"{self._store(out, printer)} = acc"]
         call = self._function(printer, out.shape, inner)
         self.functions[-1]["axes"] = [f"i{n}" for n in range(last + 2)]
+        return self._over_rows(printer, call, out.kind)
+
+    def _down(self, statement: Reduce, printer: Printer, value: str) -> list[str]:
+        """A sum over an axis along which a matrix is stored in long strides: added to all components of the last kept axis at a time."""
+        out = self.buffers[statement.out]
+        kept, below = len(out.shape) - 1, len(out.shape)
+        place, across = self._store(out, printer), f"for i{kept} in range({size_text(out.shape[-1])}):"
+        lines = [across, f"{INDENT}{place} = 0", f"for i{below} in range({size_text(statement.axes[0])}):", INDENT + across]
+        lines += [INDENT * 2 + line for line in [*printer.lines, f"{place} = {place} + {value}"]]
+        call = self._function(printer, out.shape[:-1], lines)
+        self.functions[-1]["axes"] = [f"i{n}" for n in range(below + 1)]
         return self._over_rows(printer, call, out.kind)
 
     def zero(self, statement: Statement) -> list[str]:
@@ -166,3 +180,12 @@ class Components:
     def _store(self, out: Buffer, printer: Printer, place: tuple[int, Load] | None = None) -> str:
         index = [(place[1] if place and axis == place[0] else axis, ()) for axis in range(len(out.shape))]
         return f"{printer.pointer(out.name, 0)}[{printer.address(out, tuple(index))}]"
+
+
+def _goes_down(statement: Reduce, kept: int) -> bool:
+    """Whether the one axis that is summed over lies further apart in memory than the last kept one, wherever both are read."""
+    if statement.operation != "sum" or len(statement.axes) != 1 or not kept:
+        return False
+    bases = [[base for base, _ in e.index] for e in elements(statement.element) if isinstance(e, Load)]
+    both = [found for found in bases if kept in found and kept - 1 in found]
+    return bool(both) and all(found.index(kept - 1) > found.index(kept) for found in both)

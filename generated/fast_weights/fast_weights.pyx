@@ -904,23 +904,15 @@ cdef void row_14_0(
 array p0, array p1, array p2, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
 ) noexcept nogil:
     cdef real v0, v1, v2
-    cdef real acc
-    cdef real room[256]
-    cdef long long stop
-    cdef long long i0, i1, i2
+    cdef long long i0, i1
     for i0 in range(d_p):
-        acc = 0
-        i2 = 0
-        while i2 < d_n:
-            stop = i2 + BLOCK if i2 + BLOCK < d_n else d_n
-            for i1 in range(i2, stop):
-                v0 = p0[(i1)*d_p + (i0)]
-                v1 = p1[(i1)]
-                v2 = v0*v1
-                room[i1 - i2] = v2
-            acc = acc + total(room, stop - i2)
-            i2 = stop
-        p2[(i0)] = acc
+        p2[(i0)] = 0
+    for i1 in range(d_n):
+        for i0 in range(d_p):
+            v0 = p0[(i1)*d_p + (i0)]
+            v1 = p1[(i1)]
+            v2 = v0*v1
+            p2[(i0)] = p2[(i0)] + v2
 
 
 cdef void row_14_1(
@@ -950,23 +942,15 @@ cdef void row_14_2(
 array p0, array p1, array p2, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
 ) noexcept nogil:
     cdef real v0, v1, v2
-    cdef real acc
-    cdef real room[256]
-    cdef long long stop
-    cdef long long i0, i1, i2
+    cdef long long i0, i1
     for i0 in range(d_p):
-        acc = 0
-        i2 = 0
-        while i2 < d_n:
-            stop = i2 + BLOCK if i2 + BLOCK < d_n else d_n
-            for i1 in range(i2, stop):
-                v0 = p0[(i1)*d_p + (i0)]
-                v1 = p1[(i1)]
-                v2 = v0*v1
-                room[i1 - i2] = v2
-            acc = acc + total(room, stop - i2)
-            i2 = stop
-        p2[(i0)] = acc
+        p2[(i0)] = 0
+    for i1 in range(d_n):
+        for i0 in range(d_p):
+            v0 = p0[(i1)*d_p + (i0)]
+            v1 = p1[(i1)]
+            v2 = v0*v1
+            p2[(i0)] = p2[(i0)] + v2
 
 
 cdef void segment_14(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
@@ -1229,23 +1213,15 @@ cdef void row_30_0(
 array p0, array p1, array p2, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
 ) noexcept nogil:
     cdef real v0, v1, v2
-    cdef real acc
-    cdef real room[256]
-    cdef long long stop
-    cdef long long i0, i1, i2
+    cdef long long i0, i1
     for i0 in range(d_p):
-        acc = 0
-        i2 = 0
-        while i2 < d_n:
-            stop = i2 + BLOCK if i2 + BLOCK < d_n else d_n
-            for i1 in range(i2, stop):
-                v0 = p0[(i1)*d_p + (i0)]
-                v1 = p1[(i1)]
-                v2 = v0*v1
-                room[i1 - i2] = v2
-            acc = acc + total(room, stop - i2)
-            i2 = stop
-        p2[(i0)] = acc
+        p2[(i0)] = 0
+    for i1 in range(d_n):
+        for i0 in range(d_p):
+            v0 = p0[(i1)*d_p + (i0)]
+            v1 = p1[(i1)]
+            v2 = v0*v1
+            p2[(i0)] = p2[(i0)] + v2
 
 
 cdef void row_30_1(
@@ -1299,23 +1275,15 @@ cdef void row_30_4(
 array p0, array p1, array p2, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
 ) noexcept nogil:
     cdef real v0, v1, v2
-    cdef real acc
-    cdef real room[256]
-    cdef long long stop
-    cdef long long i0, i1, i2
+    cdef long long i0, i1
     for i0 in range(d_p):
-        acc = 0
-        i2 = 0
-        while i2 < d_n:
-            stop = i2 + BLOCK if i2 + BLOCK < d_n else d_n
-            for i1 in range(i2, stop):
-                v0 = p0[(i1)*d_p + (i0)]
-                v1 = p1[(i1)]
-                v2 = v0*v1
-                room[i1 - i2] = v2
-            acc = acc + total(room, stop - i2)
-            i2 = stop
-        p2[(i0)] = acc
+        p2[(i0)] = 0
+    for i1 in range(d_n):
+        for i0 in range(d_p):
+            v0 = p0[(i1)*d_p + (i0)]
+            v1 = p1[(i1)]
+            v2 = v0*v1
+            p2[(i0)] = p2[(i0)] + v2
 
 
 cdef void row_30_5(
