@@ -63,8 +63,10 @@ class Components:
         return out.loose and not out.label and not any(read.buffer == out.name for s in others for read in reads(s))
 
     def reduce(self, statement: Reduce) -> list[str]:
-        """Reductions of a row, in blocks along the last axis, whose values are laid side by side and summed in vectors; sums down the
-        columns of a matrix row by row, as it lies in memory."""
+        """Reductions of a row, in blocks along the last axis, whose values are laid side by side and summed in vectors.
+
+        Sums down the columns of a matrix go row by row, as it lies in memory.
+        """
         out, printer = self.buffers[statement.out], Printer(self.buffers)
         value = printer.value(statement.element)
         if _goes_down(statement, len(out.shape)):
