@@ -466,14 +466,21 @@ cdef extern from *:
         return call->failed || call->stop ? -1 : call->unsolved;
     }
 
-    /* The pool, where it is free and can have so many threads; a forked child has none of its parent's. */
+    /* Whether the pool is this process's own: a forked child has none of its parent's threads. One thread makes it so, others do without it. */
+    static int own_pool(void) {
+        pid_t here = getpid(), seen = __atomic_load_n(&pool.process, __ATOMIC_ACQUIRE);
+        if (seen == here) return 1;
+        if (seen < 0 || !__atomic_compare_exchange_n(&pool.process, &seen, -1, 0, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED)) return 0;
+        memset(pool.workers, 0, sizeof pool.workers);
+        pool.busy = 0;
+        __atomic_store_n(&pool.process, here, __ATOMIC_RELEASE);
+        return 1;
+    }
+
+    /* The pool, where it is free and can have so many threads. */
     static int take_pool(Call *call) {
         int done = 1, got = 0;
-        if (call->threads < 2 || call->threads > MOST_THREADS) return 0;
-        if (pool.process != getpid()) {
-            memset(&pool, 0, sizeof pool);
-            pool.process = getpid();
-        }
+        if (call->threads < 2 || call->threads > MOST_THREADS || !own_pool()) return 0;
         if (__atomic_exchange_n(&pool.busy, 1, __ATOMIC_ACQUIRE)) return 0;
         for (size id = 1; id < call->threads && done; id++) got += done = claim(pool.workers + id, call, id);
         for (size id = 1; id <= got; id++) __atomic_store_n(&pool.workers[id].state, done ? AT_WORK : IDLE, __ATOMIC_RELEASE);

@@ -122,6 +122,34 @@ def test_calls_from_several_threads_at_once_do_not_meet(compiled):
                 assert value == right and all(np.array_equal(gradients[name], all_right[name]) for name in all_right)
 
 
+FIRST = """
+import sys, threading
+import numpy as np
+import codegen
+from codegen.cache import Cache
+from pathlib import Path
+kernel = codegen.compile("elman", cache=Cache(Path(sys.argv[1]))).using(2)
+rng = np.random.default_rng(0)
+shapes = {"W": (4, 4), "U": (4, 2), "b": (4,), "V": (2, 4), "c": (2,), "x": (20, 6, 2), "d": (20, 6, 2)}
+values = {name: rng.standard_normal(shape) for name, shape in shapes.items()}
+ready, found = threading.Barrier(6), []
+def call():
+    ready.wait()
+    found.append(kernel.value_and_grad(values)[0])
+threads = [threading.Thread(target=call) for _ in range(6)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+assert len(found) == 6 and set(found) == {kernel.using(1).value_and_grad(values)[0]}
+"""
+
+
+def test_first_calls_of_a_process_may_come_at_once(compiled, session_cache):
+    compiled("elman")
+    for _ in range(5):
+        done = subprocess.run([sys.executable, "-c", FIRST, str(session_cache)], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="threads are counted in Linux's /proc")
 def test_threads_go_when_there_is_nothing_to_do_and_come_back(compiled):
     def running():
