@@ -75,7 +75,10 @@ class Prepared:
 
     def __call__(self, values: Mapping[str, np.ndarray], threads: int | None) -> tuple[float, dict[str, np.ndarray]] | None:
         """The objective and its gradient; None where the long way must be taken."""
-        arrays = [self._padded(values[label], *self.rooms[label]) if label in self.rooms else values[label] for label in self.labels]
+        arrays = [values[label] for label in self.labels]
+        if self.rooms:
+            both = zip(self.labels, arrays, strict=True)
+            arrays = [self._padded(array, *self.rooms[label]) if label in self.rooms else array for label, array in both]
         split = self._split(threads)
         before = np.zeros(self.zeroed, np.uint8), empty((self.blocks[0],), BYTE)
         found = [empty(shape, self.dtype) for shape in self.made]
@@ -113,15 +116,16 @@ def value_and_grad(
     kernel: Kernel, values: Mapping[str, np.ndarray], wrt: Iterable[str] | None, steps: int | None, batch: int | None
 ) -> tuple[float, dict[str, np.ndarray]]:
     """The objective and its gradient, by a prepared call where there is one. Raises: as `Kernel.value_and_grad`."""
-    names = asked_for(kernel.program.results["gradient"], wrt)
+    asked = None if wrt is None else tuple(asked_for(kernel.program.results["gradient"], wrt))
     shapes = kernel._arguments.key(values, steps, batch)
-    key = None if shapes is None else (shapes, None if wrt is None else tuple(names))
+    key = None if shapes is None else (shapes, asked)
     prepared = None if key is None else kernel.plans.get(key)
     found = prepared(values, kernel.threads) if prepared else None
     if found is None:
         run = kernel._run(values, steps, batch, ())
-        found = run.value, run.backward(wrt=None if wrt is None else names)
+        found = run.value, run.backward(wrt=asked)
         if key is not None and prepared is None:
+            names = asked_for(kernel.program.results["gradient"], asked)
             run._frame.keep(key, prepare(kernel, run._frame, values, names) or False)
     return found
 
