@@ -14,9 +14,9 @@ from types import ModuleType
 import numpy as np
 
 from codegen.frame import Frame
+from codegen.program import Part
 from codegen.reports import COLUMNS, Reports
-from codegen.stages import Part, number_of
-from codegen.traversal import solves
+from codegen.traversal import number_of, solves
 
 TILE = 8  # rows of a register tile
 MOST_THREADS = 64

@@ -7,18 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from codegen.element import Const, Index, InWindow, Load, Op, Select, SizeValue
+from codegen.element import Const, InWindow, Load, Op, Select, SizeValue
 from codegen.printer import Printer, product_text, row_start, size_text
 from codegen.program import Accumulate, Buffer, Fill, Map, OuterSum, Program, Reduce, Segment, Statement
 from codegen.stages import is_shared
-from codegen.traversal import elements, reads
+from codegen.traversal import elements, is_plain, plain, reads
 
 INDENT = "    "
-
-
-def plain(out: Buffer) -> Index:
-    """The index of a whole buffer, component by component."""
-    return tuple((place, ()) for place in range(len(out.shape)))
 
 
 class Components:
@@ -55,7 +50,7 @@ class Components:
         if any(not isinstance(e, (Load, Const, SizeValue, Op, Select)) for e in parts):
             return False
         loads = [(self.buffers[e.buffer], e) for e in parts if isinstance(e, Load)]
-        return all(b.kind != "shared" and b.shape == first.shape and e.index == plain(b) and not e.shape for b, e in loads)
+        return all(b.kind != "shared" and b.shape == first.shape and is_plain(e, b) for b, e in loads)
 
     def _is_passing(self, out: Buffer, group: Sequence[Map]) -> bool:
         """Whether a value lives within the loop of its group alone."""

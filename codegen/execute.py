@@ -9,9 +9,8 @@ import numpy as np
 
 from codegen.convergence import Solution
 from codegen.frame import Frame
-from codegen.program import Loop, Phase, Segment, Solve
+from codegen.program import Loop, Part, Phase, Segment, Solve
 from codegen.reports import called
-from codegen.stages import Part
 
 
 class Runner(Protocol):

@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from codegen.element import Element, InWindow, Load, OnDiagonal, Op, Present, Select
 from codegen.program import Action, Buffer, Loop, Map, Phase, Product, Segment, Statement
-from codegen.traversal import elements, reads, solves
+from codegen.traversal import elements, is_plain, reads, solves
 
 
 def fuse_products(
@@ -44,8 +44,8 @@ def _sunk(actions: Sequence[Action], buffers: Mapping[str, Buffer], lone: set[st
         if isinstance(action, Segment) and action.order == "sweep":
             waiting |= {s.out: s for s in action.statements if isinstance(s, Product) and s.out in lone}
         if isinstance(action, Segment) and action.order in ("forward", "backward"):
-            plain = (e for s in action.statements if isinstance(s, Map) for e in elements(s.element) if isinstance(e, Load))
-            homes |= {e.buffer: place for e in plain if e.buffer in waiting and _is_plain(e, buffers[e.buffer])}
+            loads = (e for s in action.statements if isinstance(s, Map) for e in elements(s.element) if isinstance(e, Load) and not e.lag)
+            homes |= {e.buffer: place for e in loads if e.buffer in waiting and is_plain(e, buffers[e.buffer])}
     for place, action in enumerate(actions):
         if isinstance(action, Segment):
             moved = [replace(waiting[name], ahead=len(waiting[name].factors)) for name, home in homes.items() if home == place]
@@ -98,7 +98,7 @@ def _written(statements: Sequence[Statement], buffers: Mapping[str, Buffer], lon
 
 def _is_copy(statement: Map, products: Mapping[str, Product], buffers: Mapping[str, Buffer]) -> bool:
     load, out = statement.element, buffers[statement.out]
-    if not isinstance(load, Load) or load.buffer not in products or not _is_plain(load, buffers[load.buffer]):
+    if not isinstance(load, Load) or load.buffer not in products or load.lag or not is_plain(load, buffers[load.buffer]):
         return False
     return (out.kind, out.shape) == (buffers[load.buffer].kind, buffers[load.buffer].shape)
 
@@ -107,11 +107,8 @@ def _terms(element: Element, products: Mapping[str, Product], buffers: Mapping[s
     """The products that a sum adds whole, component by component, at the current step."""
     if not isinstance(element, Op) or element.name != "add":
         return set()
-    return {arg.buffer for arg in element.args if isinstance(arg, Load) and arg.buffer in products and _is_plain(arg, buffers[arg.buffer])}
-
-
-def _is_plain(load: Load, buffer: Buffer) -> bool:
-    return not load.lag and load.shape is None and load.index == tuple((place, ()) for place in range(len(buffer.shape)))
+    loads = (arg for arg in element.args if isinstance(arg, Load) and arg.buffer in products and not arg.lag)
+    return {load.buffer for load in loads if is_plain(load, buffers[load.buffer])}
 
 
 def _replaced(element: Element, old: Element, new: Element) -> Element:

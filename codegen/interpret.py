@@ -13,8 +13,8 @@ import numpy as np
 from codegen.element import Const, Element, Hot, InWindow, Load, OnDiagonal, Op, Piece, Present, Select, SizeValue, Steps, size_value
 from codegen.frame import Frame
 from codegen.numerics import COMPARE, apply, real
-from codegen.program import Accumulate, Fill, Map, OuterSum, PickStep, Product, Reduce, Segment, Statement
-from codegen.stages import Part, number_of
+from codegen.program import Accumulate, Fill, Map, OuterSum, Part, PickStep, Product, Reduce, Segment, Statement
+from codegen.traversal import number_of
 
 Ranges = tuple[tuple[int, int], ...]
 

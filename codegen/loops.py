@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from codegen.components import INDENT, Components, plain
+from codegen.components import INDENT, Components
 from codegen.element import Load, Piece
-from codegen.printer import product_text, size_text
+from codegen.printer import dim_values, product_text, size_text
 from codegen.program import Accumulate, Buffer, Fill, Map, OuterSum, PickStep, Product, Program, Read, Reduce, Segment, Statement
 from codegen.stages import Matrix, is_shared
-from codegen.traversal import elements, reads
+from codegen.traversal import elements, is_plain, plain, reads
 
 FACTORS = {"left": "Factor", "right": "Factor", "pairs": "Pair", "terms": "Term"}  # arrays that calls are made with, and their types
 ACTIVE = "active[t - 1] if active[t - 1] < r1 else r1"
@@ -46,7 +46,7 @@ class SegmentLines:
         )
         return {
             "number": self.segment.number,
-            "dims": [(name, str(self.fixed.get(name, f"call.d[{place + 4}]"))) for place, name in enumerate(self.program.dims)],
+            "dims": dim_values(self.program.dims, self.fixed),
             "buffers": [(self.order.index(name) + 2, name, b.kind == "timed", b.below is not None) for name, b in self._named(used)],
             "windows": [f"w{n}" for n in range(self.components.windows)],
             "integers": [f"g{n}" for n in range(self.components.integers)],
@@ -131,7 +131,7 @@ class SegmentLines:
         if not isinstance(statement, Accumulate) or not isinstance(statement.element, Load) or statement.place:
             return None
         load, out = statement.element, self.buffers[statement.out]
-        plainly = load.shape is None and load.index == plain(out) and self.buffers[load.buffer].shape == out.shape
+        plainly = is_plain(load, out) and self.buffers[load.buffer].shape == out.shape
         return Read(load.buffer, load.lag) if plainly and self.back and statement.window in ((None, None), (0, None)) else None
 
     def _joins(self, statement: Statement, group: Sequence[Statement]) -> bool:

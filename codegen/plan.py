@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from codegen.element import InWindow, Steps
-from codegen.program import Accumulate, Action, Fill, Loop, Phase, PickStep, Program, Solve, Statement
-from codegen.traversal import elements, reads, solves
+from codegen.program import Accumulate, Action, Fill, Phase, PickStep, Program, Statement
+from codegen.traversal import elements, reads, segments_of, solves
 
 
 def needed_actions(phase: Phase, buffers: Iterable[str]) -> tuple[int, ...]:
@@ -24,8 +24,7 @@ def needed_actions(phase: Phase, buffers: Iterable[str]) -> tuple[int, ...]:
 
 
 def _statements(action: Action) -> list[Statement]:
-    parts = action.body if isinstance(action, Loop) else (action,)
-    return [s for part in parts for s in (part.segment if isinstance(part, Solve) else part).statements]
+    return [s for segment in segments_of(action) for s in segment.statements]  # type: ignore[arg-type]
 
 
 def _reached(statements: list[Statement], wanted: set[str]) -> list[Statement]:

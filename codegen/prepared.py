@@ -18,7 +18,7 @@ from codegen.frame import BYTE, Frame
 from codegen.program import Phase, Program
 from codegen.reports import COLUMNS, Reports
 from codegen.run import asked_for
-from codegen.stages import number_of
+from codegen.traversal import number_of
 from codegen.workspace import empty
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from codegen.element import Const, Element, Hot, Index, InWindow, Load, OnDiagonal, Op, Piece, Present, Select, Size, SizeValue, Steps
 from codegen.program import Buffer
@@ -15,6 +15,11 @@ def size_text(size: Size) -> str:
     """A size as a C expression of the dims' variables."""
     terms = ["*".join([*([str(c)] if c != 1 or not names else []), *(f"d_{name}" for name in names)]) for c, names in size]
     return "(" + " + ".join(terms) + ")" if len(terms) > 1 else (terms[0] if terms else "0")
+
+
+def dim_values(dims: Sequence[str], fixed: Mapping[str, int]) -> list[tuple[str, str]]:
+    """Every dim and its size: a constant where it is fixed, else where a call holds it, behind T, B and two flags."""
+    return [(name, str(fixed.get(name, f"call.d[{place + 4}]"))) for place, name in enumerate(dims)]
 
 
 def product_text(sizes: tuple[Size, ...]) -> str:

@@ -158,7 +158,8 @@ class Loop:
     body: tuple[Segment | Solve, ...]
 
 
-Action = Segment | Solve | Loop | Projection
+Part = Segment | Solve | Loop
+Action = Part | Projection
 
 
 @dataclass(frozen=True)
@@ -170,9 +171,9 @@ class Phase:
     writes: tuple[str, ...] = ()
 
     @cached_property
-    def runs(self) -> tuple[tuple[Segment | Solve | Loop, ...] | Projection, ...]:
+    def runs(self) -> tuple[tuple[Part, ...] | Projection, ...]:
         """The actions, those as one that stand between projections and so are run by one call."""
-        found: list[tuple[Segment | Solve | Loop, ...] | Projection] = []
+        found: list[tuple[Part, ...] | Projection] = []
         for apart, group in groupby(self.actions, lambda action: isinstance(action, Projection)):
             actions = tuple(group)
             found += actions if apart else (actions,)  # type: ignore[arg-type]

@@ -8,8 +8,7 @@ import numpy as np
 
 from codegen.convergence import Solution
 from codegen.frame import Frame
-from codegen.program import Loop, Solve
-from codegen.stages import Part
+from codegen.program import Loop, Part, Solve
 from codegen.traversal import solves
 
 COLUMNS = 4

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from codegen.program import Buffer, Loop, Phase, Product, Segment, Solve
+from codegen.program import Buffer, Part, Phase, Product, Segment, Solve
+from codegen.traversal import bodies, number_of, segments_of, solves
 
 Matrix = tuple[str, bool]  # the buffer of a product's matrix, and whether it is multiplied transposed
-Part = Segment | Solve | Loop
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Stage:
 @dataclass(frozen=True, slots=True)
 class Unit:
     """What one call of a compiled module runs, by the number of its first action; back: sums go from the last step to the first; piece: it
-    is one segment that takes part in a steady state, or in a loop with one, for where the whole does not come to an end."""  # noqa: D205, D209
+    is one steady state, or one segment of a loop with steady states, for where the whole does not come to an end."""  # noqa: D205, D209
 
     number: int
     back: bool
@@ -53,17 +53,7 @@ class Unit:
     @property
     def solves(self) -> tuple[Solve, ...]:
         """All steady states in order."""
-        return tuple(each for part in self.parts for each in _bodies(part) if isinstance(each, Solve))
-
-
-def number_of(part: Part) -> int:
-    """An action's number: that of its first segment."""
-    return segments_of(part)[0].number
-
-
-def segments_of(part: Part) -> tuple[Segment, ...]:
-    """The segments of an action."""
-    return tuple(each.segment if isinstance(each, Solve) else each for each in _bodies(part))
+        return tuple(solve for part in self.parts for solve in solves(part))
 
 
 def is_shared(segment: Segment, buffers: Mapping[str, Buffer]) -> bool:
@@ -72,18 +62,14 @@ def is_shared(segment: Segment, buffers: Mapping[str, Buffer]) -> bool:
 
 
 def units(phase: Phase, buffers: Mapping[str, Buffer]) -> list[Unit]:
-    """The units of a phase: what stands between projections, and each segment that takes part in a steady state."""
+    """The units of a phase: what stands between projections, each steady state, and each segment of a loop with one."""
     back, found = phase.name != "forward", []
     for run in phase.runs:
         if isinstance(run, tuple):
             found.append(_unit(run, buffers, back))
-            pieces = [segment for part in run if not isinstance(part, Segment) for segment in segments_of(part)]
-            found += [_unit([segment], buffers, back, piece=True) for segment in pieces]
+            pieces = [each for part in run if not isinstance(part, Segment) for each in bodies(part)]
+            found += [_unit([piece], buffers, back, piece=True) for piece in pieces]  # type: ignore[list-item]
     return found
-
-
-def _bodies(part: Part) -> tuple[Segment | Solve, ...]:
-    return part.body if isinstance(part, Loop) else (part,)
 
 
 def _unit(parts: Sequence[Part], buffers: Mapping[str, Buffer], back: bool, piece: bool = False) -> Unit:

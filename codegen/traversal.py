@@ -1,11 +1,11 @@
-"""Traversal of Programs: the elements of a tree, the reads of a statement, the steady states of an action."""
+"""Traversal of Programs: the elements of a tree, the reads of a statement, the segments and steady states of an action."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from codegen.element import Element, Hot, InWindow, Load, OnDiagonal, Op, Piece, Present, Select
-from codegen.program import Accumulate, Action, Loop, OuterSum, PickStep, Product, Read, Solve, Statement
+from codegen.element import Element, Hot, Index, InWindow, Load, OnDiagonal, Op, Piece, Present, Select
+from codegen.program import Accumulate, Action, Buffer, Loop, OuterSum, Part, PickStep, Product, Read, Segment, Solve, Statement
 from codegen.systems import Project
 
 
@@ -46,7 +46,31 @@ def reads(statement: Statement) -> list[Read]:
     return found
 
 
+def bodies(action: Action) -> tuple[Action, ...]:
+    """What an action runs at a step of its own loop, or itself."""
+    return action.body if isinstance(action, Loop) else (action,)
+
+
 def solves(action: Action) -> list[Solve]:
     """The steady states that an action solves for."""
-    parts = action.body if isinstance(action, Loop) else (action,)
-    return [part for part in parts if isinstance(part, Solve)]
+    return [part for part in bodies(action) if isinstance(part, Solve)]
+
+
+def segments_of(part: Part) -> tuple[Segment, ...]:
+    """The segments of an action."""
+    return tuple(each.segment if isinstance(each, Solve) else each for each in bodies(part))  # type: ignore[misc]
+
+
+def number_of(part: Part) -> int:
+    """An action's number: that of its first segment."""
+    return segments_of(part)[0].number
+
+
+def plain(buffer: Buffer) -> Index:
+    """The index of a whole buffer, component by component."""
+    return tuple((place, ()) for place in range(len(buffer.shape)))
+
+
+def is_plain(load: Load, buffer: Buffer) -> bool:
+    """Whether a buffer is read component by component, as it stands."""
+    return load.shape is None and load.index == plain(buffer)

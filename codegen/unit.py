@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from codegen.components import INDENT
-from codegen.printer import product_text, size_text
-from codegen.program import Loop, Program, Segment, Solve
-from codegen.stages import Matrix, Part, Stage, Unit
+from codegen.printer import dim_values, product_text, size_text
+from codegen.program import Loop, Part, Program, Segment, Solve
+from codegen.stages import Matrix, Stage, Unit
 
 ROWS = "call.split[id], call.split[id + 1]"
 
@@ -19,18 +19,14 @@ class UnitLines:
         self.program, self.order, self.unit, self.fixed, self.matrices = program, order, unit, fixed, matrices
 
     def describe(self) -> dict[str, object]:
-        """Its matrices, and its stages with what is laid out before each. A piece runs its segment, or solves for its unknowns."""
+        """Its matrices, and its stages with what is laid out before each."""
         return {
             "name": f"{'piece' if self.unit.piece else 'unit'}_{self.unit.number}",
             "number": ~self.unit.number if self.unit.piece else self.unit.number,
-            "dims": self.dims(),
+            "dims": dim_values(self.program.dims, self.fixed),
             "rooms": [(self.matrices.index(matrix), ", ".join(self._sizes(matrix))) for matrix in self.unit.matrices],
             "stages": [self._stage(stage) for stage in self.unit.stages],
         }
-
-    def dims(self) -> list[tuple[str, str]]:
-        """Every dim and where its size stands."""
-        return [(name, str(self.fixed.get(name, f"call.d[{place + 4}]"))) for place, name in enumerate(self.program.dims)]
 
     def solve(self, solve: Solve) -> dict[str, object]:
         """The function that solves for a steady state: where its unknowns lie, and the rows that take part."""
@@ -42,7 +38,8 @@ class UnitLines:
                 lines.append(f"unknowns[{number}].{field} = <array> call.p[{place}]{step}")
             lines.append(f"unknowns[{number}].width = {product_text(self.program.buffers[names[0]].shape)}")
         return {
-            "number": solve.segment.number, "count": len(solve.cut), "linear": int(solve.linear), "lines": lines, "dims": self.dims(),
+            "number": solve.segment.number, "count": len(solve.cut), "linear": int(solve.linear), "lines": lines,
+            "dims": dim_values(self.program.dims, self.fixed),
             "timed": solve.level in ("step", "sweep"), "shared": solve.level == "shared",
         }  # fmt: skip
 
@@ -64,10 +61,11 @@ class UnitLines:
 
     def _part(self, part: Part, shared: bool) -> list[str]:
         match part:
-            case Segment() if self.unit.piece:
-                return self._piece(part, shared)
             case Segment():
                 return [self._segment(part, "t0", "t1", shared)]
+            case Solve() if self.unit.piece:  # its equations over some steps, or where there is a report, what they are solved for
+                solved, run = self._solve(part), self._segment(part.segment, "t0", "t1", shared)
+                return ["if call.report != NULL:", INDENT + solved, "else:", INDENT + run]
             case Solve(level="sweep"):
                 return ["for t in range(t0, t1 + 1):", INDENT + self._solve(part, " + 4*batch*(t - t0)")]
             case Solve():
@@ -83,19 +81,7 @@ class UnitLines:
     def _solve(self, solve: Solve, step: str = "") -> str:
         return f"solve_{solve.segment.number}(call, call.report + 4*({self._before(solve)}){step}, t, id)"
 
-    def _piece(self, segment: Segment, shared: bool) -> list[str]:
-        """The segment over some steps; where there is a report, what its equations are solved for."""
-        solves = [solve for phase in self.program.phases.values() for run in phase.runs if isinstance(run, tuple) for solve in _solves(run)]
-        run = self._segment(segment, "t0", "t1", shared)
-        if not any(solve.segment.number == segment.number for solve in solves):
-            return [run]
-        return ["if call.report != NULL:", f"{INDENT}solve_{segment.number}(call, call.report, t0, id)", "else:", INDENT + run]
-
     def _before(self, solve: Solve) -> str:
         """How many rows of a report come before a steady state's."""
         rows = {"shared": "1", "rows": "batch", "step": "batch", "sweep": "batch*(t1 - t0 + 1)"}
         return " + ".join(rows[other.level] for other in self.unit.solves[: self.unit.solves.index(solve)]) or "0"
-
-
-def _solves(run: Sequence[Part]) -> list[Solve]:
-    return [each for part in run for each in (part.body if isinstance(part, Loop) else (part,)) if isinstance(each, Solve)]

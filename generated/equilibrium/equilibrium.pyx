@@ -1714,7 +1714,7 @@ cdef void piece_3(Call* call, long long id) noexcept nogil:
     wait(call)
     if call.wanted[0]:
         if call.report != NULL:
-            solve_3(call, call.report, t0, id)
+            solve_3(call, call.report + 4*(0), t, id)
         else:
             segment_3(call, t0, t1, call.split[id], call.split[id + 1], id)
 
@@ -1770,7 +1770,7 @@ cdef void piece_13(Call* call, long long id) noexcept nogil:
     wait(call)
     if call.wanted[0]:
         if call.report != NULL:
-            solve_13(call, call.report, t0, id)
+            solve_13(call, call.report + 4*(0), t, id)
         else:
             segment_13(call, t0, t1, call.split[id], call.split[id + 1], id)
 
@@ -1841,7 +1841,7 @@ cdef void piece_27(Call* call, long long id) noexcept nogil:
     wait(call)
     if call.wanted[0]:
         if call.report != NULL:
-            solve_27(call, call.report, t0, id)
+            solve_27(call, call.report + 4*(0), t, id)
         else:
             segment_27(call, t0, t1, call.split[id], call.split[id + 1], id)
 

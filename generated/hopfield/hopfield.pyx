@@ -1284,7 +1284,7 @@ cdef void piece_0(Call* call, long long id) noexcept nogil:
     wait(call)
     if call.wanted[0]:
         if call.report != NULL:
-            solve_0(call, call.report, t0, id)
+            solve_0(call, call.report + 4*(0), t, id)
         else:
             segment_0(call, t0, t1, call.split[id], call.split[id + 1], id)
 
@@ -1322,7 +1322,7 @@ cdef void piece_4(Call* call, long long id) noexcept nogil:
     wait(call)
     if call.wanted[0]:
         if call.report != NULL:
-            solve_4(call, call.report, t0, id)
+            solve_4(call, call.report + 4*(0), t, id)
         else:
             segment_4(call, t0, t1, call.split[id], call.split[id + 1], id)
 
@@ -1360,7 +1360,7 @@ cdef void piece_11(Call* call, long long id) noexcept nogil:
     wait(call)
     if call.wanted[0]:
         if call.report != NULL:
-            solve_11(call, call.report, t0, id)
+            solve_11(call, call.report + 4*(0), t, id)
         else:
             segment_11(call, t0, t1, call.split[id], call.split[id + 1], id)
 

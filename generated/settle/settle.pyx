@@ -1250,7 +1250,7 @@ cdef void piece_1(Call* call, long long id) noexcept nogil:
     wait(call)
     if call.wanted[0]:
         if call.report != NULL:
-            solve_1(call, call.report, t0, id)
+            solve_1(call, call.report + 4*(0), t, id)
         else:
             segment_1(call, t0, t1, call.split[id], call.split[id + 1], id)
 
@@ -1290,7 +1290,7 @@ cdef void piece_5(Call* call, long long id) noexcept nogil:
     wait(call)
     if call.wanted[0]:
         if call.report != NULL:
-            solve_5(call, call.report, t0, id)
+            solve_5(call, call.report + 4*(0), t, id)
         else:
             segment_5(call, t0, t1, call.split[id], call.split[id + 1], id)
 
@@ -1330,7 +1330,7 @@ cdef void piece_11(Call* call, long long id) noexcept nogil:
     wait(call)
     if call.wanted[0]:
         if call.report != NULL:
-            solve_11(call, call.report, t0, id)
+            solve_11(call, call.report + 4*(0), t, id)
         else:
             segment_11(call, t0, t1, call.split[id], call.split[id + 1], id)
 

@@ -16,7 +16,7 @@ from codegen.emit import TEMPLATES, emit
 from codegen.kernel import Kernel
 from codegen.lower import lower
 from codegen.program import Segment
-from codegen.stages import number_of, segments_of
+from codegen.traversal import number_of, segments_of
 from derive.language import load, parse
 from tests.codegen.kernel_cases import worst
 
