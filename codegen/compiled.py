@@ -20,16 +20,17 @@ from codegen.traversal import number_of, solves
 
 TILE = 8  # rows of a register tile
 MOST_THREADS = 64
+LEAST_WORK = 1 << 18  # about the numbers in the buffers of a call for which one more thread is worth starting
+LEAST_SHARED = 1 << 21  # likewise, where it has no rows of its own, and meets the others after every stage
 LEAST_SEARCH = 1 << 19  # about the multiplications in one evaluation of a steady state's equations, likewise
-LEAST_WORK = 1 << 18  # about the numbers in the buffers of a call, below which other threads are not worth starting
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
     """Where a module finds the buffers of calls of the same sizes. places: for each of `bases` an index and an offset in bytes, (-1, 0)
     for a buffer that is not there; strides: of a step, in numbers, 0 where there is one step's room; sizes: T, B, whether rows differ
-    in length, whether they are few, dims; addresses: of the three; alone: the border of rows for one thread; worth: whether others are
-    worth starting."""  # noqa: D205, D209
+    in length, whether they are few, dims; addresses: of the three; alone: the border of rows for one thread; worth: how many are worth
+    starting."""  # noqa: D205, D209
 
     places: np.ndarray
     strides: np.ndarray
@@ -38,7 +39,7 @@ class Table:
     active: np.ndarray
     lengths: np.ndarray
     alone: np.ndarray
-    worth: bool
+    worth: int
 
 
 class Compiled:
@@ -54,13 +55,8 @@ class Compiled:
             table = frame.plans.get(key) or frame.keep(key, _table(frame))
         self.table, arrays = table, frame.arrays
         self.bases = (table.active, table.lengths, *[memory for _, memory in arrays.blocks], *arrays.own.values())
-        threads = self._threads()
+        threads = worth_starting(table, frame.threads)
         self.split = table.alone if threads == 1 else shares(frame.lengths, threads)
-
-    def _threads(self) -> int:
-        if self.frame.threads is not None:
-            return check_threads(self.frame.threads, "threads")
-        return available_threads() if self.table.worth else 1
 
     def run(self, number: int, t0: int, t1: int) -> None:
         """Run one segment that takes part in a steady state over the steps t0..t1, in this thread."""
@@ -119,10 +115,11 @@ def _table(frame: Frame) -> Table:
     )  # fmt: skip
     work = frame.steps * frame.batch * sum(frame.dims.values()) * len(program.buffers)
     searches = any(solves(action) for phase in program.phases.values() for action in phase.actions)
-    search = frame.batch * sum(frame.dims.values()) ** 2
+    search = frame.batch * sum(frame.dims.values()) ** 2 if searches else 0
+    worth = max(min(frame.batch, 1 + max(work // LEAST_WORK, search // LEAST_SEARCH)), 1 + work // LEAST_SHARED)
     return Table(
         *tables, tuple(address(table) for table in tables), frame.active, np.ascontiguousarray(frame.lengths),
-        np.array([0, frame.batch], np.int64), work >= LEAST_WORK or (searches and search >= LEAST_SEARCH),
+        np.array([0, frame.batch], np.int64), worth,
     )  # type: ignore[arg-type]  # fmt: skip
 
 
@@ -131,14 +128,22 @@ def address(array: np.ndarray) -> int:
     return array.__array_interface__["data"][0]
 
 
+def worth_starting(table: Table, threads: int | None) -> int:
+    """How many threads a call has: as many as asked for, else those that there are and that its work is worth. Raises: ValueError."""
+    return min(available_threads(), table.worth) if threads is None else check_threads(threads, "threads")
+
+
 def shares(lengths: np.ndarray, threads: int) -> np.ndarray:
     """Borders between the rows of threads, so that each has as many steps to take; rows come longest first.
 
-    Whole tiles of rows where there are enough of them; one thread where there are not as many rows.
+    Whole tiles of rows where there are enough of them. Where there are fewer rows than threads, the last threads have none: they share in
+    what belongs to no row.
     """
     rows = len(lengths)
-    if threads < 2 or rows < threads:
+    if threads < 2 or not rows:
         return np.array([0, rows], np.int64)
+    if rows < threads:
+        return np.minimum(np.arange(threads + 1, dtype=np.int64), rows)
     done = np.concatenate([[0], np.cumsum(np.maximum(lengths, 1))])
     middles = (done[1:] + done[:-1]) / 2
     borders = np.searchsorted(middles, done[-1] * np.arange(threads + 1) / threads)

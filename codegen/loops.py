@@ -18,6 +18,10 @@ from codegen.traversal import elements, is_plain, plain, reads
 FACTORS = {"left": "Factor", "right": "Factor", "pairs": "Pair", "terms": "Term"}  # arrays that calls are made with, and their types
 ACTIVE = "active[t - 1] if active[t - 1] < r1 else r1"
 ROWS_NOW = f"rows = {ACTIVE}"
+STEPS_OF_THREAD = [
+    "t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1", "r0, r1 = 0, batch",
+]  # fmt: skip
+ROWS_OF_THREAD = ["t0, t1, r0, r1 = begin, end, top, bottom"]
 
 
 def packed_name(matrix: str, transposed: bool) -> str:
@@ -46,6 +50,7 @@ class SegmentLines:
         )
         return {
             "number": self.segment.number,
+            "order": self.segment.order,
             "dims": dim_values(self.program.dims, self.fixed),
             "buffers": [(self.order.index(name) + 2, name, b.kind == "timed", b.below is not None) for name, b in self._named(used)],
             "windows": [f"w{n}" for n in range(self.components.windows)],
@@ -71,11 +76,26 @@ class SegmentLines:
             head = ["t = t0", "rows = r1" if order == "once" else ROWS_NOW]
             return head + [line for group in groups for line in self.components.zero(group[0]) + self._group(group)]
         if order == "sweep":
-            return [line for group in groups for line in self.components.zero(group[0]) + self._sweep(group)]
+            return self._spread(groups)
         lines = self._hoisted()
         steps = "range(t0, t1 + 1)" if order == "forward" else "range(t1, t0 - 1, -1)"
         inner = ["if stopped(call, id):", f"{INDENT}return", ROWS_NOW, *(line for group in groups for line in self._group(group))]
         return [*lines, f"for t in {steps}:", *(INDENT + line for line in inner)]
+
+    def _spread(self, groups: Sequence[Sequence[Statement]]) -> list[str]:
+        """A sweep, of which threads take steps instead of rows where there are more threads than rows."""
+        lines: list[str] = []
+        made, split = set[str](), False
+        for group in groups:
+            timed = all(self.buffers[statement.out].kind == "timed" for statement in group)
+            if timed != split or made & {read.buffer for statement in group for read in reads(statement)}:
+                meet = ["wait(call)", *(STEPS_OF_THREAD if timed else ROWS_OF_THREAD)]
+                lines += ["if spread:", *(INDENT + line for line in meet)]
+                made = set()
+            made |= {statement.out for statement in group}
+            split = timed
+            lines += self.components.zero(group[0]) + self._sweep(group)
+        return [*lines, "if spread:", f"{INDENT}wait(call)"] if split or made else lines
 
     def _hoisted(self) -> list[str]:
         """What is known before a loop, for all its steps, where the products of one have few rows."""

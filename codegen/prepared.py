@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from codegen.compiled import Compiled, Table, available_threads, shares
+from codegen.compiled import Compiled, Table, shares, worth_starting
 from codegen.frame import BYTE, Frame
 from codegen.program import Phase, Program
 from codegen.reports import COLUMNS, Reports
@@ -106,7 +106,7 @@ class Prepared:
 
     def _split(self, threads: int | None) -> np.ndarray:
         table = self.forward.table
-        count = (available_threads() if table.worth else 1) if threads is None else threads
+        count = worth_starting(table, threads)
         if count not in self.splits:
             self.splits[count] = table.alone if count == 1 else shares(table.lengths, count)
         return self.splits[count]

@@ -164,10 +164,12 @@ cdef extern from *:
         int more;
         double *report;
         scalar *packed[22];
-        int arrived, turn, failed, stop, unsolved;
-        double asked, looked;
-        size steps, pace;
         void (*unit)(struct Call *, size);
+        int failed, stop, unsolved;
+        /* lines of their own: what the first thread writes at every step, and where threads meet */
+        double asked __attribute__((aligned(64))), looked;
+        size steps, pace;
+        int arrived __attribute__((aligned(64))), turn;
     } Call;
     enum { MOST_THREADS = 64 };
 
@@ -226,16 +228,19 @@ cdef extern from *:
     typedef scalar lanes __attribute__((vector_size(WIDTH), aligned(sizeof(scalar)), may_alias));
     enum { LANES = WIDTH/sizeof(scalar), PANEL = 2*LANES, ROWS = 8, DEPTH = 256 };
 
-    /* y[r, :] (+)= sum over k of a[r*ar + k*ak] panel[k, :] for R rows and one panel of two vectors, k in order */
+    /* How a sum enters y: it replaces y, goes on from it, or is formed on its own and then added, which waits for nothing. */
+    enum { FRESH, ONWARD, ADDED };
+
+    /* y[r, :] = sum over k of a[r*ar + k*ak] panel[k, :] for R rows and one panel of two vectors, k in order */
     typedef void (*Tile)(size, const scalar *, size, size, const scalar *, scalar *, size, int);
     #define EACH(R) _Pragma("GCC unroll 8") for (int r = 0; r < R; r++)
     #define STRIDE(pointer, by) (pointer += by, ({ __asm__("" : "+r"(pointer)); }))  /* one register, not an address for every row */
-    #define TILE(R) static void tile_##R(size K, const scalar *a, size ar, size ak, const scalar *b, scalar *y, size ldy, int add) { \
+    #define TILE(R) static void tile_##R(size K, const scalar *a, size ar, size ak, const scalar *b, scalar *y, size ldy, int how) { \
         lanes left[R], right[R]; \
         scalar *row = y; \
         const size next = R*ldy; \
         EACH(R) { left[r] = right[r] = (lanes){0}; } \
-        if (add) EACH(R) { \
+        if (how == ONWARD) EACH(R) { \
             left[r] = *(lanes *)row; \
             right[r] = *(lanes *)(row + LANES); \
             __builtin_prefetch(row + next); \
@@ -246,6 +251,8 @@ cdef extern from *:
             lanes first = *(const lanes *)b, second = *(const lanes *)(b + LANES); \
             EACH(R) { left[r] += first*a[r*ar]; right[r] += second*a[r*ar]; } \
         } \
+        row = y; \
+        if (how == ADDED) EACH(R) { left[r] = *(lanes *)row + left[r]; right[r] = *(lanes *)(row + LANES) + right[r]; STRIDE(row, ldy); } \
         EACH(R) { *(lanes *)y = left[r]; *(lanes *)(y + LANES) = right[r]; STRIDE(y, ldy); } \
     }
     TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6) TILE(7) TILE(8)
@@ -306,10 +313,10 @@ cdef extern from *:
     }
 
     /* one tile at the edge of y, through room of full width */
-    static void edge(size rows, size K, const scalar *a, size ar, size ak, const scalar *b, scalar *y, size ldy, size columns, int add) {
+    static void edge(size rows, size K, const scalar *a, size ar, size ak, const scalar *b, scalar *y, size ldy, size columns, int how) {
         scalar room[ROWS*PANEL] = {0};
-        if (add) for (size r = 0; r < rows; r++) memcpy(room + r*PANEL, y + r*ldy, (size_t)columns*sizeof(scalar));
-        tiles[rows](K, a, ar, ak, b, room, PANEL, add);
+        if (how) for (size r = 0; r < rows; r++) memcpy(room + r*PANEL, y + r*ldy, (size_t)columns*sizeof(scalar));
+        tiles[rows](K, a, ar, ak, b, room, PANEL, how);
         for (size r = 0; r < rows; r++) memcpy(y + r*ldy, room + r*PANEL, (size_t)columns*sizeof(scalar));
     }
 
@@ -322,8 +329,8 @@ cdef extern from *:
         for (const Term *s = terms + done; s < terms + count; s++) for (size j = 0; j < J; j += PANEL) for (size p = 0, rows; p < P; p += rows) {
             const scalar *x = s->x + p*s->K, *b = s->packed + j*s->K;
             rows = P - p > ROWS && P - p < 2*ROWS ? (P - p + 1)/2 : P - p < ROWS ? P - p : ROWS;
-            if (J - j >= PANEL) tiles[rows](s->K, x, s->K, 1, b, y + p*J + j, J, s > terms);
-            else edge(rows, s->K, x, s->K, 1, b, y + p*J + j, J, J - j, s > terms);
+            if (J - j >= PANEL) tiles[rows](s->K, x, s->K, 1, b, y + p*J + j, J, s > terms ? ADDED : FRESH);
+            else edge(rows, s->K, x, s->K, 1, b, y + p*J + j, J, J - j, s > terms ? ADDED : FRESH);
         }
     }
 
@@ -358,8 +365,8 @@ cdef extern from *:
         for (size p = 0, rows; p < all; p += rows) {
             const scalar *a = left->out + p*depth;
             rows = all - p < ROWS ? all - p : ROWS;
-            if (columns == PANEL) tiles[rows](depth, a, 1, ROWS, b, y + p*J, J, 1);
-            else edge(rows, depth, a, 1, ROWS, b, y + p*J, J, columns, 1);
+            if (columns == PANEL) tiles[rows](depth, a, 1, ROWS, b, y + p*J, J, ONWARD);
+            else edge(rows, depth, a, 1, ROWS, b, y + p*J, J, columns, ONWARD);
         }
     }
 
@@ -488,20 +495,21 @@ cdef extern from *:
         return done;
     }
 
-    /* Run a unit by all threads of a call, or by this one where others cannot be had. */
-    static void together(Call *call, void (*unit)(Call *, size)) {
+    /* Make rooms for a unit's matrices, and run it by all threads of a call, or by this one where others cannot be had. */
+    static void together(Call *call, void (*rooms)(Call *), void (*unit)(Call *, size)) {
         size alone[] = {0, call->d[1]};
         call->asked = call->looked = seconds_now();
         call->steps = 0, call->pace = 1;
         call->arrived = call->turn = call->failed = call->stop = call->unsolved = 0;
         call->unit = unit;
         memset(call->packed, 0, sizeof call->packed);
-        if (take_pool(call)) {
+        rooms(call);
+        if (!call->failed && take_pool(call)) {
             unit(call, 0);
             for (size id = 1; id < call->threads; id++)
                 for (size spins = 0; __atomic_load_n(&pool.workers[id].state, __ATOMIC_ACQUIRE) == AT_WORK; spins++) relax(spins);
             __atomic_store_n(&pool.busy, 0, __ATOMIC_RELEASE);
-        } else {
+        } else if (!call->failed) {
             call->threads = 1, call->split = alone;
             unit(call, 0);
         }
@@ -526,7 +534,7 @@ cdef extern from *:
     ctypedef struct Pair:
         int left, right
         real* y
-    void together(Call*, void (*)(Call*, long long) noexcept nogil) nogil
+    void together(Call*, void (*)(Call*) noexcept nogil, void (*)(Call*, long long) noexcept nogil) nogil
     int ended(const Call*) except -1
     bint stopped(Call*, long long) nogil
     void wait(Call*) nogil
@@ -821,6 +829,8 @@ cdef void segment_17(Call* call, long long t0, long long t1, long long r0, long 
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
     cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long begin = t0, end = t1, top = r0, bottom = r1
+    cdef bint spread = threads > batch
     cdef long long d_k = call.d[4]
     cdef long long d_m = call.d[5]
     cdef long long d_n = call.d[6]
@@ -831,10 +841,16 @@ cdef void segment_17(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_q_g1 = call.s[26]
     cdef array b_q_u = <array> call.p[27]
     cdef long long s_q_u = call.s[27]
+    if spread:
+        wait(call)
+        t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
+        r0, r1 = 0, batch
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_17_0(b_q_f2 + (t - 1)*s_q_f2 + r*d_n, b_q_g1 + (t - 1)*s_q_g1 + r*d_p, b_q_u + (t - 1)*s_q_u + r*(d_n + d_p), d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+    if spread:
+        wait(call)
 
 cdef void row_19_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -1084,6 +1100,8 @@ cdef void segment_26(Call* call, long long t0, long long t1, long long r0, long 
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
     cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long begin = t0, end = t1, top = r0, bottom = r1
+    cdef bint spread = threads > batch
     cdef long long d_k = call.d[4]
     cdef long long d_m = call.d[5]
     cdef long long d_n = call.d[6]
@@ -1113,10 +1131,18 @@ cdef void segment_26(Call* call, long long t0, long long t1, long long r0, long 
     cdef array b_t53 = <array> call.p[50]
     cdef const real* w_q_V = call.packed[10]
     cdef Term terms[1]
+    if spread:
+        wait(call)
+        t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
+        r0, r1 = 0, batch
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_26_0(b_q_f3 + (t - 1)*s_q_f3 + r*d_n, b_q_g2 + (t - 1)*s_q_g2 + r*d_p, b_t50 + (t - 1)*s_t50 + r*(d_n + d_p), d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+    if spread:
+        wait(call)
+        t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
+        r0, r1 = 0, batch
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
@@ -1127,18 +1153,34 @@ cdef void segment_26(Call* call, long long t0, long long t1, long long r0, long 
         rows = batch*(t1 - t0 + 1)
         terms[0] = term((d_n + d_p), b_t50 + (t - 1)*s_t50 + r0*(d_n + d_p), w_q_V)
         product(rows - r0, d_k, terms, 1, 0, b_t49 + (t - 1)*s_t49 + r0*d_k)
+    if spread:
+        wait(call)
+        t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
+        r0, r1 = 0, batch
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_26_1(b_t49 + (t - 1)*s_t49 + r*d_k, b_q_c, b_q_z_y + (t - 1)*s_q_z_y + r*d_k, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+    if spread:
+        wait(call)
+        t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
+        r0, r1 = 0, batch
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_26_2(b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t51 + (t - 1)*s_t51 + r, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+    if spread:
+        wait(call)
+        t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
+        r0, r1 = 0, batch
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_26_3(b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t51 + (t - 1)*s_t51 + r, b_t52 + (t - 1)*s_t52 + r, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+    if spread:
+        wait(call)
+        t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
+        r0, r1 = 0, batch
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
@@ -1147,6 +1189,9 @@ cdef void segment_26(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_26_5(b_q_d + (t - 1)*s_q_d + r*d_k, b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t51 + (t - 1)*s_t51 + r, b_t52 + (t - 1)*s_t52 + r, b_q_e + (t - 1)*s_q_e + r, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+    if spread:
+        wait(call)
+        t0, t1, r0, r1 = begin, end, top, bottom
     rows = r1
     if not call.more:
         for r in range(r0, rows):
@@ -1155,6 +1200,8 @@ cdef void segment_26(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_26_7(b_q_e + (t - 1)*s_q_e + r, b_t53 + r, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+    if spread:
+        wait(call)
 
 cdef void row_34_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -1229,6 +1276,8 @@ cdef void segment_35(Call* call, long long t0, long long t1, long long r0, long 
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
     cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long begin = t0, end = t1, top = r0, bottom = r1
+    cdef bint spread = threads > batch
     cdef long long d_k = call.d[4]
     cdef long long d_m = call.d[5]
     cdef long long d_n = call.d[6]
@@ -1246,14 +1295,26 @@ cdef void segment_35(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_t96 = call.s[93]
     cdef const real* wt_q_V = call.packed[11]
     cdef Term terms[1]
+    if spread:
+        wait(call)
+        t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
+        r0, r1 = 0, batch
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_35_0(b_q_d + (t - 1)*s_q_d + r*d_k, b_t95 + (t - 1)*s_t95 + r, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+    if spread:
+        wait(call)
+        t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
+        r0, r1 = 0, batch
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_35_1(b_q_y + (t - 1)*s_q_y + r*d_k, b_t95 + (t - 1)*s_t95 + r, b_q_d + (t - 1)*s_q_d + r*d_k, b_g_s_y + (t - 1)*s_g_s_y + r*d_k, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+    if spread:
+        wait(call)
+        t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
+        r0, r1 = 0, batch
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
@@ -1264,6 +1325,8 @@ cdef void segment_35(Call* call, long long t0, long long t1, long long r0, long 
         rows = batch*(t1 - t0 + 1)
         terms[0] = term(d_k, b_g_s_y + (t - 1)*s_g_s_y + r0*d_k, wt_q_V)
         product(rows - r0, (d_n + d_p), terms, 1, 0, b_t96 + (t - 1)*s_t96 + r0*(d_n + d_p))
+    if spread:
+        wait(call)
 
 cdef void row_38_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -1411,6 +1474,8 @@ cdef void segment_46(Call* call, long long t0, long long t1, long long r0, long 
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
     cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long begin = t0, end = t1, top = r0, bottom = r1
+    cdef bint spread = threads > batch
     cdef long long d_k = call.d[4]
     cdef long long d_m = call.d[5]
     cdef long long d_n = call.d[6]
@@ -1426,6 +1491,10 @@ cdef void segment_46(Call* call, long long t0, long long t1, long long r0, long 
     cdef const real* wt_q_Uf3 = call.packed[14]
     cdef const real* wt_q_Ug2 = call.packed[15]
     cdef Term terms[2]
+    if spread:
+        wait(call)
+        t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
+        r0, r1 = 0, batch
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
@@ -1438,6 +1507,8 @@ cdef void segment_46(Call* call, long long t0, long long t1, long long r0, long 
         terms[0] = term(d_n, b_g_s_f3 + (t - 1)*s_g_s_f3 + r0*d_n, wt_q_Uf3)
         terms[1] = term(d_p, b_g_s_g2 + (t - 1)*s_g_s_g2 + r0*d_p, wt_q_Ug2)
         product(rows - r0, (d_n + d_p), terms, 2, 0, b_g_u_bar + (t - 1)*s_g_u_bar + r0*(d_n + d_p))
+    if spread:
+        wait(call)
 
 cdef void row_49_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -1675,6 +1746,8 @@ cdef void segment_62(Call* call, long long t0, long long t1, long long r0, long 
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
     cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long begin = t0, end = t1, top = r0, bottom = r1
+    cdef bint spread = threads > batch
     cdef long long d_k = call.d[4]
     cdef long long d_m = call.d[5]
     cdef long long d_n = call.d[6]
@@ -1873,6 +1946,8 @@ cdef void segment_84(Call* call, long long t0, long long t1, long long r0, long 
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
     cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long begin = t0, end = t1, top = r0, bottom = r1
+    cdef bint spread = threads > batch
     cdef long long d_k = call.d[4]
     cdef long long d_m = call.d[5]
     cdef long long d_n = call.d[6]
@@ -1896,6 +1971,10 @@ cdef void segment_84(Call* call, long long t0, long long t1, long long r0, long 
     cdef const real* wt_q_Uf1 = call.packed[20]
     cdef const real* wt_q_Ug1 = call.packed[21]
     cdef Term terms[2]
+    if spread:
+        wait(call)
+        t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
+        r0, r1 = 0, batch
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
@@ -1912,6 +1991,8 @@ cdef void segment_84(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_84_0(b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t51 + (t - 1)*s_t51 + r, b_t52 + (t - 1)*s_t52 + r, b_g_d_bar + (t - 1)*s_g_d_bar + r*d_k, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+    if spread:
+        wait(call)
 
 cdef void row_88_0(
 array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -1964,6 +2045,8 @@ cdef void segment_88(Call* call, long long t0, long long t1, long long r0, long 
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
     cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long begin = t0, end = t1, top = r0, bottom = r1
+    cdef bint spread = threads > batch
     cdef long long d_k = call.d[4]
     cdef long long d_m = call.d[5]
     cdef long long d_n = call.d[6]
@@ -1983,19 +2066,35 @@ cdef void segment_88(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_t152 = call.s[145]
     cdef const real* wt_q_V = call.packed[11]
     cdef Term terms[1]
+    if spread:
+        wait(call)
+        t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
+        r0, r1 = 0, batch
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
             row_88_0(b_p_y_seed + (t - 1)*s_p_y_seed + r0*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, d_k, d_m, d_n, d_p, 0, (rows - r0)*d_k, lengths[r])
+    if spread:
+        wait(call)
+        t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
+        r0, r1 = 0, batch
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_88_1(b_q_y + (t - 1)*s_q_y + r*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r*d_k, b_t151 + (t - 1)*s_t151 + r, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+    if spread:
+        wait(call)
+        t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
+        r0, r1 = 0, batch
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_88_2(b_q_y + (t - 1)*s_q_y + r*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r*d_k, b_t151 + (t - 1)*s_t151 + r, b_p_s_y + (t - 1)*s_p_s_y + r*d_k, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+    if spread:
+        wait(call)
+        t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
+        r0, r1 = 0, batch
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
@@ -2006,6 +2105,8 @@ cdef void segment_88(Call* call, long long t0, long long t1, long long r0, long 
         rows = batch*(t1 - t0 + 1)
         terms[0] = term(d_k, b_p_s_y + (t - 1)*s_p_s_y + r0*d_k, wt_q_V)
         product(rows - r0, (d_n + d_p), terms, 1, 0, b_t152 + (t - 1)*s_t152 + r0*(d_n + d_p))
+    if spread:
+        wait(call)
 
 cdef void row_92_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -2171,6 +2272,8 @@ cdef void segment_100(Call* call, long long t0, long long t1, long long r0, long
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
     cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long begin = t0, end = t1, top = r0, bottom = r1
+    cdef bint spread = threads > batch
     cdef long long d_k = call.d[4]
     cdef long long d_m = call.d[5]
     cdef long long d_n = call.d[6]
@@ -2190,6 +2293,10 @@ cdef void segment_100(Call* call, long long t0, long long t1, long long r0, long
     cdef const real* wt_q_Uf3 = call.packed[14]
     cdef const real* wt_q_Ug2 = call.packed[15]
     cdef Term terms[2]
+    if spread:
+        wait(call)
+        t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
+        r0, r1 = 0, batch
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
@@ -2202,11 +2309,17 @@ cdef void segment_100(Call* call, long long t0, long long t1, long long r0, long
         terms[0] = term(d_n, b_p_s_f3 + (t - 1)*s_p_s_f3 + r0*d_n, wt_q_Uf3)
         terms[1] = term(d_p, b_p_s_g2 + (t - 1)*s_p_s_g2 + r0*d_p, wt_q_Ug2)
         product(rows - r0, (d_n + d_p), terms, 2, 0, b_t154 + (t - 1)*s_t154 + r0*(d_n + d_p))
+    if spread:
+        wait(call)
+        t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
+        r0, r1 = 0, batch
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
             row_100_0(b_t154 + (t - 1)*s_t154 + r0*(d_n + d_p), b_p_u_seed + (t - 1)*s_p_u_seed + r0*(d_n + d_p), b_p_u_bar + (t - 1)*s_p_u_bar + r0*(d_n + d_p), d_k, d_m, d_n, d_p, 0, (rows - r0)*(d_n + d_p), lengths[r])
+    if spread:
+        wait(call)
 
 cdef void row_103_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -2453,6 +2566,8 @@ cdef void segment_116(Call* call, long long t0, long long t1, long long r0, long
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
     cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long begin = t0, end = t1, top = r0, bottom = r1
+    cdef bint spread = threads > batch
     cdef long long d_k = call.d[4]
     cdef long long d_m = call.d[5]
     cdef long long d_n = call.d[6]
@@ -2642,6 +2757,8 @@ cdef void segment_138(Call* call, long long t0, long long t1, long long r0, long
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
     cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long begin = t0, end = t1, top = r0, bottom = r1
+    cdef bint spread = threads > batch
     cdef long long d_k = call.d[4]
     cdef long long d_m = call.d[5]
     cdef long long d_n = call.d[6]
@@ -2659,6 +2776,10 @@ cdef void segment_138(Call* call, long long t0, long long t1, long long r0, long
     cdef const real* wt_q_Uf1 = call.packed[20]
     cdef const real* wt_q_Ug1 = call.packed[21]
     cdef Term terms[2]
+    if spread:
+        wait(call)
+        t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
+        r0, r1 = 0, batch
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
@@ -2676,6 +2797,26 @@ cdef void segment_138(Call* call, long long t0, long long t1, long long r0, long
         if rows > r0:
             r = r0
             row_138_0(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, d_p, 0, (rows - r0)*d_k, lengths[r])
+    if spread:
+        wait(call)
+
+cdef void rooms_unit_0(Call* call) noexcept nogil:
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    call.packed[0] = room(call, d_n, d_m)
+    call.packed[1] = room(call, d_n, d_n)
+    call.packed[2] = room(call, d_n, d_n)
+    call.packed[3] = room(call, d_n, d_n)
+    call.packed[4] = room(call, d_p, d_m)
+    call.packed[5] = room(call, d_p, d_p)
+    call.packed[6] = room(call, d_n, (d_n + d_p))
+    call.packed[7] = room(call, d_n, d_n)
+    call.packed[8] = room(call, d_p, (d_n + d_p))
+    call.packed[9] = room(call, d_p, d_p)
+    call.packed[10] = room(call, d_k, (d_n + d_p))
+    pass
 
 cdef void unit_0(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
@@ -2683,21 +2824,6 @@ cdef void unit_0(Call* call, long long id) noexcept nogil:
     cdef long long d_m = call.d[5]
     cdef long long d_n = call.d[6]
     cdef long long d_p = call.d[7]
-    if id == 0:
-        call.packed[0] = room(call, d_n, d_m)
-        call.packed[1] = room(call, d_n, d_n)
-        call.packed[2] = room(call, d_n, d_n)
-        call.packed[3] = room(call, d_n, d_n)
-        call.packed[4] = room(call, d_p, d_m)
-        call.packed[5] = room(call, d_p, d_p)
-        call.packed[6] = room(call, d_n, (d_n + d_p))
-        call.packed[7] = room(call, d_n, d_n)
-        call.packed[8] = room(call, d_p, (d_n + d_p))
-        call.packed[9] = room(call, d_p, d_p)
-        call.packed[10] = room(call, d_k, (d_n + d_p))
-    wait(call)
-    if call.failed:
-        return
     pack_share(call, id, d_n, d_m, <array> call.p[5], 1, d_m, call.packed[0])
     pack_share(call, id, d_n, d_n, <array> call.p[4], 1, d_n, call.packed[1])
     pack_share(call, id, d_n, d_n, <array> call.p[8], 1, d_n, call.packed[2])
@@ -2730,27 +2856,30 @@ cdef void unit_0(Call* call, long long id) noexcept nogil:
     if call.wanted[8]:
         segment_34(call, t0, t1, 0, batch, id)
 
+cdef void rooms_unit_35(Call* call) noexcept nogil:
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    call.packed[11] = room(call, (d_n + d_p), d_k)
+    call.packed[12] = room(call, d_p, d_p)
+    call.packed[13] = room(call, d_n, d_n)
+    call.packed[14] = room(call, (d_n + d_p), d_n)
+    call.packed[15] = room(call, (d_n + d_p), d_p)
+    call.packed[16] = room(call, d_p, d_p)
+    call.packed[17] = room(call, d_n, d_n)
+    call.packed[18] = room(call, d_n, d_n)
+    call.packed[19] = room(call, d_n, d_n)
+    call.packed[20] = room(call, d_m, d_n)
+    call.packed[21] = room(call, d_m, d_p)
+    pass
+
 cdef void unit_35(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
     cdef long long d_k = call.d[4]
     cdef long long d_m = call.d[5]
     cdef long long d_n = call.d[6]
     cdef long long d_p = call.d[7]
-    if id == 0:
-        call.packed[11] = room(call, (d_n + d_p), d_k)
-        call.packed[12] = room(call, d_p, d_p)
-        call.packed[13] = room(call, d_n, d_n)
-        call.packed[14] = room(call, (d_n + d_p), d_n)
-        call.packed[15] = room(call, (d_n + d_p), d_p)
-        call.packed[16] = room(call, d_p, d_p)
-        call.packed[17] = room(call, d_n, d_n)
-        call.packed[18] = room(call, d_n, d_n)
-        call.packed[19] = room(call, d_n, d_n)
-        call.packed[20] = room(call, d_m, d_n)
-        call.packed[21] = room(call, d_m, d_p)
-    wait(call)
-    if call.failed:
-        return
     pack_share(call, id, (d_n + d_p), d_k, <array> call.p[19], (d_n + d_p), 1, call.packed[11])
     pack_share(call, id, d_p, d_p, <array> call.p[16], d_p, 1, call.packed[12])
     pack_share(call, id, d_n, d_n, <array> call.p[13], d_n, 1, call.packed[13])
@@ -2797,27 +2926,30 @@ cdef void unit_35(Call* call, long long id) noexcept nogil:
     if call.wanted[14]:
         segment_84(call, t0, t1, call.split[id], call.split[id + 1], id)
 
+cdef void rooms_unit_88(Call* call) noexcept nogil:
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    call.packed[11] = room(call, (d_n + d_p), d_k)
+    call.packed[12] = room(call, d_p, d_p)
+    call.packed[13] = room(call, d_n, d_n)
+    call.packed[14] = room(call, (d_n + d_p), d_n)
+    call.packed[15] = room(call, (d_n + d_p), d_p)
+    call.packed[16] = room(call, d_p, d_p)
+    call.packed[17] = room(call, d_n, d_n)
+    call.packed[18] = room(call, d_n, d_n)
+    call.packed[19] = room(call, d_n, d_n)
+    call.packed[20] = room(call, d_m, d_n)
+    call.packed[21] = room(call, d_m, d_p)
+    pass
+
 cdef void unit_88(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
     cdef long long d_k = call.d[4]
     cdef long long d_m = call.d[5]
     cdef long long d_n = call.d[6]
     cdef long long d_p = call.d[7]
-    if id == 0:
-        call.packed[11] = room(call, (d_n + d_p), d_k)
-        call.packed[12] = room(call, d_p, d_p)
-        call.packed[13] = room(call, d_n, d_n)
-        call.packed[14] = room(call, (d_n + d_p), d_n)
-        call.packed[15] = room(call, (d_n + d_p), d_p)
-        call.packed[16] = room(call, d_p, d_p)
-        call.packed[17] = room(call, d_n, d_n)
-        call.packed[18] = room(call, d_n, d_n)
-        call.packed[19] = room(call, d_n, d_n)
-        call.packed[20] = room(call, d_m, d_n)
-        call.packed[21] = room(call, d_m, d_p)
-    wait(call)
-    if call.failed:
-        return
     pack_share(call, id, (d_n + d_p), d_k, <array> call.p[19], (d_n + d_p), 1, call.packed[11])
     pack_share(call, id, d_p, d_p, <array> call.p[16], d_p, 1, call.packed[12])
     pack_share(call, id, d_n, d_n, <array> call.p[13], d_n, 1, call.packed[13])
@@ -2916,9 +3048,9 @@ def run(
         call.report = <double*> memory(report, &count)
     with nogil:
         if number == 0:
-            together(&call, unit_0)
+            together(&call, rooms_unit_0, unit_0)
         elif number == 35:
-            together(&call, unit_35)
+            together(&call, rooms_unit_35, unit_35)
         elif number == 88:
-            together(&call, unit_88)
+            together(&call, rooms_unit_88, unit_88)
     return not ended(&call)

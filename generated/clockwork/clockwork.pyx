@@ -164,10 +164,12 @@ cdef extern from *:
         int more;
         double *report;
         scalar *packed[24];
-        int arrived, turn, failed, stop, unsolved;
-        double asked, looked;
-        size steps, pace;
         void (*unit)(struct Call *, size);
+        int failed, stop, unsolved;
+        /* lines of their own: what the first thread writes at every step, and where threads meet */
+        double asked __attribute__((aligned(64))), looked;
+        size steps, pace;
+        int arrived __attribute__((aligned(64))), turn;
     } Call;
     enum { MOST_THREADS = 64 };
 
@@ -226,16 +228,19 @@ cdef extern from *:
     typedef scalar lanes __attribute__((vector_size(WIDTH), aligned(sizeof(scalar)), may_alias));
     enum { LANES = WIDTH/sizeof(scalar), PANEL = 2*LANES, ROWS = 8, DEPTH = 256 };
 
-    /* y[r, :] (+)= sum over k of a[r*ar + k*ak] panel[k, :] for R rows and one panel of two vectors, k in order */
+    /* How a sum enters y: it replaces y, goes on from it, or is formed on its own and then added, which waits for nothing. */
+    enum { FRESH, ONWARD, ADDED };
+
+    /* y[r, :] = sum over k of a[r*ar + k*ak] panel[k, :] for R rows and one panel of two vectors, k in order */
     typedef void (*Tile)(size, const scalar *, size, size, const scalar *, scalar *, size, int);
     #define EACH(R) _Pragma("GCC unroll 8") for (int r = 0; r < R; r++)
     #define STRIDE(pointer, by) (pointer += by, ({ __asm__("" : "+r"(pointer)); }))  /* one register, not an address for every row */
-    #define TILE(R) static void tile_##R(size K, const scalar *a, size ar, size ak, const scalar *b, scalar *y, size ldy, int add) { \
+    #define TILE(R) static void tile_##R(size K, const scalar *a, size ar, size ak, const scalar *b, scalar *y, size ldy, int how) { \
         lanes left[R], right[R]; \
         scalar *row = y; \
         const size next = R*ldy; \
         EACH(R) { left[r] = right[r] = (lanes){0}; } \
-        if (add) EACH(R) { \
+        if (how == ONWARD) EACH(R) { \
             left[r] = *(lanes *)row; \
             right[r] = *(lanes *)(row + LANES); \
             __builtin_prefetch(row + next); \
@@ -246,6 +251,8 @@ cdef extern from *:
             lanes first = *(const lanes *)b, second = *(const lanes *)(b + LANES); \
             EACH(R) { left[r] += first*a[r*ar]; right[r] += second*a[r*ar]; } \
         } \
+        row = y; \
+        if (how == ADDED) EACH(R) { left[r] = *(lanes *)row + left[r]; right[r] = *(lanes *)(row + LANES) + right[r]; STRIDE(row, ldy); } \
         EACH(R) { *(lanes *)y = left[r]; *(lanes *)(y + LANES) = right[r]; STRIDE(y, ldy); } \
     }
     TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6) TILE(7) TILE(8)
@@ -306,10 +313,10 @@ cdef extern from *:
     }
 
     /* one tile at the edge of y, through room of full width */
-    static void edge(size rows, size K, const scalar *a, size ar, size ak, const scalar *b, scalar *y, size ldy, size columns, int add) {
+    static void edge(size rows, size K, const scalar *a, size ar, size ak, const scalar *b, scalar *y, size ldy, size columns, int how) {
         scalar room[ROWS*PANEL] = {0};
-        if (add) for (size r = 0; r < rows; r++) memcpy(room + r*PANEL, y + r*ldy, (size_t)columns*sizeof(scalar));
-        tiles[rows](K, a, ar, ak, b, room, PANEL, add);
+        if (how) for (size r = 0; r < rows; r++) memcpy(room + r*PANEL, y + r*ldy, (size_t)columns*sizeof(scalar));
+        tiles[rows](K, a, ar, ak, b, room, PANEL, how);
         for (size r = 0; r < rows; r++) memcpy(y + r*ldy, room + r*PANEL, (size_t)columns*sizeof(scalar));
     }
 
@@ -322,8 +329,8 @@ cdef extern from *:
         for (const Term *s = terms + done; s < terms + count; s++) for (size j = 0; j < J; j += PANEL) for (size p = 0, rows; p < P; p += rows) {
             const scalar *x = s->x + p*s->K, *b = s->packed + j*s->K;
             rows = P - p > ROWS && P - p < 2*ROWS ? (P - p + 1)/2 : P - p < ROWS ? P - p : ROWS;
-            if (J - j >= PANEL) tiles[rows](s->K, x, s->K, 1, b, y + p*J + j, J, s > terms);
-            else edge(rows, s->K, x, s->K, 1, b, y + p*J + j, J, J - j, s > terms);
+            if (J - j >= PANEL) tiles[rows](s->K, x, s->K, 1, b, y + p*J + j, J, s > terms ? ADDED : FRESH);
+            else edge(rows, s->K, x, s->K, 1, b, y + p*J + j, J, J - j, s > terms ? ADDED : FRESH);
         }
     }
 
@@ -358,8 +365,8 @@ cdef extern from *:
         for (size p = 0, rows; p < all; p += rows) {
             const scalar *a = left->out + p*depth;
             rows = all - p < ROWS ? all - p : ROWS;
-            if (columns == PANEL) tiles[rows](depth, a, 1, ROWS, b, y + p*J, J, 1);
-            else edge(rows, depth, a, 1, ROWS, b, y + p*J, J, columns, 1);
+            if (columns == PANEL) tiles[rows](depth, a, 1, ROWS, b, y + p*J, J, ONWARD);
+            else edge(rows, depth, a, 1, ROWS, b, y + p*J, J, columns, ONWARD);
         }
     }
 
@@ -488,20 +495,21 @@ cdef extern from *:
         return done;
     }
 
-    /* Run a unit by all threads of a call, or by this one where others cannot be had. */
-    static void together(Call *call, void (*unit)(Call *, size)) {
+    /* Make rooms for a unit's matrices, and run it by all threads of a call, or by this one where others cannot be had. */
+    static void together(Call *call, void (*rooms)(Call *), void (*unit)(Call *, size)) {
         size alone[] = {0, call->d[1]};
         call->asked = call->looked = seconds_now();
         call->steps = 0, call->pace = 1;
         call->arrived = call->turn = call->failed = call->stop = call->unsolved = 0;
         call->unit = unit;
         memset(call->packed, 0, sizeof call->packed);
-        if (take_pool(call)) {
+        rooms(call);
+        if (!call->failed && take_pool(call)) {
             unit(call, 0);
             for (size id = 1; id < call->threads; id++)
                 for (size spins = 0; __atomic_load_n(&pool.workers[id].state, __ATOMIC_ACQUIRE) == AT_WORK; spins++) relax(spins);
             __atomic_store_n(&pool.busy, 0, __ATOMIC_RELEASE);
-        } else {
+        } else if (!call->failed) {
             call->threads = 1, call->split = alone;
             unit(call, 0);
         }
@@ -526,7 +534,7 @@ cdef extern from *:
     ctypedef struct Pair:
         int left, right
         real* y
-    void together(Call*, void (*)(Call*, long long) noexcept nogil) nogil
+    void together(Call*, void (*)(Call*) noexcept nogil, void (*)(Call*, long long) noexcept nogil) nogil
     int ended(const Call*) except -1
     bint stopped(Call*, long long) nogil
     void wait(Call*) nogil
@@ -921,6 +929,8 @@ cdef void segment_22(Call* call, long long t0, long long t1, long long r0, long 
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
     cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long begin = t0, end = t1, top = r0, bottom = r1
+    cdef bint spread = threads > batch
     cdef long long d_k = call.d[4]
     cdef long long d_m = call.d[5]
     cdef long long d_n = call.d[6]
@@ -951,6 +961,10 @@ cdef void segment_22(Call* call, long long t0, long long t1, long long r0, long 
     cdef const real* w_q_V2 = call.packed[10]
     cdef const real* w_q_V3 = call.packed[11]
     cdef Term terms[3]
+    if spread:
+        wait(call)
+        t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
+        r0, r1 = 0, batch
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
@@ -965,19 +979,34 @@ cdef void segment_22(Call* call, long long t0, long long t1, long long r0, long 
         terms[1] = term(d_p, b_q_mid + (t - 1)*s_q_mid + r0*d_p, w_q_V2)
         terms[2] = term(d_q, b_q_slow + (t - 1)*s_q_slow + r0*d_q, w_q_V3)
         product(rows - r0, d_k, terms, 3, 0, b_t45 + (t - 1)*s_t45 + r0*d_k)
+    if spread:
+        wait(call)
+        t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
+        r0, r1 = 0, batch
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_22_0(b_t45 + (t - 1)*s_t45 + r*d_k, b_q_c, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+    if spread:
+        wait(call)
+        t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
+        r0, r1 = 0, batch
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_22_1(b_q_y + (t - 1)*s_q_y + r*d_k, b_q_d + (t - 1)*s_q_d + r*d_k, b_t46 + (t - 1)*s_t46 + r, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+    if spread:
+        wait(call)
+        t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
+        r0, r1 = 0, batch
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
             row_22_2(b_t46 + (t - 1)*s_t46 + r0, b_q_e + (t - 1)*s_q_e + r0, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*1, lengths[r])
+    if spread:
+        wait(call)
+        t0, t1, r0, r1 = begin, end, top, bottom
     rows = r1
     if not call.more:
         for r in range(r0, rows):
@@ -986,6 +1015,8 @@ cdef void segment_22(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_22_4(b_q_e + (t - 1)*s_q_e + r, b_t47 + r, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+    if spread:
+        wait(call)
 
 cdef void row_29_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -1039,6 +1070,8 @@ cdef void segment_30(Call* call, long long t0, long long t1, long long r0, long 
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
     cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long begin = t0, end = t1, top = r0, bottom = r1
+    cdef bint spread = threads > batch
     cdef long long d_k = call.d[4]
     cdef long long d_m = call.d[5]
     cdef long long d_n = call.d[6]
@@ -1050,11 +1083,17 @@ cdef void segment_30(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_q_y = call.s[10]
     cdef array b_g_y_bar = <array> call.p[42]
     cdef long long s_g_y_bar = call.s[42]
+    if spread:
+        wait(call)
+        t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
+        r0, r1 = 0, batch
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
             row_30_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_k, lengths[r])
+    if spread:
+        wait(call)
 
 cdef void row_32_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -1152,6 +1191,8 @@ cdef void segment_36(Call* call, long long t0, long long t1, long long r0, long 
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
     cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long begin = t0, end = t1, top = r0, bottom = r1
+    cdef bint spread = threads > batch
     cdef long long d_k = call.d[4]
     cdef long long d_m = call.d[5]
     cdef long long d_n = call.d[6]
@@ -1164,6 +1205,10 @@ cdef void segment_36(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_g_s_fast = call.s[54]
     cdef const real* wt_q_W13 = call.packed[14]
     cdef Term terms[1]
+    if spread:
+        wait(call)
+        t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
+        r0, r1 = 0, batch
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
@@ -1174,6 +1219,8 @@ cdef void segment_36(Call* call, long long t0, long long t1, long long r0, long 
         rows = batch*(t1 - t0 + 1)
         terms[0] = term(d_n, b_g_s_fast + (t - 1)*s_g_s_fast + r0*d_n, wt_q_W13)
         product(rows - r0, d_q, terms, 1, 0, b_g_slow_back + (t - 1)*s_g_slow_back + r0*d_q)
+    if spread:
+        wait(call)
 
 cdef void row_37_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -1204,6 +1251,8 @@ cdef void segment_38(Call* call, long long t0, long long t1, long long r0, long 
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
     cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long begin = t0, end = t1, top = r0, bottom = r1
+    cdef bint spread = threads > batch
     cdef long long d_k = call.d[4]
     cdef long long d_m = call.d[5]
     cdef long long d_n = call.d[6]
@@ -1216,6 +1265,10 @@ cdef void segment_38(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_g_s_fast = call.s[54]
     cdef const real* wt_q_W12 = call.packed[15]
     cdef Term terms[1]
+    if spread:
+        wait(call)
+        t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
+        r0, r1 = 0, batch
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
@@ -1226,6 +1279,8 @@ cdef void segment_38(Call* call, long long t0, long long t1, long long r0, long 
         rows = batch*(t1 - t0 + 1)
         terms[0] = term(d_n, b_g_s_fast + (t - 1)*s_g_s_fast + r0*d_n, wt_q_W12)
         product(rows - r0, d_p, terms, 1, 0, b_g_mid_back + (t - 1)*s_g_mid_back + r0*d_p)
+    if spread:
+        wait(call)
 
 cdef void row_40_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -1350,6 +1405,8 @@ cdef void segment_46(Call* call, long long t0, long long t1, long long r0, long 
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
     cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long begin = t0, end = t1, top = r0, bottom = r1
+    cdef bint spread = threads > batch
     cdef long long d_k = call.d[4]
     cdef long long d_m = call.d[5]
     cdef long long d_n = call.d[6]
@@ -1362,6 +1419,10 @@ cdef void segment_46(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_g_s_mid = call.s[51]
     cdef const real* wt_q_W23 = call.packed[18]
     cdef Term terms[1]
+    if spread:
+        wait(call)
+        t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
+        r0, r1 = 0, batch
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
@@ -1372,6 +1433,8 @@ cdef void segment_46(Call* call, long long t0, long long t1, long long r0, long 
         rows = batch*(t1 - t0 + 1)
         terms[0] = term(d_p, b_g_s_mid + (t - 1)*s_g_s_mid + r0*d_p, wt_q_W23)
         product(rows - r0, d_q, terms, 1, 0, b_g_slow_back2 + (t - 1)*s_g_slow_back2 + r0*d_q)
+    if spread:
+        wait(call)
 
 cdef void row_47_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -1544,6 +1607,8 @@ cdef void segment_57(Call* call, long long t0, long long t1, long long r0, long 
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
     cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long begin = t0, end = t1, top = r0, bottom = r1
+    cdef bint spread = threads > batch
     cdef long long d_k = call.d[4]
     cdef long long d_m = call.d[5]
     cdef long long d_n = call.d[6]
@@ -1802,6 +1867,8 @@ cdef void segment_87(Call* call, long long t0, long long t1, long long r0, long 
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
     cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long begin = t0, end = t1, top = r0, bottom = r1
+    cdef bint spread = threads > batch
     cdef long long d_k = call.d[4]
     cdef long long d_m = call.d[5]
     cdef long long d_n = call.d[6]
@@ -1828,6 +1895,10 @@ cdef void segment_87(Call* call, long long t0, long long t1, long long r0, long 
     cdef const real* wt_q_U2 = call.packed[22]
     cdef const real* wt_q_U3 = call.packed[23]
     cdef Term terms[3]
+    if spread:
+        wait(call)
+        t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
+        r0, r1 = 0, batch
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
@@ -1847,6 +1918,8 @@ cdef void segment_87(Call* call, long long t0, long long t1, long long r0, long 
         if rows > r0:
             r = r0
             row_87_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_d_bar + (t - 1)*s_g_d_bar + r0*d_k, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_k, lengths[r])
+    if spread:
+        wait(call)
 
 cdef void row_92_0(
 array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -1862,6 +1935,8 @@ cdef void segment_92(Call* call, long long t0, long long t1, long long r0, long 
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
     cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long begin = t0, end = t1, top = r0, bottom = r1
+    cdef bint spread = threads > batch
     cdef long long d_k = call.d[4]
     cdef long long d_m = call.d[5]
     cdef long long d_n = call.d[6]
@@ -1871,11 +1946,17 @@ cdef void segment_92(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_p_y_seed = call.s[93]
     cdef array b_p_y_bar = <array> call.p[94]
     cdef long long s_p_y_bar = call.s[94]
+    if spread:
+        wait(call)
+        t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
+        r0, r1 = 0, batch
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
             row_92_0(b_p_y_seed + (t - 1)*s_p_y_seed + r0*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_k, lengths[r])
+    if spread:
+        wait(call)
 
 cdef void row_94_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -1976,6 +2057,8 @@ cdef void segment_98(Call* call, long long t0, long long t1, long long r0, long 
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
     cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long begin = t0, end = t1, top = r0, bottom = r1
+    cdef bint spread = threads > batch
     cdef long long d_k = call.d[4]
     cdef long long d_m = call.d[5]
     cdef long long d_n = call.d[6]
@@ -1988,6 +2071,10 @@ cdef void segment_98(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_p_s_fast = call.s[106]
     cdef const real* wt_q_W13 = call.packed[14]
     cdef Term terms[1]
+    if spread:
+        wait(call)
+        t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
+        r0, r1 = 0, batch
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
@@ -1998,6 +2085,8 @@ cdef void segment_98(Call* call, long long t0, long long t1, long long r0, long 
         rows = batch*(t1 - t0 + 1)
         terms[0] = term(d_n, b_p_s_fast + (t - 1)*s_p_s_fast + r0*d_n, wt_q_W13)
         product(rows - r0, d_q, terms, 1, 0, b_p_slow_back + (t - 1)*s_p_slow_back + r0*d_q)
+    if spread:
+        wait(call)
 
 cdef void row_99_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -2028,6 +2117,8 @@ cdef void segment_100(Call* call, long long t0, long long t1, long long r0, long
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
     cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long begin = t0, end = t1, top = r0, bottom = r1
+    cdef bint spread = threads > batch
     cdef long long d_k = call.d[4]
     cdef long long d_m = call.d[5]
     cdef long long d_n = call.d[6]
@@ -2040,6 +2131,10 @@ cdef void segment_100(Call* call, long long t0, long long t1, long long r0, long
     cdef long long s_p_s_fast = call.s[106]
     cdef const real* wt_q_W12 = call.packed[15]
     cdef Term terms[1]
+    if spread:
+        wait(call)
+        t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
+        r0, r1 = 0, batch
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
@@ -2050,6 +2145,8 @@ cdef void segment_100(Call* call, long long t0, long long t1, long long r0, long
         rows = batch*(t1 - t0 + 1)
         terms[0] = term(d_n, b_p_s_fast + (t - 1)*s_p_s_fast + r0*d_n, wt_q_W12)
         product(rows - r0, d_p, terms, 1, 0, b_p_mid_back + (t - 1)*s_p_mid_back + r0*d_p)
+    if spread:
+        wait(call)
 
 cdef void row_102_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -2177,6 +2274,8 @@ cdef void segment_108(Call* call, long long t0, long long t1, long long r0, long
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
     cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long begin = t0, end = t1, top = r0, bottom = r1
+    cdef bint spread = threads > batch
     cdef long long d_k = call.d[4]
     cdef long long d_m = call.d[5]
     cdef long long d_n = call.d[6]
@@ -2189,6 +2288,10 @@ cdef void segment_108(Call* call, long long t0, long long t1, long long r0, long
     cdef long long s_p_s_mid = call.s[103]
     cdef const real* wt_q_W23 = call.packed[18]
     cdef Term terms[1]
+    if spread:
+        wait(call)
+        t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
+        r0, r1 = 0, batch
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
@@ -2199,6 +2302,8 @@ cdef void segment_108(Call* call, long long t0, long long t1, long long r0, long
         rows = batch*(t1 - t0 + 1)
         terms[0] = term(d_p, b_p_s_mid + (t - 1)*s_p_s_mid + r0*d_p, wt_q_W23)
         product(rows - r0, d_q, terms, 1, 0, b_p_slow_back2 + (t - 1)*s_p_slow_back2 + r0*d_q)
+    if spread:
+        wait(call)
 
 cdef void row_109_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -2374,6 +2479,8 @@ cdef void segment_119(Call* call, long long t0, long long t1, long long r0, long
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
     cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long begin = t0, end = t1, top = r0, bottom = r1
+    cdef bint spread = threads > batch
     cdef long long d_k = call.d[4]
     cdef long long d_m = call.d[5]
     cdef long long d_n = call.d[6]
@@ -2627,6 +2734,8 @@ cdef void segment_149(Call* call, long long t0, long long t1, long long r0, long
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
     cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long begin = t0, end = t1, top = r0, bottom = r1
+    cdef bint spread = threads > batch
     cdef long long d_k = call.d[4]
     cdef long long d_m = call.d[5]
     cdef long long d_n = call.d[6]
@@ -2649,6 +2758,10 @@ cdef void segment_149(Call* call, long long t0, long long t1, long long r0, long
     cdef const real* wt_q_U2 = call.packed[22]
     cdef const real* wt_q_U3 = call.packed[23]
     cdef Term terms[3]
+    if spread:
+        wait(call)
+        t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
+        r0, r1 = 0, batch
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
@@ -2668,6 +2781,28 @@ cdef void segment_149(Call* call, long long t0, long long t1, long long r0, long
         if rows > r0:
             r = r0
             row_149_0(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_k, lengths[r])
+    if spread:
+        wait(call)
+
+cdef void rooms_unit_0(Call* call) noexcept nogil:
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
+    call.packed[0] = room(call, d_q, d_m)
+    call.packed[1] = room(call, d_q, d_q)
+    call.packed[2] = room(call, d_p, d_q)
+    call.packed[3] = room(call, d_p, d_m)
+    call.packed[4] = room(call, d_p, d_p)
+    call.packed[5] = room(call, d_n, d_p)
+    call.packed[6] = room(call, d_n, d_q)
+    call.packed[7] = room(call, d_n, d_m)
+    call.packed[8] = room(call, d_n, d_n)
+    call.packed[9] = room(call, d_k, d_n)
+    call.packed[10] = room(call, d_k, d_p)
+    call.packed[11] = room(call, d_k, d_q)
+    pass
 
 cdef void unit_0(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
@@ -2676,22 +2811,6 @@ cdef void unit_0(Call* call, long long id) noexcept nogil:
     cdef long long d_n = call.d[6]
     cdef long long d_p = call.d[7]
     cdef long long d_q = call.d[8]
-    if id == 0:
-        call.packed[0] = room(call, d_q, d_m)
-        call.packed[1] = room(call, d_q, d_q)
-        call.packed[2] = room(call, d_p, d_q)
-        call.packed[3] = room(call, d_p, d_m)
-        call.packed[4] = room(call, d_p, d_p)
-        call.packed[5] = room(call, d_n, d_p)
-        call.packed[6] = room(call, d_n, d_q)
-        call.packed[7] = room(call, d_n, d_m)
-        call.packed[8] = room(call, d_n, d_n)
-        call.packed[9] = room(call, d_k, d_n)
-        call.packed[10] = room(call, d_k, d_p)
-        call.packed[11] = room(call, d_k, d_q)
-    wait(call)
-    if call.failed:
-        return
     pack_share(call, id, d_q, d_m, <array> call.p[21], 1, d_m, call.packed[0])
     pack_share(call, id, d_q, d_q, <array> call.p[20], 1, d_q, call.packed[1])
     pack_share(call, id, d_p, d_q, <array> call.p[17], 1, d_q, call.packed[2])
@@ -2719,6 +2838,26 @@ cdef void unit_0(Call* call, long long id) noexcept nogil:
     if call.wanted[5]:
         segment_29(call, t0, t1, 0, batch, id)
 
+cdef void rooms_unit_30(Call* call) noexcept nogil:
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
+    call.packed[12] = room(call, d_n, d_k)
+    call.packed[13] = room(call, d_n, d_n)
+    call.packed[14] = room(call, d_q, d_n)
+    call.packed[15] = room(call, d_p, d_n)
+    call.packed[16] = room(call, d_p, d_k)
+    call.packed[17] = room(call, d_p, d_p)
+    call.packed[18] = room(call, d_q, d_p)
+    call.packed[19] = room(call, d_q, d_k)
+    call.packed[20] = room(call, d_q, d_q)
+    call.packed[21] = room(call, d_m, d_n)
+    call.packed[22] = room(call, d_m, d_p)
+    call.packed[23] = room(call, d_m, d_q)
+    pass
+
 cdef void unit_30(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
     cdef long long d_k = call.d[4]
@@ -2726,22 +2865,6 @@ cdef void unit_30(Call* call, long long id) noexcept nogil:
     cdef long long d_n = call.d[6]
     cdef long long d_p = call.d[7]
     cdef long long d_q = call.d[8]
-    if id == 0:
-        call.packed[12] = room(call, d_n, d_k)
-        call.packed[13] = room(call, d_n, d_n)
-        call.packed[14] = room(call, d_q, d_n)
-        call.packed[15] = room(call, d_p, d_n)
-        call.packed[16] = room(call, d_p, d_k)
-        call.packed[17] = room(call, d_p, d_p)
-        call.packed[18] = room(call, d_q, d_p)
-        call.packed[19] = room(call, d_q, d_k)
-        call.packed[20] = room(call, d_q, d_q)
-        call.packed[21] = room(call, d_m, d_n)
-        call.packed[22] = room(call, d_m, d_p)
-        call.packed[23] = room(call, d_m, d_q)
-    wait(call)
-    if call.failed:
-        return
     pack_share(call, id, d_n, d_k, <array> call.p[23], d_n, 1, call.packed[12])
     pack_share(call, id, d_n, d_n, <array> call.p[11], d_n, 1, call.packed[13])
     pack_share(call, id, d_q, d_n, <array> call.p[13], d_q, 1, call.packed[14])
@@ -2789,6 +2912,26 @@ cdef void unit_30(Call* call, long long id) noexcept nogil:
     if call.wanted[14]:
         segment_87(call, t0, t1, call.split[id], call.split[id + 1], id)
 
+cdef void rooms_unit_92(Call* call) noexcept nogil:
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
+    cdef long long d_q = call.d[8]
+    call.packed[12] = room(call, d_n, d_k)
+    call.packed[13] = room(call, d_n, d_n)
+    call.packed[14] = room(call, d_q, d_n)
+    call.packed[15] = room(call, d_p, d_n)
+    call.packed[16] = room(call, d_p, d_k)
+    call.packed[17] = room(call, d_p, d_p)
+    call.packed[18] = room(call, d_q, d_p)
+    call.packed[19] = room(call, d_q, d_k)
+    call.packed[20] = room(call, d_q, d_q)
+    call.packed[21] = room(call, d_m, d_n)
+    call.packed[22] = room(call, d_m, d_p)
+    call.packed[23] = room(call, d_m, d_q)
+    pass
+
 cdef void unit_92(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
     cdef long long d_k = call.d[4]
@@ -2796,22 +2939,6 @@ cdef void unit_92(Call* call, long long id) noexcept nogil:
     cdef long long d_n = call.d[6]
     cdef long long d_p = call.d[7]
     cdef long long d_q = call.d[8]
-    if id == 0:
-        call.packed[12] = room(call, d_n, d_k)
-        call.packed[13] = room(call, d_n, d_n)
-        call.packed[14] = room(call, d_q, d_n)
-        call.packed[15] = room(call, d_p, d_n)
-        call.packed[16] = room(call, d_p, d_k)
-        call.packed[17] = room(call, d_p, d_p)
-        call.packed[18] = room(call, d_q, d_p)
-        call.packed[19] = room(call, d_q, d_k)
-        call.packed[20] = room(call, d_q, d_q)
-        call.packed[21] = room(call, d_m, d_n)
-        call.packed[22] = room(call, d_m, d_p)
-        call.packed[23] = room(call, d_m, d_q)
-    wait(call)
-    if call.failed:
-        return
     pack_share(call, id, d_n, d_k, <array> call.p[23], d_n, 1, call.packed[12])
     pack_share(call, id, d_n, d_n, <array> call.p[11], d_n, 1, call.packed[13])
     pack_share(call, id, d_q, d_n, <array> call.p[13], d_q, 1, call.packed[14])
@@ -2911,9 +3038,9 @@ def run(
         call.report = <double*> memory(report, &count)
     with nogil:
         if number == 0:
-            together(&call, unit_0)
+            together(&call, rooms_unit_0, unit_0)
         elif number == 30:
-            together(&call, unit_30)
+            together(&call, rooms_unit_30, unit_30)
         elif number == 92:
-            together(&call, unit_92)
+            together(&call, rooms_unit_92, unit_92)
     return not ended(&call)

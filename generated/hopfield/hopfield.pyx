@@ -164,10 +164,12 @@ cdef extern from *:
         int more;
         double *report;
         scalar *packed[2];
-        int arrived, turn, failed, stop, unsolved;
-        double asked, looked;
-        size steps, pace;
         void (*unit)(struct Call *, size);
+        int failed, stop, unsolved;
+        /* lines of their own: what the first thread writes at every step, and where threads meet */
+        double asked __attribute__((aligned(64))), looked;
+        size steps, pace;
+        int arrived __attribute__((aligned(64))), turn;
     } Call;
     enum { MOST_THREADS = 64 };
 
@@ -226,16 +228,19 @@ cdef extern from *:
     typedef scalar lanes __attribute__((vector_size(WIDTH), aligned(sizeof(scalar)), may_alias));
     enum { LANES = WIDTH/sizeof(scalar), PANEL = 2*LANES, ROWS = 8, DEPTH = 256 };
 
-    /* y[r, :] (+)= sum over k of a[r*ar + k*ak] panel[k, :] for R rows and one panel of two vectors, k in order */
+    /* How a sum enters y: it replaces y, goes on from it, or is formed on its own and then added, which waits for nothing. */
+    enum { FRESH, ONWARD, ADDED };
+
+    /* y[r, :] = sum over k of a[r*ar + k*ak] panel[k, :] for R rows and one panel of two vectors, k in order */
     typedef void (*Tile)(size, const scalar *, size, size, const scalar *, scalar *, size, int);
     #define EACH(R) _Pragma("GCC unroll 8") for (int r = 0; r < R; r++)
     #define STRIDE(pointer, by) (pointer += by, ({ __asm__("" : "+r"(pointer)); }))  /* one register, not an address for every row */
-    #define TILE(R) static void tile_##R(size K, const scalar *a, size ar, size ak, const scalar *b, scalar *y, size ldy, int add) { \
+    #define TILE(R) static void tile_##R(size K, const scalar *a, size ar, size ak, const scalar *b, scalar *y, size ldy, int how) { \
         lanes left[R], right[R]; \
         scalar *row = y; \
         const size next = R*ldy; \
         EACH(R) { left[r] = right[r] = (lanes){0}; } \
-        if (add) EACH(R) { \
+        if (how == ONWARD) EACH(R) { \
             left[r] = *(lanes *)row; \
             right[r] = *(lanes *)(row + LANES); \
             __builtin_prefetch(row + next); \
@@ -246,6 +251,8 @@ cdef extern from *:
             lanes first = *(const lanes *)b, second = *(const lanes *)(b + LANES); \
             EACH(R) { left[r] += first*a[r*ar]; right[r] += second*a[r*ar]; } \
         } \
+        row = y; \
+        if (how == ADDED) EACH(R) { left[r] = *(lanes *)row + left[r]; right[r] = *(lanes *)(row + LANES) + right[r]; STRIDE(row, ldy); } \
         EACH(R) { *(lanes *)y = left[r]; *(lanes *)(y + LANES) = right[r]; STRIDE(y, ldy); } \
     }
     TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6) TILE(7) TILE(8)
@@ -306,10 +313,10 @@ cdef extern from *:
     }
 
     /* one tile at the edge of y, through room of full width */
-    static void edge(size rows, size K, const scalar *a, size ar, size ak, const scalar *b, scalar *y, size ldy, size columns, int add) {
+    static void edge(size rows, size K, const scalar *a, size ar, size ak, const scalar *b, scalar *y, size ldy, size columns, int how) {
         scalar room[ROWS*PANEL] = {0};
-        if (add) for (size r = 0; r < rows; r++) memcpy(room + r*PANEL, y + r*ldy, (size_t)columns*sizeof(scalar));
-        tiles[rows](K, a, ar, ak, b, room, PANEL, add);
+        if (how) for (size r = 0; r < rows; r++) memcpy(room + r*PANEL, y + r*ldy, (size_t)columns*sizeof(scalar));
+        tiles[rows](K, a, ar, ak, b, room, PANEL, how);
         for (size r = 0; r < rows; r++) memcpy(y + r*ldy, room + r*PANEL, (size_t)columns*sizeof(scalar));
     }
 
@@ -322,8 +329,8 @@ cdef extern from *:
         for (const Term *s = terms + done; s < terms + count; s++) for (size j = 0; j < J; j += PANEL) for (size p = 0, rows; p < P; p += rows) {
             const scalar *x = s->x + p*s->K, *b = s->packed + j*s->K;
             rows = P - p > ROWS && P - p < 2*ROWS ? (P - p + 1)/2 : P - p < ROWS ? P - p : ROWS;
-            if (J - j >= PANEL) tiles[rows](s->K, x, s->K, 1, b, y + p*J + j, J, s > terms);
-            else edge(rows, s->K, x, s->K, 1, b, y + p*J + j, J, J - j, s > terms);
+            if (J - j >= PANEL) tiles[rows](s->K, x, s->K, 1, b, y + p*J + j, J, s > terms ? ADDED : FRESH);
+            else edge(rows, s->K, x, s->K, 1, b, y + p*J + j, J, J - j, s > terms ? ADDED : FRESH);
         }
     }
 
@@ -358,8 +365,8 @@ cdef extern from *:
         for (size p = 0, rows; p < all; p += rows) {
             const scalar *a = left->out + p*depth;
             rows = all - p < ROWS ? all - p : ROWS;
-            if (columns == PANEL) tiles[rows](depth, a, 1, ROWS, b, y + p*J, J, 1);
-            else edge(rows, depth, a, 1, ROWS, b, y + p*J, J, columns, 1);
+            if (columns == PANEL) tiles[rows](depth, a, 1, ROWS, b, y + p*J, J, ONWARD);
+            else edge(rows, depth, a, 1, ROWS, b, y + p*J, J, columns, ONWARD);
         }
     }
 
@@ -488,20 +495,21 @@ cdef extern from *:
         return done;
     }
 
-    /* Run a unit by all threads of a call, or by this one where others cannot be had. */
-    static void together(Call *call, void (*unit)(Call *, size)) {
+    /* Make rooms for a unit's matrices, and run it by all threads of a call, or by this one where others cannot be had. */
+    static void together(Call *call, void (*rooms)(Call *), void (*unit)(Call *, size)) {
         size alone[] = {0, call->d[1]};
         call->asked = call->looked = seconds_now();
         call->steps = 0, call->pace = 1;
         call->arrived = call->turn = call->failed = call->stop = call->unsolved = 0;
         call->unit = unit;
         memset(call->packed, 0, sizeof call->packed);
-        if (take_pool(call)) {
+        rooms(call);
+        if (!call->failed && take_pool(call)) {
             unit(call, 0);
             for (size id = 1; id < call->threads; id++)
                 for (size spins = 0; __atomic_load_n(&pool.workers[id].state, __ATOMIC_ACQUIRE) == AT_WORK; spins++) relax(spins);
             __atomic_store_n(&pool.busy, 0, __ATOMIC_RELEASE);
-        } else {
+        } else if (!call->failed) {
             call->threads = 1, call->split = alone;
             unit(call, 0);
         }
@@ -799,7 +807,7 @@ cdef extern from *:
     ctypedef struct Pair:
         int left, right
         real* y
-    void together(Call*, void (*)(Call*, long long) noexcept nogil) nogil
+    void together(Call*, void (*)(Call*) noexcept nogil, void (*)(Call*, long long) noexcept nogil) nogil
     int ended(const Call*) except -1
     bint stopped(Call*, long long) nogil
     void wait(Call*) nogil
@@ -1254,14 +1262,14 @@ cdef void solve_11(Call* call, double* report, long long t, long long id) noexce
     unknowns[0].width = d_n
     settle(call, segment_11, unknowns, 1, 1, report, t, r0, r1, id)
 
+cdef void rooms_unit_0(Call* call) noexcept nogil:
+    cdef long long d_n = call.d[4]
+    call.packed[0] = room(call, d_n, d_n)
+    pass
+
 cdef void unit_0(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
     cdef long long d_n = call.d[4]
-    if id == 0:
-        call.packed[0] = room(call, d_n, d_n)
-    wait(call)
-    if call.failed:
-        return
     pack_share(call, id, d_n, d_n, <array> call.p[4], 1, d_n, call.packed[0])
     wait(call)
     if call.wanted[0]:
@@ -1272,14 +1280,14 @@ cdef void unit_0(Call* call, long long id) noexcept nogil:
     if call.wanted[2]:
         segment_3(call, t0, t1, 0, batch, id)
 
+cdef void rooms_piece_0(Call* call) noexcept nogil:
+    cdef long long d_n = call.d[4]
+    call.packed[0] = room(call, d_n, d_n)
+    pass
+
 cdef void piece_0(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
     cdef long long d_n = call.d[4]
-    if id == 0:
-        call.packed[0] = room(call, d_n, d_n)
-    wait(call)
-    if call.failed:
-        return
     pack_share(call, id, d_n, d_n, <array> call.p[4], 1, d_n, call.packed[0])
     wait(call)
     if call.wanted[0]:
@@ -1288,14 +1296,14 @@ cdef void piece_0(Call* call, long long id) noexcept nogil:
         else:
             segment_0(call, t0, t1, call.split[id], call.split[id + 1], id)
 
+cdef void rooms_unit_4(Call* call) noexcept nogil:
+    cdef long long d_n = call.d[4]
+    call.packed[1] = room(call, d_n, d_n)
+    pass
+
 cdef void unit_4(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
     cdef long long d_n = call.d[4]
-    if id == 0:
-        call.packed[1] = room(call, d_n, d_n)
-    wait(call)
-    if call.failed:
-        return
     pack_share(call, id, d_n, d_n, <array> call.p[4], d_n, 1, call.packed[1])
     wait(call)
     if call.wanted[0]:
@@ -1310,14 +1318,14 @@ cdef void unit_4(Call* call, long long id) noexcept nogil:
     if call.wanted[3]:
         segment_9(call, t0, t1, 0, batch, id)
 
+cdef void rooms_piece_4(Call* call) noexcept nogil:
+    cdef long long d_n = call.d[4]
+    call.packed[1] = room(call, d_n, d_n)
+    pass
+
 cdef void piece_4(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
     cdef long long d_n = call.d[4]
-    if id == 0:
-        call.packed[1] = room(call, d_n, d_n)
-    wait(call)
-    if call.failed:
-        return
     pack_share(call, id, d_n, d_n, <array> call.p[4], d_n, 1, call.packed[1])
     wait(call)
     if call.wanted[0]:
@@ -1326,14 +1334,14 @@ cdef void piece_4(Call* call, long long id) noexcept nogil:
         else:
             segment_4(call, t0, t1, call.split[id], call.split[id + 1], id)
 
+cdef void rooms_unit_11(Call* call) noexcept nogil:
+    cdef long long d_n = call.d[4]
+    call.packed[1] = room(call, d_n, d_n)
+    pass
+
 cdef void unit_11(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
     cdef long long d_n = call.d[4]
-    if id == 0:
-        call.packed[1] = room(call, d_n, d_n)
-    wait(call)
-    if call.failed:
-        return
     pack_share(call, id, d_n, d_n, <array> call.p[4], d_n, 1, call.packed[1])
     wait(call)
     if call.wanted[0]:
@@ -1348,14 +1356,14 @@ cdef void unit_11(Call* call, long long id) noexcept nogil:
     if call.wanted[3]:
         segment_16(call, t0, t1, 0, batch, id)
 
+cdef void rooms_piece_11(Call* call) noexcept nogil:
+    cdef long long d_n = call.d[4]
+    call.packed[1] = room(call, d_n, d_n)
+    pass
+
 cdef void piece_11(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
     cdef long long d_n = call.d[4]
-    if id == 0:
-        call.packed[1] = room(call, d_n, d_n)
-    wait(call)
-    if call.failed:
-        return
     pack_share(call, id, d_n, d_n, <array> call.p[4], d_n, 1, call.packed[1])
     wait(call)
     if call.wanted[0]:
@@ -1416,15 +1424,15 @@ def run(
         call.report = <double*> memory(report, &count)
     with nogil:
         if number == 0:
-            together(&call, unit_0)
+            together(&call, rooms_unit_0, unit_0)
         elif number == -1:
-            together(&call, piece_0)
+            together(&call, rooms_piece_0, piece_0)
         elif number == 4:
-            together(&call, unit_4)
+            together(&call, rooms_unit_4, unit_4)
         elif number == -5:
-            together(&call, piece_4)
+            together(&call, rooms_piece_4, piece_4)
         elif number == 11:
-            together(&call, unit_11)
+            together(&call, rooms_unit_11, unit_11)
         elif number == -12:
-            together(&call, piece_11)
+            together(&call, rooms_piece_11, piece_11)
     return not ended(&call)

@@ -164,10 +164,12 @@ cdef extern from *:
         int more;
         double *report;
         scalar *packed[6];
-        int arrived, turn, failed, stop, unsolved;
-        double asked, looked;
-        size steps, pace;
         void (*unit)(struct Call *, size);
+        int failed, stop, unsolved;
+        /* lines of their own: what the first thread writes at every step, and where threads meet */
+        double asked __attribute__((aligned(64))), looked;
+        size steps, pace;
+        int arrived __attribute__((aligned(64))), turn;
     } Call;
     enum { MOST_THREADS = 64 };
 
@@ -226,16 +228,19 @@ cdef extern from *:
     typedef scalar lanes __attribute__((vector_size(WIDTH), aligned(sizeof(scalar)), may_alias));
     enum { LANES = WIDTH/sizeof(scalar), PANEL = 2*LANES, ROWS = 8, DEPTH = 256 };
 
-    /* y[r, :] (+)= sum over k of a[r*ar + k*ak] panel[k, :] for R rows and one panel of two vectors, k in order */
+    /* How a sum enters y: it replaces y, goes on from it, or is formed on its own and then added, which waits for nothing. */
+    enum { FRESH, ONWARD, ADDED };
+
+    /* y[r, :] = sum over k of a[r*ar + k*ak] panel[k, :] for R rows and one panel of two vectors, k in order */
     typedef void (*Tile)(size, const scalar *, size, size, const scalar *, scalar *, size, int);
     #define EACH(R) _Pragma("GCC unroll 8") for (int r = 0; r < R; r++)
     #define STRIDE(pointer, by) (pointer += by, ({ __asm__("" : "+r"(pointer)); }))  /* one register, not an address for every row */
-    #define TILE(R) static void tile_##R(size K, const scalar *a, size ar, size ak, const scalar *b, scalar *y, size ldy, int add) { \
+    #define TILE(R) static void tile_##R(size K, const scalar *a, size ar, size ak, const scalar *b, scalar *y, size ldy, int how) { \
         lanes left[R], right[R]; \
         scalar *row = y; \
         const size next = R*ldy; \
         EACH(R) { left[r] = right[r] = (lanes){0}; } \
-        if (add) EACH(R) { \
+        if (how == ONWARD) EACH(R) { \
             left[r] = *(lanes *)row; \
             right[r] = *(lanes *)(row + LANES); \
             __builtin_prefetch(row + next); \
@@ -246,6 +251,8 @@ cdef extern from *:
             lanes first = *(const lanes *)b, second = *(const lanes *)(b + LANES); \
             EACH(R) { left[r] += first*a[r*ar]; right[r] += second*a[r*ar]; } \
         } \
+        row = y; \
+        if (how == ADDED) EACH(R) { left[r] = *(lanes *)row + left[r]; right[r] = *(lanes *)(row + LANES) + right[r]; STRIDE(row, ldy); } \
         EACH(R) { *(lanes *)y = left[r]; *(lanes *)(y + LANES) = right[r]; STRIDE(y, ldy); } \
     }
     TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6) TILE(7) TILE(8)
@@ -306,10 +313,10 @@ cdef extern from *:
     }
 
     /* one tile at the edge of y, through room of full width */
-    static void edge(size rows, size K, const scalar *a, size ar, size ak, const scalar *b, scalar *y, size ldy, size columns, int add) {
+    static void edge(size rows, size K, const scalar *a, size ar, size ak, const scalar *b, scalar *y, size ldy, size columns, int how) {
         scalar room[ROWS*PANEL] = {0};
-        if (add) for (size r = 0; r < rows; r++) memcpy(room + r*PANEL, y + r*ldy, (size_t)columns*sizeof(scalar));
-        tiles[rows](K, a, ar, ak, b, room, PANEL, add);
+        if (how) for (size r = 0; r < rows; r++) memcpy(room + r*PANEL, y + r*ldy, (size_t)columns*sizeof(scalar));
+        tiles[rows](K, a, ar, ak, b, room, PANEL, how);
         for (size r = 0; r < rows; r++) memcpy(y + r*ldy, room + r*PANEL, (size_t)columns*sizeof(scalar));
     }
 
@@ -322,8 +329,8 @@ cdef extern from *:
         for (const Term *s = terms + done; s < terms + count; s++) for (size j = 0; j < J; j += PANEL) for (size p = 0, rows; p < P; p += rows) {
             const scalar *x = s->x + p*s->K, *b = s->packed + j*s->K;
             rows = P - p > ROWS && P - p < 2*ROWS ? (P - p + 1)/2 : P - p < ROWS ? P - p : ROWS;
-            if (J - j >= PANEL) tiles[rows](s->K, x, s->K, 1, b, y + p*J + j, J, s > terms);
-            else edge(rows, s->K, x, s->K, 1, b, y + p*J + j, J, J - j, s > terms);
+            if (J - j >= PANEL) tiles[rows](s->K, x, s->K, 1, b, y + p*J + j, J, s > terms ? ADDED : FRESH);
+            else edge(rows, s->K, x, s->K, 1, b, y + p*J + j, J, J - j, s > terms ? ADDED : FRESH);
         }
     }
 
@@ -358,8 +365,8 @@ cdef extern from *:
         for (size p = 0, rows; p < all; p += rows) {
             const scalar *a = left->out + p*depth;
             rows = all - p < ROWS ? all - p : ROWS;
-            if (columns == PANEL) tiles[rows](depth, a, 1, ROWS, b, y + p*J, J, 1);
-            else edge(rows, depth, a, 1, ROWS, b, y + p*J, J, columns, 1);
+            if (columns == PANEL) tiles[rows](depth, a, 1, ROWS, b, y + p*J, J, ONWARD);
+            else edge(rows, depth, a, 1, ROWS, b, y + p*J, J, columns, ONWARD);
         }
     }
 
@@ -488,20 +495,21 @@ cdef extern from *:
         return done;
     }
 
-    /* Run a unit by all threads of a call, or by this one where others cannot be had. */
-    static void together(Call *call, void (*unit)(Call *, size)) {
+    /* Make rooms for a unit's matrices, and run it by all threads of a call, or by this one where others cannot be had. */
+    static void together(Call *call, void (*rooms)(Call *), void (*unit)(Call *, size)) {
         size alone[] = {0, call->d[1]};
         call->asked = call->looked = seconds_now();
         call->steps = 0, call->pace = 1;
         call->arrived = call->turn = call->failed = call->stop = call->unsolved = 0;
         call->unit = unit;
         memset(call->packed, 0, sizeof call->packed);
-        if (take_pool(call)) {
+        rooms(call);
+        if (!call->failed && take_pool(call)) {
             unit(call, 0);
             for (size id = 1; id < call->threads; id++)
                 for (size spins = 0; __atomic_load_n(&pool.workers[id].state, __ATOMIC_ACQUIRE) == AT_WORK; spins++) relax(spins);
             __atomic_store_n(&pool.busy, 0, __ATOMIC_RELEASE);
-        } else {
+        } else if (!call->failed) {
             call->threads = 1, call->split = alone;
             unit(call, 0);
         }
@@ -526,7 +534,7 @@ cdef extern from *:
     ctypedef struct Pair:
         int left, right
         real* y
-    void together(Call*, void (*)(Call*, long long) noexcept nogil) nogil
+    void together(Call*, void (*)(Call*) noexcept nogil, void (*)(Call*, long long) noexcept nogil) nogil
     int ended(const Call*) except -1
     bint stopped(Call*, long long) nogil
     void wait(Call*) nogil
@@ -695,6 +703,8 @@ cdef void segment_5(Call* call, long long t0, long long t1, long long r0, long l
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
     cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long begin = t0, end = t1, top = r0, bottom = r1
+    cdef bint spread = threads > batch
     cdef long long d_k = call.d[4]
     cdef long long d_m = call.d[5]
     cdef long long d_n = call.d[6]
@@ -717,6 +727,10 @@ cdef void segment_5(Call* call, long long t0, long long t1, long long r0, long l
     cdef array b_t18 = <array> call.p[19]
     cdef const real* w_q_Wyh = call.packed[2]
     cdef Term terms[1]
+    if spread:
+        wait(call)
+        t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
+        r0, r1 = 0, batch
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
@@ -727,19 +741,34 @@ cdef void segment_5(Call* call, long long t0, long long t1, long long r0, long l
         rows = batch*(t1 - t0 + 1)
         terms[0] = term(d_n, b_q_h + (t - 1)*s_q_h + r0*d_n, w_q_Wyh)
         product(rows - r0, d_k, terms, 1, 0, b_t16 + (t - 1)*s_t16 + r0*d_k)
+    if spread:
+        wait(call)
+        t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
+        r0, r1 = 0, batch
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_5_0(b_t16 + (t - 1)*s_t16 + r*d_k, b_q_by, b_q_s + (t - 1)*s_q_s + r*d_k, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+    if spread:
+        wait(call)
+        t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
+        r0, r1 = 0, batch
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_5_1(b_q_y + (t - 1)*s_q_y + r*d_k, b_q_d + (t - 1)*s_q_d + r*d_k, b_t17 + (t - 1)*s_t17 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+    if spread:
+        wait(call)
+        t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
+        r0, r1 = 0, batch
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
             row_5_2(b_t17 + (t - 1)*s_t17 + r0, b_q_e + (t - 1)*s_q_e + r0, d_k, d_m, d_n, 0, (rows - r0)*1, lengths[r])
+    if spread:
+        wait(call)
+        t0, t1, r0, r1 = begin, end, top, bottom
     rows = r1
     if not call.more:
         for r in range(r0, rows):
@@ -748,6 +777,8 @@ cdef void segment_5(Call* call, long long t0, long long t1, long long r0, long l
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
             row_5_4(b_q_e + (t - 1)*s_q_e + r, b_t18 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+    if spread:
+        wait(call)
 
 cdef void row_11_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -803,6 +834,8 @@ cdef void segment_12(Call* call, long long t0, long long t1, long long r0, long 
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
     cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long begin = t0, end = t1, top = r0, bottom = r1
+    cdef bint spread = threads > batch
     cdef long long d_k = call.d[4]
     cdef long long d_m = call.d[5]
     cdef long long d_n = call.d[6]
@@ -814,11 +847,17 @@ cdef void segment_12(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_g_y_bar = call.s[20]
     cdef array b_g_s_bar = <array> call.p[21]
     cdef long long s_g_s_bar = call.s[21]
+    if spread:
+        wait(call)
+        t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
+        r0, r1 = 0, batch
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
             row_12_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, b_g_s_bar + (t - 1)*s_g_s_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+    if spread:
+        wait(call)
 
 cdef void row_15_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -912,6 +951,8 @@ cdef void segment_19(Call* call, long long t0, long long t1, long long r0, long 
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
     cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long begin = t0, end = t1, top = r0, bottom = r1
+    cdef bint spread = threads > batch
     cdef long long d_k = call.d[4]
     cdef long long d_m = call.d[5]
     cdef long long d_n = call.d[6]
@@ -994,6 +1035,8 @@ cdef void segment_25(Call* call, long long t0, long long t1, long long r0, long 
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
     cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long begin = t0, end = t1, top = r0, bottom = r1
+    cdef bint spread = threads > batch
     cdef long long d_k = call.d[4]
     cdef long long d_m = call.d[5]
     cdef long long d_n = call.d[6]
@@ -1010,6 +1053,10 @@ cdef void segment_25(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_g_d_bar = call.s[32]
     cdef const real* wt_q_Whx = call.packed[5]
     cdef Term terms[1]
+    if spread:
+        wait(call)
+        t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
+        r0, r1 = 0, batch
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
@@ -1025,6 +1072,8 @@ cdef void segment_25(Call* call, long long t0, long long t1, long long r0, long 
         if rows > r0:
             r = r0
             row_25_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_d_bar + (t - 1)*s_g_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+    if spread:
+        wait(call)
 
 cdef void row_27_0(
 array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1047,6 +1096,8 @@ cdef void segment_27(Call* call, long long t0, long long t1, long long r0, long 
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
     cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long begin = t0, end = t1, top = r0, bottom = r1
+    cdef bint spread = threads > batch
     cdef long long d_k = call.d[4]
     cdef long long d_m = call.d[5]
     cdef long long d_n = call.d[6]
@@ -1060,11 +1111,17 @@ cdef void segment_27(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_p_y_bar = call.s[38]
     cdef array b_p_s_bar = <array> call.p[39]
     cdef long long s_p_s_bar = call.s[39]
+    if spread:
+        wait(call)
+        t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
+        r0, r1 = 0, batch
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
             row_27_0(b_p_y_seed + (t - 1)*s_p_y_seed + r0*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, b_q_y + (t - 1)*s_q_y + r0*d_k, b_p_s_seed + (t - 1)*s_p_s_seed + r0*d_k, b_p_s_bar + (t - 1)*s_p_s_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+    if spread:
+        wait(call)
 
 cdef void row_30_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1165,6 +1222,8 @@ cdef void segment_34(Call* call, long long t0, long long t1, long long r0, long 
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
     cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long begin = t0, end = t1, top = r0, bottom = r1
+    cdef bint spread = threads > batch
     cdef long long d_k = call.d[4]
     cdef long long d_m = call.d[5]
     cdef long long d_n = call.d[6]
@@ -1242,6 +1301,8 @@ cdef void segment_40(Call* call, long long t0, long long t1, long long r0, long 
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
     cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long begin = t0, end = t1, top = r0, bottom = r1
+    cdef bint spread = threads > batch
     cdef long long d_k = call.d[4]
     cdef long long d_m = call.d[5]
     cdef long long d_n = call.d[6]
@@ -1254,6 +1315,10 @@ cdef void segment_40(Call* call, long long t0, long long t1, long long r0, long 
     cdef long long s_p_d_bar = call.s[50]
     cdef const real* wt_q_Whx = call.packed[5]
     cdef Term terms[1]
+    if spread:
+        wait(call)
+        t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
+        r0, r1 = 0, batch
     if ragged or r0 > 0 or r1 < batch:
         for t in range(t0, t1 + 1):
             rows = active[t - 1] if active[t - 1] < r1 else r1
@@ -1269,19 +1334,23 @@ cdef void segment_40(Call* call, long long t0, long long t1, long long r0, long 
         if rows > r0:
             r = r0
             row_40_0(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+    if spread:
+        wait(call)
+
+cdef void rooms_unit_0(Call* call) noexcept nogil:
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    call.packed[0] = room(call, d_n, d_m)
+    call.packed[1] = room(call, d_n, d_n)
+    call.packed[2] = room(call, d_k, d_n)
+    pass
 
 cdef void unit_0(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
     cdef long long d_k = call.d[4]
     cdef long long d_m = call.d[5]
     cdef long long d_n = call.d[6]
-    if id == 0:
-        call.packed[0] = room(call, d_n, d_m)
-        call.packed[1] = room(call, d_n, d_n)
-        call.packed[2] = room(call, d_k, d_n)
-    wait(call)
-    if call.failed:
-        return
     pack_share(call, id, d_n, d_m, <array> call.p[8], 1, d_m, call.packed[0])
     pack_share(call, id, d_n, d_n, <array> call.p[9], 1, d_n, call.packed[1])
     pack_share(call, id, d_k, d_n, <array> call.p[11], 1, d_n, call.packed[2])
@@ -1296,18 +1365,20 @@ cdef void unit_0(Call* call, long long id) noexcept nogil:
     if call.wanted[3]:
         segment_11(call, t0, t1, 0, batch, id)
 
+cdef void rooms_unit_12(Call* call) noexcept nogil:
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    call.packed[3] = room(call, d_n, d_k)
+    call.packed[4] = room(call, d_n, d_n)
+    call.packed[5] = room(call, d_m, d_n)
+    pass
+
 cdef void unit_12(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
     cdef long long d_k = call.d[4]
     cdef long long d_m = call.d[5]
     cdef long long d_n = call.d[6]
-    if id == 0:
-        call.packed[3] = room(call, d_n, d_k)
-        call.packed[4] = room(call, d_n, d_n)
-        call.packed[5] = room(call, d_m, d_n)
-    wait(call)
-    if call.failed:
-        return
     pack_share(call, id, d_n, d_k, <array> call.p[11], d_n, 1, call.packed[3])
     pack_share(call, id, d_n, d_n, <array> call.p[9], d_n, 1, call.packed[4])
     wait(call)
@@ -1328,18 +1399,20 @@ cdef void unit_12(Call* call, long long id) noexcept nogil:
     if call.wanted[5]:
         segment_25(call, t0, t1, call.split[id], call.split[id + 1], id)
 
+cdef void rooms_unit_27(Call* call) noexcept nogil:
+    cdef long long d_k = call.d[4]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    call.packed[3] = room(call, d_n, d_k)
+    call.packed[4] = room(call, d_n, d_n)
+    call.packed[5] = room(call, d_m, d_n)
+    pass
+
 cdef void unit_27(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
     cdef long long d_k = call.d[4]
     cdef long long d_m = call.d[5]
     cdef long long d_n = call.d[6]
-    if id == 0:
-        call.packed[3] = room(call, d_n, d_k)
-        call.packed[4] = room(call, d_n, d_n)
-        call.packed[5] = room(call, d_m, d_n)
-    wait(call)
-    if call.failed:
-        return
     pack_share(call, id, d_n, d_k, <array> call.p[11], d_n, 1, call.packed[3])
     pack_share(call, id, d_n, d_n, <array> call.p[9], d_n, 1, call.packed[4])
     wait(call)
@@ -1412,9 +1485,9 @@ def run(
         call.report = <double*> memory(report, &count)
     with nogil:
         if number == 0:
-            together(&call, unit_0)
+            together(&call, rooms_unit_0, unit_0)
         elif number == 12:
-            together(&call, unit_12)
+            together(&call, rooms_unit_12, unit_12)
         elif number == 27:
-            together(&call, unit_27)
+            together(&call, rooms_unit_27, unit_27)
     return not ended(&call)

@@ -49,6 +49,15 @@ def test_gradients_equal_jax(compiled, name, ragged):
 
 @pytest.mark.parametrize("ragged", [False, True])
 @pytest.mark.parametrize("name", NAMES)
+def test_more_threads_than_sequences_give_the_same_bits(compiled, name, ragged):
+    values = case(name, ragged)[0]
+    (value, grads), (found, others) = (compiled(name).using(threads=count).value_and_grad(values) for count in (1, 6))
+    assert found == value and any(np.any(array) for array in grads.values())
+    assert all(np.array_equal(others[label], array) for label, array in grads.items())
+
+
+@pytest.mark.parametrize("ragged", [False, True])
+@pytest.mark.parametrize("name", NAMES)
 def test_signals_equal_numpy(compiled, name, ragged):
     values = case(name, ragged)[0]
     run, wanted = compiled(name).forward(values), numpy_cells.forward(name, values)

@@ -35,7 +35,7 @@ def values(steps=9, batch=13, n=5, m=3, k=4, lengths=None):
     found = {name: 0.5 * rng.standard_normal(shape) for name, shape in shapes.items()}
     found |= {"x": rng.standard_normal((steps, batch, m)), "c": rng.integers(-1, m, (steps, batch))}
     found["h[0]"] = rng.standard_normal((batch, n))
-    return found if lengths is None else {**found, "lengths": rng.integers(0, steps + 1, batch)}
+    return found if lengths is None else {**found, "lengths": np.append(rng.integers(0, steps + 1, batch - 1), steps)}
 
 
 def results(kernel, given):
@@ -48,8 +48,9 @@ def results(kernel, given):
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize("lengths", [None, True])
-def test_results_are_the_same_bits_for_any_number_of_threads(compiled, dtype, lengths):
-    kernel, given = compiled(MIXED, dtype), values(lengths=lengths)
+@pytest.mark.parametrize("batch", [13, 2])
+def test_results_are_the_same_bits_for_any_number_of_threads(compiled, dtype, lengths, batch):
+    kernel, given = compiled(MIXED, dtype), values(batch=batch, lengths=lengths)
     wanted = results(kernel.using(1), given)
     assert len(wanted) > 20 and sum(bool(np.any(array)) for array in wanted.values()) > 25
     for threads in (2, 3, 5, 13, 40):
@@ -73,10 +74,10 @@ def test_shares_hold_every_row_once_and_equal_work():
     for threads in range(1, 12):
         borders = shares(lengths, threads)
         assert borders[0] == 0 and borders[-1] == 10 and np.all(np.diff(borders) >= 0)
-        assert len(borders) == (threads if threads <= 10 else 1) + 1
+        assert len(borders) == threads + 1
     assert list(shares(lengths, 2)) == [0, 2, 10]
     assert list(shares(np.full(64, 7), 2)) == [0, 32, 64] and list(shares(np.full(50, 7), 3)) == [0, 16, 32, 50]
-    assert list(shares(np.zeros(0, int), 4)) == [0, 0]
+    assert list(shares(np.zeros(0, int), 4)) == [0, 0] and list(shares(np.full(2, 7), 5)) == [0, 1, 2, 2, 2, 2]
 
 
 def test_the_number_of_threads_is_asked_for_by_name(compiled, monkeypatch):
