@@ -24,6 +24,9 @@ from codegen.workspace import empty
 if TYPE_CHECKING:
     from codegen.kernel import Kernel
 
+MOST_SPARE = 1 << 20  # bytes of rooms that wait for the next call of their sizes; greater ones go back to all
+Rooms = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # what begins as zeros, both phases' blocks, the objective within one
+
 
 @dataclass(frozen=True, slots=True)
 class Unit:
@@ -56,7 +59,7 @@ class Prepared:
     """labels: arguments in the order of their buffers; rooms: steps before and after those of an input that is read there, which are zero;
     checked: arguments that must be finite; zeroed, blocks: bytes of the blocks of memory of
     the forward phase, and of the gradient's; value: where in a block the objective lies; made: shapes of the arrays of the gradient;
-    splits: borders between the rows of threads, by how many there are."""  # noqa: D205, D209
+    splits: borders between the rows of threads, by how many there are; spare: rooms of calls that have ended."""  # noqa: D205, D209
 
     module: ModuleType
     dtype: np.dtype
@@ -72,6 +75,7 @@ class Prepared:
     value: int
     results: tuple[Result, ...]
     splits: dict[int, np.ndarray]
+    spare: list[Rooms]
 
     def __call__(self, values: Mapping[str, np.ndarray], threads: int | None) -> tuple[float, dict[str, np.ndarray]] | None:
         """The objective and its gradient; None where the long way must be taken."""
@@ -80,22 +84,32 @@ class Prepared:
             both = zip(self.labels, arrays, strict=True)
             arrays = [self._padded(array, *self.rooms[label]) if label in self.rooms else array for label, array in both]
         split = self._split(threads)
-        before = np.zeros(self.zeroed, np.uint8), empty((self.blocks[0],), BYTE)
+        zeroed, kept, work, value = self.spare.pop() if self.spare else self._rooms()
         found = [empty(shape, self.dtype) for shape in self.made]
         try:
             if self.module.unfinite(tuple([values[label] for label in self.checked])) >= 0:
                 return None
-            if not self.forward.run(self.module, (*before, *arrays), split, self.steps):
+            if not self.forward.run(self.module, (zeroed, kept, *arrays), split, self.steps):
                 return None
-            if not self.gradient.run(self.module, (*before, empty((self.blocks[1],), BYTE), *arrays, *found), split, self.steps):
+            if not self.gradient.run(self.module, (zeroed, kept, work, *arrays, *found), split, self.steps):
                 return None
         except BufferError:  # an array that is not contiguous, or not aligned
             return None
+        objective = value[0]
+        if kept.size + work.size <= MOST_SPARE:
+            zeroed[...] = 0
+            self.spare.append((zeroed, kept, work, value))
         gradients = {}
         for result in self.results:
             array = found[result.place]
             gradients[result.label] = array[()] if result.scalar else array if result.span is None else array[result.span]
-        return before[1][self.value : self.value + self.dtype.itemsize].view(self.dtype)[0], gradients
+        return objective, gradients
+
+    def _rooms(self) -> Rooms:
+        """Memory for one call."""
+        kept = empty((self.blocks[0],), BYTE)
+        value = kept[self.value : self.value + self.dtype.itemsize].view(self.dtype)
+        return np.zeros(self.zeroed, np.uint8), kept, empty((self.blocks[1],), BYTE), value
 
     def _padded(self, array: np.ndarray, before: int, after: int) -> np.ndarray:
         """An input with zeros outside its steps."""
@@ -154,7 +168,7 @@ def prepare(kernel: Kernel, frame: Frame, values: Mapping[str, np.ndarray], name
         tuple(label for label in labels if label in kernel._arguments.shared), first.size, (second.size, third.size),
         tuple(array.shape for array in made.values()), forward, gradient,
         second.places[program.results["forward"][program.objective]][0],  # type: ignore[index]
-        tuple(_result(program, frame.steps, label, name, list(made).index(name)) for label, name in names.items()), {},
+        tuple(_result(program, frame.steps, label, name, list(made).index(name)) for label, name in names.items()), {}, [],
     )  # fmt: skip
 
 
