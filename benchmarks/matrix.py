@@ -9,12 +9,12 @@ from math import prod
 from benchmarks.cells import TEXTS
 from benchmarks.modules import MAKER
 from benchmarks.peak import measure_peak
-from codegen.element import size_value
+from codegen.program import Program, solves
+from codegen.sizes import size_value
+from codegen.statements import OuterSum, Product
 from codegen.lower import lower
 from codegen.peers.frameworks import MAKERS
 from codegen.peers.racing import Race, race
-from codegen.program import OuterSum, Product, Program
-from codegen.traversal import solves
 from derive.language import load, parse
 from derive.recurrence import Recurrence
 

@@ -11,9 +11,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from codegen.element import Const, Element, Load, OnDiagonal, Op, Piece, Select, SizeValue, size_value
+from codegen.element import Const, Element, Load, OnDiagonal, Op, Piece, Select, SizeValue
 from codegen.numerics import COMPARE, apply
-from codegen.program import Map, Reduce, Statement
+from codegen.sizes import size_value
+from codegen.statements import Map, Reduce, Statement
 from codegen.systems import System
 
 Pair = tuple[Any, Any]  # values, one for each point or one for all; dependence or None

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from codegen.element import lone_dim, size_value
 from codegen.program import Buffer, Program
+from codegen.sizes import lone_dim, size_value
 
 MOST_SEEN = 256
 LEAD = {"shared": (), "sequence": ("B",), "timed": ("T", "B")}
@@ -143,6 +142,8 @@ class Arguments:
             if label not in known and label != "lengths":
                 if label in {name for name, _, _ in self.program.streaming.state}:
                     raise ValueError(f"{label} follows from an equation of {self.program.name}; leave that equation out to give it")
+                import difflib
+
                 near = difflib.get_close_matches(label, known, 1)
                 hint = f"did you mean {near[0]!r}?" if near else f"it takes {', '.join(sorted(known))}"
                 raise ValueError(f"{self.program.name} takes no argument {label!r}; {hint}")

@@ -1,4 +1,4 @@
-"""Build: Cython source -> extension module on disk -> loaded module.
+"""Build: Cython source -> extension module on disk.
 
 Cython runs where the caller says, the C compiler in a process of its own; neither depends on the working folder or changes it. Decides
 nothing about where results are kept.
@@ -7,25 +7,18 @@ nothing about where results are kept.
 from __future__ import annotations
 
 import errno
-import importlib.machinery
-import importlib.util
 import os
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 
 from codegen.environment import Toolchain
+from codegen.loading import BuildError
 from codegen.translator import Translate, translate_here
 
 LAST_LINES = 20
 # What compilers say when a disk or a quota is full.
 FULL = {"No space left on device": errno.ENOSPC, "Disk quota exceeded": errno.EDQUOT}
-
-
-class BuildError(RuntimeError):
-    """No extension module came out: what was being built, what the compiler said last, what to do."""
 
 
 def compile_extension(
@@ -57,31 +50,6 @@ def compile_extension(
     finally:
         intermediate.unlink(missing_ok=True)
     return library
-
-
-def load_extension(path: Path, stem: str) -> ModuleType:
-    """Load the module `stem` from exactly the file `path`; `sys.modules` stays as it was.
-
-    Raises: BuildError where the file is no such module.
-    """
-    path = path.absolute()
-    loader = importlib.machinery.ExtensionFileLoader(stem, str(path))
-    spec = importlib.util.spec_from_file_location(stem, path, loader=loader)
-    assert spec is not None
-    before = sys.modules.get(stem)
-    try:
-        module = importlib.util.module_from_spec(spec)
-        loader.exec_module(module)
-    except ImportError as problem:
-        advice = "Clear the cache (`retrograd cache clear`) and try again; `retrograd doctor` shows what is found here."
-        raise BuildError(f"the compiled module {stem} cannot be loaded from {path}: {problem}\n{advice}") from problem
-    finally:
-        # Cython enters its modules itself, where another module of the same name may be wanted later.
-        if before is None:
-            sys.modules.pop(stem, None)
-        else:
-            sys.modules[stem] = before
-    return module
 
 
 def _translate(translate: Translate, source: Path, intermediate: Path, stem: str, includes: Sequence[Path]) -> None:

@@ -101,7 +101,7 @@ class Cache:
         try:
             return self._obtain(self._retreat(reason), key, quick_key, build, signature)
         except OSError as problem:
-            from codegen.build import BuildError
+            from codegen.loading import BuildError
 
             advice = "free some space, or set TMPDIR to a folder that can be written"
             raise BuildError(f"cannot build a kernel, not even in a temporary folder: {problem}; {advice}") from problem

@@ -16,15 +16,14 @@ import numpy as np
 from codegen.arguments import arguments_of
 from codegen.drawing import Range, Wishes, draw_values, fitted_sizes, read_wishes
 from codegen.driver import compile as compile_kernel
-from codegen.element import size_value
 from codegen.feasible import Feasible, loosened
 from codegen.gradcheck import Problem, Report
 from codegen.gradcheck import check as check_problem
 from codegen.kernel import Kernel
 from codegen.lower import lower
 from codegen.probes import Probes, find_probes, is_analytic
-from codegen.program import Buffer, Program
-from codegen.traversal import solves
+from codegen.program import Buffer, Program, solves
+from codegen.sizes import size_value
 from derive.holding import Held, hold
 from derive.language import load, parse
 from derive.recurrence import Recurrence

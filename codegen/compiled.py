@@ -14,9 +14,8 @@ from types import ModuleType
 import numpy as np
 
 from codegen.frame import Frame
-from codegen.program import Part
+from codegen.program import Part, number_of, solves
 from codegen.reports import COLUMNS, Reports
-from codegen.traversal import number_of, solves
 
 TILE = 8  # rows of a register tile
 MOST_THREADS = 64

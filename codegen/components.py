@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 from codegen.element import Const, InWindow, Load, Op, Select, SizeValue
 from codegen.printer import Printer, product_text, row_start, size_text
-from codegen.program import Accumulate, Buffer, Fill, Map, OuterSum, Program, Reduce, Segment, Statement
+from codegen.program import Buffer, Program, Segment
 from codegen.stages import is_shared
+from codegen.statements import Accumulate, Fill, Map, OuterSum, Reduce, Statement
 from codegen.traversal import elements, is_plain, plain, reads
 
 INDENT = "    "

@@ -12,10 +12,10 @@ import numpy as np
 
 from codegen.affine import Bounds, Evaluation, Rows
 from codegen.allowed import Allowed
-from codegen.element import size_value
 from codegen.frame import Frame
-from codegen.program import Program
-from codegen.systems import Assertion, Projection, System
+from codegen.program import Program, Projection
+from codegen.sizes import size_value
+from codegen.systems import Assertion, System
 
 # How far a constraint may be off, as a share of its terms if every component were the largest: some thousand roundings.
 TOLERANCE = {"float32": 1e-4, "float64": 1e-9}

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from codegen.arguments import LEAD, text_of
-from codegen.element import lone_dim, size_value
 from codegen.program import Buffer, Program
+from codegen.sizes import lone_dim, size_value
 
 Range = float | tuple[float, float]
 

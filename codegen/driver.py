@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from codegen.cache import Artefact, Cache, artefact_key, quick_key
 from codegen.environment import find_toolchain, fingerprint
 from codegen.kernel import Kernel
+from codegen.loading import load_extension
 from codegen.signature import decode, encode
 from derive.files import read_file
 
@@ -150,7 +151,6 @@ class _Job:
                 if toolchain is None:
                     return None
                 found = self._build(program, toolchain, part, quick, translate)
-        from codegen.build import load_extension
 
         return decode(found.signature), load_extension(found.library, found.library.name.split(".")[0])
 

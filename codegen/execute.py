@@ -7,7 +7,6 @@ from typing import Protocol
 
 import numpy as np
 
-from codegen.convergence import Solution
 from codegen.frame import Frame
 from codegen.program import Loop, Part, Phase, Segment, Solve
 from codegen.reports import called
@@ -85,6 +84,8 @@ def settle(solve: Solve, frame: Frame, runner: Runner, t: int) -> None:
             np.copyto(state, part.reshape(state.shape))
         report = runner.settle(solve.segment.number, t)
         if report is not None and report[:rows, 2].all():
+            from codegen.convergence import Solution
+
             x = np.concatenate([state.reshape(rows, -1) for state, _ in views], axis=1)
             unknown = np.full(rows, np.nan)
             frame.solutions[names] = Solution(x, report[:rows, 0].astype(int), report[:rows, 1], unknown, unknown.copy())

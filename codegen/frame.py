@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from codegen.element import Size, size_value
 from codegen.layout import Arrays, Layout, lay_out
 from codegen.program import Buffer, Program
+from codegen.sizes import Size, size_value
 from codegen.workspace import empty
 
 BYTE, MOST_PLANS = np.dtype(np.uint8), 256

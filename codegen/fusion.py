@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from codegen.element import Element, InWindow, Load, OnDiagonal, Op, Present, Select
-from codegen.program import Action, Buffer, Loop, Map, Phase, Product, Segment, Statement
-from codegen.traversal import elements, is_plain, reads, solves
+from codegen.program import Action, Buffer, Loop, Phase, Segment, solves
+from codegen.statements import Map, Product, Statement
+from codegen.traversal import elements, is_plain, reads
 
 
 def fuse_products(

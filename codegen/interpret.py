@@ -10,11 +10,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from codegen.element import Const, Element, Hot, InWindow, Load, OnDiagonal, Op, Piece, Present, Select, SizeValue, Steps, size_value
+from codegen.element import Const, Element, Hot, InWindow, Load, OnDiagonal, Op, Piece, Present, Select, SizeValue, Steps
 from codegen.frame import Frame
 from codegen.numerics import COMPARE, apply, real
-from codegen.program import Accumulate, Fill, Map, OuterSum, Part, PickStep, Product, Reduce, Segment, Statement
-from codegen.traversal import number_of
+from codegen.program import Part, Segment, number_of
+from codegen.sizes import size_value
+from codegen.statements import Accumulate, Fill, Map, OuterSum, PickStep, Product, Reduce, Statement
 
 Ranges = tuple[tuple[int, int], ...]
 

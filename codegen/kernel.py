@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import EllipsisType, ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,8 +18,10 @@ from codegen.frame import Frame
 from codegen.prepared import value_and_grad
 from codegen.program import Program, Segment
 from codegen.run import Run
-from codegen.second_order import Tangents, jvp, product
-from codegen.stream import Stream
+
+if TYPE_CHECKING:
+    from codegen.second_order import Tangents
+    from codegen.stream import Stream
 
 
 def check_memory(value: object) -> int:
@@ -141,6 +144,8 @@ class Kernel:
 
         See `Stream`. Raises: ValueError or TypeError naming the argument, or what makes a single step meaningless.
         """
+        from codegen.stream import Stream
+
         known = self._arguments.buffers
         for label in values:
             if label in known and known[label].kind == "timed":
@@ -155,6 +160,8 @@ class Kernel:
         values: all arguments, with this step's inputs, (B, dims). `stream` is cheaper for many steps: it checks what stays the same once.
         Raises: as `stream`.
         """
+        from codegen.stream import Stream
+
         stream = Stream(self, {**values, **state}, outputs, batch)
         inputs = {label: value for label, value in values.items() if label in stream.inputs}
         return stream.step(inputs), stream.state
@@ -167,6 +174,8 @@ class Kernel:
         direction: label -> array, for any of the labels that have gradients; what is left out stands still.
         Raises: as `forward`.
         """
+        from codegen.second_order import jvp
+
         return jvp(self, values, direction, steps, batch)
 
     def hvp(
@@ -177,6 +186,8 @@ class Kernel:
 
         Raises: as `value_and_grad`.
         """
+        from codegen.second_order import product
+
         self._require_objective()
         return product(self, "hvp", values, direction, wrt, steps, batch)
 
@@ -188,6 +199,8 @@ class Kernel:
 
         Raises: as `hvp`; RecurrenceError where the objective depends on parameters other than through these signals.
         """
+        from codegen.second_order import product
+
         self._require_objective()
         names = (at,) if isinstance(at, str) else tuple(at)
         return product(self, " ".join(["gnvp", *names]), values, direction, wrt, steps, batch)

@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from codegen.components import INDENT, Components
 from codegen.element import Load, Piece
 from codegen.printer import dim_values, product_text, size_text
-from codegen.program import Accumulate, Buffer, Fill, Map, OuterSum, PickStep, Product, Program, Read, Reduce, Segment, Statement
+from codegen.program import Buffer, Program, Segment
 from codegen.stages import Matrix, is_shared
+from codegen.statements import Accumulate, Fill, Map, OuterSum, PickStep, Product, Read, Reduce, Statement
 from codegen.traversal import elements, is_plain, plain, reads
 
 FACTORS = {"left": "Factor", "right": "Factor", "pairs": "Pair", "terms": "Term"}  # arrays that calls are made with, and their types

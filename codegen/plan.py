@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from codegen.element import InWindow, Steps
-from codegen.program import Accumulate, Action, Fill, Phase, PickStep, Program, Statement
-from codegen.traversal import elements, reads, segments_of, solves
+from codegen.program import Action, Phase, Program, segments_of, solves
+from codegen.statements import Accumulate, Fill, PickStep, Statement
+from codegen.traversal import elements, reads
 
 
 def needed_actions(phase: Phase, buffers: Iterable[str]) -> tuple[int, ...]:

@@ -15,10 +15,9 @@ import numpy as np
 
 from codegen.compiled import Compiled, Table, shares, worth_starting
 from codegen.frame import BYTE, Frame
-from codegen.program import Phase, Program
+from codegen.program import Phase, Program, number_of
 from codegen.reports import COLUMNS, Reports
 from codegen.run import asked_for
-from codegen.traversal import number_of
 from codegen.workspace import empty
 
 if TYPE_CHECKING:

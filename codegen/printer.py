@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from codegen.element import Const, Element, Hot, Index, InWindow, Load, OnDiagonal, Op, Piece, Present, Select, Size, SizeValue, Steps
+from codegen.element import Const, Element, Hot, Index, InWindow, Load, OnDiagonal, Op, Piece, Present, Select, SizeValue, Steps
 from codegen.program import Buffer
+from codegen.sizes import Size
 
 INFIX = {"add": " + ", "mul": "*", "div": "/"}
 RENAMED = {"abs": "fabs", "minimum": "minimum", "maximum": "maximum"}

@@ -6,10 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from codegen.convergence import Solution
 from codegen.frame import Frame
-from codegen.program import Loop, Part, Solve
-from codegen.traversal import solves
+from codegen.program import Loop, Part, Solve, solves
 
 COLUMNS = 4
 
@@ -49,6 +47,8 @@ class Reports:
 
     def keep(self, solve: Solve) -> None:
         """Tell the caller: of a steady state within a loop, the step of every sequence that came last."""
+        from codegen.convergence import Solution
+
         frame, rows = self.frame, self.rows[self.places[solve.segment.number]]
         found = []
         for state, _ in solve.cut:

@@ -12,7 +12,6 @@ from codegen.beginning import given
 from codegen.execute import execute
 from codegen.filling import check_out
 from codegen.frame import Frame
-from codegen.truncation import Windows, check_window
 
 if TYPE_CHECKING:
     from codegen.kernel import Kernel
@@ -142,6 +141,8 @@ class Run:
         self, k1: int, k2: int, *, wrt: Iterable[str] | None = None, out: Mapping[str, np.ndarray] | None = None
     ) -> dict[str, np.ndarray]:
         """The gradient by truncated backpropagation through time; see `Kernel.truncated`."""
+        from codegen.truncation import Windows, check_window
+
         program = self.kernel.program
         if program.streaming.windowless:
             raise ValueError(f"{program.name} cannot be truncated to windows of steps: {program.streaming.windowless}")

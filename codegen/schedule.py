@@ -9,25 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from codegen.fusion import fuse_products
-from codegen.program import (
-    Accumulate,
-    Action,
-    Buffer,
-    Fill,
-    Loop,
-    Map,
-    OuterSum,
-    Phase,
-    PickStep,
-    Product,
-    Program,
-    Segment,
-    Solve,
-    Statement,
-)  # fmt: skip
+from codegen.program import Action, Buffer, Loop, Phase, Program, Projection, Segment, Solve, solves
 from codegen.stages import is_shared
-from codegen.systems import Project, Projection
-from codegen.traversal import reads, solves
+from codegen.statements import Accumulate, Fill, Map, OuterSum, PickStep, Product, Statement
+from codegen.systems import Project
+from codegen.traversal import reads
 from codegen.unknowns import choose_cut, is_affine, redirect
 from codegen.verify import verify
 from derive.errors import RecurrenceError

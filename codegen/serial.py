@@ -7,8 +7,9 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from codegen.element import Const, Load, OnDiagonal, Op, Piece, Select, SizeValue
-from codegen.program import Buffer, Map, Reduce
-from codegen.systems import Assertion, Project, Projection, System
+from codegen.program import Buffer, Projection
+from codegen.statements import Map, Reduce
+from codegen.systems import Assertion, Project, System
 
 KINDS = (Load, Const, SizeValue, Op, Select, Piece, OnDiagonal, Map, Reduce, Buffer, Assertion, System, Project, Projection)
 RECORDS = {kind.__name__: kind for kind in KINDS}

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from typing import Any
 
-from codegen.element import Size
-from codegen.program import Action, Buffer, Loop, Phase, Program, Segment, Solve
-from codegen.serial import pack, unpack
+from codegen.program import Action, Buffer, Loop, Phase, Program, Projection, Segment, Solve
+from codegen.sizes import Size
 from codegen.streaming import Streaming
-from codegen.systems import Projection
 
 
 def encode(program: Program) -> str:
     """JSON text of all that a kernel needs besides its compiled segments."""
+    from codegen.serial import pack
+
     record = {
         "name": program.name,
         "dims": program.dims,
@@ -64,9 +65,16 @@ def decode(text: str) -> Program:
         zero=frozenset(record["zero"]),
         least=tuple(tuple(entry) for entry in record["least"]),
         streaming=_streaming(record["streaming"]),
-        systems=unpack(record["systems"]),
+        systems=_unpacked(record["systems"]) if record["systems"] else (),
         needs={phase: {label: tuple(places) for label, places in needs.items()} for phase, needs in record["needs"].items()},
     )
+
+
+def _unpacked(record: object) -> Any:
+    """Records of constraints, which most kernels have none of and then need none of the modules for."""
+    from codegen.serial import unpack
+
+    return unpack(record)
 
 
 def _streaming(record: dict) -> Streaming:
@@ -94,12 +102,14 @@ def _encode(action: Action) -> dict:
         case Loop():
             return {"loop": action.direction, "body": [_encode(part) for part in action.body]}
         case Projection():
+            from codegen.serial import pack
+
             return {"projection": pack(action)}
 
 
 def _decode(record: dict) -> Action:
     if "projection" in record:
-        return unpack(record["projection"])
+        return _unpacked(record["projection"])
     if "segment" in record:
         return Segment(record["segment"], record["order"], ())
     if "solve" in record:

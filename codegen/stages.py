@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from codegen.program import Buffer, Part, Phase, Product, Segment, Solve
-from codegen.traversal import bodies, number_of, segments_of, solves
+from codegen.program import Buffer, Part, Phase, Segment, Solve, bodies, number_of, segments_of, solves
+from codegen.statements import Product
 
 Matrix = tuple[str, bool]  # the buffer of a product's matrix, and whether it is multiplied transposed
 

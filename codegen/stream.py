@@ -15,8 +15,7 @@ from codegen.arguments import Arguments, Sizes
 from codegen.beginning import blank, given, place_guesses, require_constraints
 from codegen.execute import execute
 from codegen.frame import Frame
-from codegen.program import Action, Phase, Program, Segment, Solve
-from codegen.systems import Projection
+from codegen.program import Action, Phase, Program, Projection, Segment, Solve
 
 if TYPE_CHECKING:
     from codegen.kernel import Kernel

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from codegen.program import Buffer, Statement
+    from codegen.program import Buffer
+    from codegen.statements import Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +52,3 @@ class Project:
     system: int
     part: str
     changes: tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Projection:
-    """Projections, which are computed one after the other between compiled segments."""
-
-    statements: tuple[Project, ...]
-    order: str = "once"

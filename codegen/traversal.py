@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from codegen.element import Element, Hot, Index, InWindow, Load, OnDiagonal, Op, Piece, Present, Select
-from codegen.program import Accumulate, Action, Buffer, Loop, OuterSum, Part, PickStep, Product, Read, Segment, Solve, Statement
+from codegen.program import Buffer
+from codegen.statements import Accumulate, OuterSum, PickStep, Product, Read, Statement
 from codegen.systems import Project
 
 
@@ -44,26 +45,6 @@ def reads(statement: Statement) -> list[Read]:
     if isinstance(statement, Accumulate) and statement.place:
         found.append(Read(statement.place[1].buffer, statement.place[1].lag))
     return found
-
-
-def bodies(action: Action) -> tuple[Action, ...]:
-    """What an action runs at a step of its own loop, or itself."""
-    return action.body if isinstance(action, Loop) else (action,)
-
-
-def solves(action: Action) -> list[Solve]:
-    """The steady states that an action solves for."""
-    return [part for part in bodies(action) if isinstance(part, Solve)]
-
-
-def segments_of(part: Part) -> tuple[Segment, ...]:
-    """The segments of an action."""
-    return tuple(each.segment if isinstance(each, Solve) else each for each in bodies(part))  # type: ignore[misc]
-
-
-def number_of(part: Part) -> int:
-    """An action's number: that of its first segment."""
-    return segments_of(part)[0].number
 
 
 def plain(buffer: Buffer) -> Index:

@@ -7,7 +7,8 @@ from dataclasses import replace
 from itertools import combinations
 
 from codegen.element import Element, InWindow, Load, OnDiagonal, Op, Piece, Present, Select
-from codegen.program import Accumulate, Buffer, OuterSum, Product, Reduce, Statement
+from codegen.program import Buffer
+from codegen.statements import Accumulate, OuterSum, Product, Reduce, Statement
 from codegen.traversal import reads
 from derive.graph import components
 

@@ -14,7 +14,8 @@
 from __future__ import annotations
 
 from codegen.element import Load
-from codegen.program import Accumulate, Action, Fill, Loop, OuterSum, Phase, PickStep, Product, Program, Solve, Statement
+from codegen.program import Action, Loop, Phase, Program, Solve
+from codegen.statements import Accumulate, Fill, OuterSum, PickStep, Product, Statement
 from codegen.systems import Project
 from codegen.traversal import elements, reads
 

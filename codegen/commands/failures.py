@@ -73,8 +73,8 @@ def shown_warnings() -> Iterator[None]:
 
 def _message(error: BaseException) -> str | None:
     """What is wrong with the input; None where the fault is ours."""
-    from codegen.build import BuildError
     from codegen.convergence import ConvergenceError
+    from codegen.loading import BuildError
 
     if isinstance(error, UnicodeEncodeError):
         wrong = f"{error.encoding} cannot write {error.object[error.start]!r}"

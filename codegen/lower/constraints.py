@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 from codegen.lower.sizes import as_size
 from codegen.lower.statements import Statements, axes
-from codegen.program import Buffer, Map
+from codegen.program import Buffer
+from codegen.statements import Map
 from codegen.systems import Assertion, System
 from derive import constraints
 from derive.arithmetic import common_shape

@@ -9,10 +9,11 @@ from collections.abc import Callable
 
 import sympy as sp
 
-from codegen.element import ZERO_SIZE, Const, Element, Hot, Index, InWindow, Load, OnDiagonal, Op, Piece, Present, Select, Size
+from codegen.element import Const, Element, Hot, Index, InWindow, Load, OnDiagonal, Op, Piece, Present, Select
 from codegen.lower.parts import Blocks, RowMax, RowScatter, RowSum, RowSumExp, is_scaling
 from codegen.lower.sizes import as_element, as_size
-from codegen.program import Read
+from codegen.sizes import ZERO_SIZE, Size
+from codegen.statements import Read
 from derive import arrays as A
 from derive import temporal
 from derive.arithmetic import Abstract, Add, Apply, Div, MatMul, Mul, Neg, Pow, Surrogate, Transpose, Where

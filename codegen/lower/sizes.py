@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sympy as sp
 
-from codegen.element import Const, Element, Op, Size, SizeValue, Steps
+from codegen.element import Const, Element, Op, SizeValue, Steps
+from codegen.sizes import Size
 from derive.arithmetic import Add, Div, Mul, Neg, Pow
 from derive.errors import RecurrenceError
 from derive.nodes import Node, Number, T

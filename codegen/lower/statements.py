@@ -12,7 +12,8 @@ from codegen.lower.elements import Elements, is_index
 from codegen.lower.parts import RowMax, RowScatter, RowSum, RowSumExp, is_scaling
 from codegen.lower.scatter import scattered
 from codegen.lower.sizes import as_element, as_size
-from codegen.program import Accumulate, Buffer, Fill, Map, OuterSum, PickStep, Product, Read, Reduce, Statement
+from codegen.program import Buffer
+from codegen.statements import Accumulate, Fill, Map, OuterSum, PickStep, Product, Read, Reduce, Statement
 from codegen.systems import Project
 from derive import arrays as A
 from derive import temporal

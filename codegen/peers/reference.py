@@ -14,7 +14,8 @@ from codegen.peers.dialects import DIALECTS, Dialect, Scan
 from codegen.peers.refusals import check_covered
 from codegen.peers.sizes import sizes_text
 from codegen.peers.statements import ROWS, Place, StatementWriter, outside_name, step_name
-from codegen.program import Buffer, Loop, PickStep, Program, Segment, Statement
+from codegen.program import Buffer, Loop, Program, Segment
+from codegen.statements import PickStep, Statement
 from codegen.traversal import reads
 
 UNROLLED = 4  # steps at a time, where small steps cost less than what surrounds them

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from codegen.program import Accumulate, Program
-from codegen.systems import Projection
-from codegen.traversal import solves
+from codegen.program import Program, Projection, solves
+from codegen.statements import Accumulate
 
 
 def check_covered(program: Program, sizes: Mapping[str, int]) -> None:

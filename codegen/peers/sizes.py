@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from codegen.element import Size
+from codegen.sizes import Size
 
 LEAD = ("", "B", "T, B")  # the axes of rows, by how many there are
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from codegen.element import ZERO_SIZE, Size
 from codegen.peers.dialects import Dialect
 from codegen.peers.sizes import added, size_text
 from codegen.peers.terms import Terms
-from codegen.program import Accumulate, Fill, Map, OuterSum, PickStep, Product, Program, Read, Reduce, Statement
+from codegen.program import Program
+from codegen.sizes import ZERO_SIZE, Size
+from codegen.statements import Accumulate, Fill, Map, OuterSum, PickStep, Product, Read, Reduce, Statement
 
 ROWS = {"shared": 0, "sequence": 1, "timed": 2}  # axes of rows of a whole buffer
 

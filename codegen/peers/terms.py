@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from codegen.element import Const, Element, Hot, InWindow, Load, OnDiagonal, Op, Piece, Present, Select, Size, SizeValue, Steps
+from codegen.element import Const, Element, Hot, InWindow, Load, OnDiagonal, Op, Piece, Present, Select, SizeValue, Steps
 from codegen.peers.dialects import Dialect
 from codegen.peers.sizes import LEAD, added, difference, size_text, sizes_text
+from codegen.sizes import Size
 
 LOOSE, SUM, TIMES, SIGN, ATOM = range(5)  # how tightly an expression holds together
 

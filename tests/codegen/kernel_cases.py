@@ -8,7 +8,8 @@ from fuzzing import Case
 from codegen.kernel import Kernel
 from codegen.lower import lower
 from codegen.lower.products import lower_product
-from codegen.program import Fill, Loop, Solve
+from codegen.program import Loop, Solve
+from codegen.statements import Fill
 from derive.language import load, parse
 
 ELMAN = """

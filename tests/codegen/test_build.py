@@ -11,9 +11,10 @@ from dataclasses import replace
 import pytest
 
 from codegen import environment
-from codegen.build import BuildError, compile_extension, load_extension
+from codegen.build import compile_extension
 from codegen.cythonize import write_c
 from codegen.environment import describe, find_toolchain, fingerprint, installed_version
+from codegen.loading import BuildError, load_extension
 
 PYX = """
 def double_all(size_t address, long n):

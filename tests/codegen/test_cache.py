@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 import pytest
 
 from codegen import cache
-from codegen.build import BuildError
+from codegen.loading import BuildError
 from codegen.cache import Cache, artefact_key, quick_key
 from codegen.environment import Toolchain
 from tests.codegen.cache_cases import KEY, QUICK, Counted, warned

@@ -9,7 +9,7 @@ import pytest
 
 from codegen import cache, folder
 from codegen.artefact import Artefact
-from codegen.build import BuildError
+from codegen.loading import BuildError
 from codegen.cache import Cache
 from tests.codegen.cache_cases import KEY, QUICK, Counted, start, warned
 

@@ -15,8 +15,9 @@ ASK = """
 import array, contextlib, sys, time
 from pathlib import Path
 from codegen import cache
-from codegen.build import compile_extension, load_extension
+from codegen.build import compile_extension
 from codegen.environment import find_toolchain
+from codegen.loading import load_extension
 root, log, sabotaged = sys.argv[1:]
 if sabotaged == "1":
     cache._locked = lambda root, key: contextlib.nullcontext()
@@ -67,8 +68,8 @@ cache.Cache(Path(root)).fetch(cache.quick_key("a source"), cache.quick_key("a te
 RECALL = """
 import sys
 from pathlib import Path
-from codegen.build import load_extension
 from codegen.cache import Cache, quick_key
+from codegen.loading import load_extension
 found = Cache(Path(sys.argv[1])).recall(quick_key("a text"))
 if found is None:
     sys.exit(1)

@@ -7,10 +7,11 @@ from oracles import stock_layouts
 import codegen
 from codegen.checking import choose_dims
 from codegen.element import Const, Op
+from codegen.program import Loop, Segment
+from codegen.statements import Fill, Map, OuterSum, Product
 from codegen.kernel import Kernel
 from codegen.lower import lower
 from codegen.probes import find_probes, is_analytic
-from codegen.program import Fill, Loop, Map, OuterSum, Product, Segment
 from derive.language import load, parse
 from tests.codegen.kernel_cases import ELMAN
 

@@ -14,7 +14,7 @@ import codegen.lower
 from codegen import allowed
 from codegen.kernel import Kernel
 from codegen.lower import lower
-from codegen.systems import Projection
+from codegen.program import Projection
 from derive.adjoint import gradient
 from derive.language import parse
 from derive.rules import transpose

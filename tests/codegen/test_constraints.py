@@ -13,7 +13,8 @@ from codegen.kernel import Kernel
 from codegen.lower import lower
 from codegen.lower.products import lower_product
 from codegen.signature import decode, encode
-from codegen.systems import Project, Projection
+from codegen.program import Projection
+from codegen.systems import Project
 from derive.adjoint import gradient
 from derive.language import parse
 from derive.tangents import tangent

@@ -12,10 +12,11 @@ import mpmath as mp
 import numpy as np
 import pytest
 
-from codegen.build import compile_extension, load_extension
+from codegen.build import compile_extension
 from codegen.emit import TEMPLATES, emit
 from codegen.environment import find_toolchain
 from codegen.kernel import Kernel
+from codegen.loading import load_extension
 from codegen.lower import lower
 from derive.language import load, parse
 from tests.codegen.kernel_cases import worst

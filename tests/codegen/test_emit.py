@@ -15,8 +15,7 @@ from codegen import emit as emission
 from codegen.emit import TEMPLATES, emit
 from codegen.kernel import Kernel
 from codegen.lower import lower
-from codegen.program import Segment
-from codegen.traversal import number_of, segments_of
+from codegen.program import Segment, number_of, segments_of
 from derive.language import load, parse
 from tests.codegen.kernel_cases import worst
 

@@ -8,7 +8,7 @@ import pytest
 from codegen import frame
 from codegen.kernel import Kernel
 from codegen.lower import lower
-from codegen.program import Product
+from codegen.statements import Product
 from derive.language import parse
 from tests.codegen.kernel_cases import statements
 

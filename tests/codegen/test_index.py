@@ -5,7 +5,7 @@ import pytest
 
 from codegen.checking import check
 from codegen.lower import lower
-from codegen.program import Accumulate, Map, OuterSum, Product
+from codegen.statements import Accumulate, Map, OuterSum, Product
 from codegen.verify import verify
 from derive.language import parse
 from tests.codegen.kernel_cases import interpreted, statements, worst

@@ -8,9 +8,10 @@ from generator import generate
 from oracles import stock_layouts
 
 from codegen.element import Const, Op
+from codegen.program import Segment
+from codegen.statements import Accumulate
 from codegen.kernel import Kernel
 from codegen.lower import lower
-from codegen.program import Accumulate, Segment
 from derive.adjoint import gradient, pullback
 from derive.holding import hold
 from derive.language import parse

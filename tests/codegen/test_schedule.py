@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from codegen.element import Load
+from codegen.program import Loop, Segment, Solve, solves
+from codegen.statements import Map, OuterSum, Product
+from codegen.traversal import reads
 from codegen.lower import lower
-from codegen.program import Loop, Map, OuterSum, Product, Segment, Solve
-from codegen.traversal import reads, solves
 from codegen.unknowns import choose_cut, is_affine
 from derive.language import load, parse
 from tests.codegen.kernel_cases import ELMAN, fillers, home, interpreted, parts, statements

@@ -2,10 +2,12 @@ from dataclasses import replace
 
 import pytest
 
-from codegen.element import Const, InWindow, Load, Op, size_value
+from codegen.element import Const, InWindow, Load, Op
+from codegen.program import Buffer, Loop, Phase, Program, Segment, Solve, solves
+from codegen.sizes import size_value
+from codegen.statements import Accumulate, Fill, Map, OuterSum, PickStep, Product, Read, Reduce
+from codegen.traversal import elements, reads
 from codegen.lower import lower
-from codegen.program import Accumulate, Buffer, Fill, Loop, Map, OuterSum, Phase, PickStep, Product, Program, Read, Reduce, Segment, Solve
-from codegen.traversal import elements, reads, solves
 from codegen.verify import ProgramError, verify
 from derive.language import load
 from tests.codegen.kernel_cases import statements

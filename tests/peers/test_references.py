@@ -17,7 +17,7 @@ from codegen.peers.dialects import FORMS, JAX, TORCH
 from codegen.peers.marking import marked_program
 from codegen.peers.reference import reference, variants
 from codegen.timing import draw_finite, relative_error
-from codegen.traversal import solves
+from codegen.program import solves
 from derive.files import stock_names
 from derive.functions import FUNCTIONS
 from derive.language import load, parse
