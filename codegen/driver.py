@@ -156,17 +156,17 @@ class _Job:
 
     def _build(self, program: Program, toolchain: Toolchain, part: str, quick: str, translate: Translate) -> Artefact:
         from codegen.build import compile_extension
-        from codegen.emit import emit, plain
+        from codegen.emit import emit, emit_runtime, plain
 
         self.say("generating")
         apart = "gradient" in program.phases
         phases = ["pullback"] if part == "pullback" else [name for name in program.phases if name != "pullback" or not apart]
-        source = emit(program, self.dtype, self.fixed, phases)
+        source, runtime = emit(program, self.dtype, self.fixed, phases), emit_runtime(program, self.dtype)
         stem = f"retrograd_{plain(self.name)}_{part.split()[0]}"
         self.say("compiling")
         return self.store.fetch(
             artefact_key(source, toolchain, [encode(program)]), quick,
-            lambda folder: compile_extension(source, stem, folder, toolchain, translate=translate).name,
+            lambda folder: compile_extension(source, stem, folder, toolchain, translate=translate, runtime=runtime).name,
             encode(program),
         )  # fmt: skip
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import jinja2
 
 from codegen.loops import SegmentLines
-from codegen.program import Program
+from codegen.program import Program, solves
 from codegen.stages import Matrix, Unit, units
 from codegen.unit import UnitLines
 
@@ -30,17 +30,31 @@ def emit(program: Program, dtype: str, fixed: Mapping[str, int] | None = None, p
 
     fixed: dims that are constants in it; phases: whose units, all by default.
     """
+    chosen = [program.phases[name] for name in phases if name in program.phases] if phases is not None else program.phases.values()
+    source = _Source(program, fixed or {}, [unit for phase in chosen for unit in units(phase, program.buffers)])
+    return _template("kernel.pyx.j2").render(
+        name=plain(program.name), dtype=dtype, functions=UNARY, segments=source.segments(), units=source.described(),
+        matrices=max(1, len(source.matrices)), buffers=len(program.buffers) + 2, solves=source.solves(), **_shared(dtype),
+    )  # fmt: skip
+
+
+def emit_runtime(program: Program, dtype: str) -> str:
+    """The C source of what the modules of all recurrences share, as `emit` writes it into each: it may be compiled apart, and beside."""
+    searches = any(solves(action) for phase in program.phases.values() for action in phase.actions)
+    return _template("runtime.c.j2").render(solves=searches, **_shared(dtype))
+
+
+def _template(name: str) -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         keep_trailing_newline=True, autoescape=False,
     )  # fmt: skip
-    chosen = [program.phases[name] for name in phases if name in program.phases] if phases is not None else program.phases.values()
-    source = _Source(program, fixed or {}, [unit for phase in chosen for unit in units(phase, program.buffers)])
-    return environment.get_template("kernel.pyx.j2").render(
-        name=plain(program.name), dtype=dtype, ctype="double" if dtype == "float64" else "float", suffix="" if dtype == "float64" else "f",
-        functions=UNARY, block=BLOCK, segments=source.segments(), units=source.described(), matrices=max(1, len(source.matrices)),
-        buffers=len(program.buffers) + 2, solves=source.solves(), **PRECISION[dtype],
-    )  # fmt: skip
+    return environment.get_template(name)
+
+
+def _shared(dtype: str) -> dict[str, object]:
+    double = dtype == "float64"
+    return {"ctype": "double" if double else "float", "suffix": "" if double else "f", "block": BLOCK, **PRECISION[dtype]}
 
 
 def plain(name: str) -> str:

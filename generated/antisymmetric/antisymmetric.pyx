@@ -159,11 +159,11 @@ cdef extern from *:
     typedef struct Call {
         char **p;
         const size *s, *d, *split;
-        size threads, t0, t1;
+        size threads, t0, t1, matrices;
         const char *wanted;
         int more;
         double *report;
-        scalar *packed[6];
+        scalar **packed;
         void (*unit)(struct Call *, size);
         int failed, stop, unsolved;
         /* lines of their own: what the first thread writes at every step, and where threads meet */
@@ -175,27 +175,80 @@ cdef extern from *:
 
     static inline size share(size n, size id, size threads) { return n*id/threads; }
 
+    /* What generated functions call: its own part of a module where SHARED says so. */
+    #ifndef SHARED
+    #define SHARED static
+    #endif
+    /* x (P, K) times a matrix that is laid out */
+    typedef struct { size K; const scalar *x, *packed; } Term;
+    /* A factor of sums over rows: K rows of so many columns, whose own sum is asked for too where there is room for it. A thread lays out the
+       columns first..last, in panels, a block of rows at a time. */
+    typedef struct { size columns; const scalar *rows; scalar *sum, *out; size first, last; } Factor;
+    typedef struct { int left, right; scalar *y; } Pair;
+    static inline Term term(size K, const scalar *x, const scalar *packed) { return (Term){K, x, packed}; }
+
+    SHARED void look(Call *call);
+    SHARED void meet(Call *call);
+    SHARED scalar *room(Call *call, size J, size K);
+    SHARED void pack_share(Call *call, size id, size J, size K, const scalar *b, size bk, size bj, scalar *out);
+    SHARED void product(size P, size J, const Term *terms, int count, int done, scalar *y);
+    SHARED void outer_sums(size K, Factor *left, int lefts, Factor *right, int rights, const Pair *pairs, int count, int more, Call *call, size id);
+    SHARED void together(Call *call, void (*rooms)(Call *), void (*unit)(Call *, size));
+    SHARED int ended(const Call *call);
+
+    /* Whether to leave the steps that are left, because a steady state was not found or on a signal. */
+    static inline int stopped(Call *call, size id) {
+        if (id == 0 && ++call->steps >= call->pace) look(call);
+        return __atomic_load_n(&call->stop, __ATOMIC_RELAXED) || __atomic_load_n(&call->unsolved, __ATOMIC_RELAXED);
+    }
+
+    /* Wait until every thread has come here. */
+    static inline void wait(Call *call) { if (call->threads > 1) meet(call); }
+
+    /* Reductions of a block of values that lie side by side. */
+    enum { BLOCK = 256 };
+
+    /* the sum: lane by lane, then over the lanes, in an order that depends on the count alone */
+    static scalar total(const scalar *x, size count) {
+        scalar lane[16] = {0}, sum = 0;
+        size whole = count/16*16;
+        for (size k = 0; k < whole; k += 16) for (size l = 0; l < 16; l++) lane[l] += x[k + l];
+        for (size k = whole; k < count; k++) lane[k - whole] += x[k];
+        for (size l = 0; l < 16; l++) sum += lane[l];
+        return sum;
+    }
+
+    /* the largest of a value and a block; NaN where any is */
+    static scalar largest(scalar top, const scalar *x, size count) {
+        for (size k = 0; k < count; k++) top = x[k] > top || x[k] != x[k] ? x[k] : top;
+        return top;
+    }
+
+    /* whether no value of a block is infinite or NaN */
+    static int all_finite(const scalar *x, size count) {
+        int bad = 0;
+        for (size k = 0; k < count; k++) bad |= !(x[k] - x[k] == 0);
+        return !bad;
+    }
+
+    #ifndef RETROGRAD_RUNTIME_APART
     static double seconds_now(void) {
         struct timespec now;
         clock_gettime(CLOCK_MONOTONIC, &now);
         return now.tv_sec + 1e-9*now.tv_nsec;
     }
 
-    /* Whether to leave the steps that are left, because a steady state was not found or on a signal: the first thread asks Python for signals ten
-       times a second, and looks at the clock about once in a millisecond. */
-    static int stopped(Call *call, size id) {
-        if (id == 0 && ++call->steps >= call->pace) {
-            double seconds = seconds_now();
-            call->pace = seconds - call->looked < 1e-3 ? 2*call->pace : 1;
-            call->looked = seconds, call->steps = 0;
-            if (seconds - call->asked > 0.1) {
-                PyGILState_STATE state = PyGILState_Ensure();
-                if (PyErr_CheckSignals()) __atomic_store_n(&call->stop, 1, __ATOMIC_RELAXED);
-                PyGILState_Release(state);
-                call->asked = seconds;
-            }
+    /* Look at the clock, from the first thread: about once in a millisecond, and ask Python for signals ten times a second. */
+    SHARED void look(Call *call) {
+        double seconds = seconds_now();
+        call->pace = seconds - call->looked < 1e-3 ? 2*call->pace : 1;
+        call->looked = seconds, call->steps = 0;
+        if (seconds - call->asked > 0.1) {
+            PyGILState_STATE state = PyGILState_Ensure();
+            if (PyErr_CheckSignals()) __atomic_store_n(&call->stop, 1, __ATOMIC_RELAXED);
+            PyGILState_Release(state);
+            call->asked = seconds;
         }
-        return __atomic_load_n(&call->stop, __ATOMIC_RELAXED) || __atomic_load_n(&call->unsolved, __ATOMIC_RELAXED);
     }
 
     /* Once around a loop that waits for another thread: spinning, since that is near, but not for long. */
@@ -206,9 +259,7 @@ cdef extern from *:
         if (spins > 2000 && spins % 16 == 0) sched_yield();
     }
 
-    /* Wait until every thread has come here. */
-    static void wait(Call *call) {
-        if (call->threads == 1) return;
+    SHARED void meet(Call *call) {
         int turn = __atomic_load_n(&call->turn, __ATOMIC_ACQUIRE);
         if (__atomic_add_fetch(&call->arrived, 1, __ATOMIC_ACQ_REL) == call->threads) {
             __atomic_store_n(&call->arrived, 0, __ATOMIC_RELAXED);
@@ -258,32 +309,6 @@ cdef extern from *:
     TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6) TILE(7) TILE(8)
     static const Tile tiles[] = {0, tile_1, tile_2, tile_3, tile_4, tile_5, tile_6, tile_7, tile_8};
 
-    /* Reductions of a block of values that lie side by side. */
-    enum { BLOCK = 256 };
-
-    /* the sum: lane by lane, then over the lanes, in an order that depends on the count alone */
-    static scalar total(const scalar *x, size count) {
-        scalar lane[16] = {0}, sum = 0;
-        size whole = count/16*16;
-        for (size k = 0; k < whole; k += 16) for (size l = 0; l < 16; l++) lane[l] += x[k + l];
-        for (size k = whole; k < count; k++) lane[k - whole] += x[k];
-        for (size l = 0; l < 16; l++) sum += lane[l];
-        return sum;
-    }
-
-    /* the largest of a value and a block; NaN where any is */
-    static scalar largest(scalar top, const scalar *x, size count) {
-        for (size k = 0; k < count; k++) top = x[k] > top || x[k] != x[k] ? x[k] : top;
-        return top;
-    }
-
-    /* whether no value of a block is infinite or NaN */
-    static int all_finite(const scalar *x, size count) {
-        int bad = 0;
-        for (size k = 0; k < count; k++) bad |= !(x[k] - x[k] == 0);
-        return !bad;
-    }
-
     /* out[q][k][lane] = b[k*bk + (q*width + lane)*bj], zero beyond J; width is a constant wherever this is called */
     static inline void pack(scalar *out, const size width, size J, size K, const scalar *b, size bk, size bj) {
         const size part = width < 8 ? width : 8;
@@ -299,14 +324,14 @@ cdef extern from *:
     static scalar *aligned_room(size count) { return aligned_alloc(64, ((size_t)count*sizeof(scalar) + 63)/64*64); }
 
     /* room for a matrix of J columns and inner dimension K, laid out; NULL, and noted, where there is no memory */
-    static scalar *room(Call *call, size J, size K) {
+    SHARED scalar *room(Call *call, size J, size K) {
         scalar *out = aligned_room((J + PANEL)*(K + 1));
         if (!out) call->failed = 1;
         return out;
     }
 
     /* one thread's share of the panels of a matrix */
-    static void pack_share(Call *call, size id, size J, size K, const scalar *b, size bk, size bj, scalar *out) {
+    SHARED void pack_share(Call *call, size id, size J, size K, const scalar *b, size bk, size bj, scalar *out) {
         size panels = (J + PANEL - 1)/PANEL, first = share(panels, id, call->threads), last = share(panels, id + 1, call->threads);
         size left = J - first*PANEL, most = (last - first)*PANEL;
         pack(out + first*PANEL*K, PANEL, left < most ? left : most, K, b + first*PANEL*bj, bk, bj);
@@ -320,12 +345,8 @@ cdef extern from *:
         for (size r = 0; r < rows; r++) memcpy(y + r*ldy, room + r*PANEL, (size_t)columns*sizeof(scalar));
     }
 
-    /* x (P, K) times a matrix that is laid out */
-    typedef struct { size K; const scalar *x, *packed; } Term;
-    static Term term(size K, const scalar *x, const scalar *packed) { return (Term){K, x, packed}; }
-
     /* y (P, J) = the sum of so many products, of which y holds those before `done`: every row in the same way, whichever rows stand beside it */
-    static void product(size P, size J, const Term *terms, int count, int done, scalar *y) {
+    SHARED void product(size P, size J, const Term *terms, int count, int done, scalar *y) {
         for (const Term *s = terms + done; s < terms + count; s++) for (size j = 0; j < J; j += PANEL) for (size p = 0, rows; p < P; p += rows) {
             const scalar *x = s->x + p*s->K, *b = s->packed + j*s->K;
             rows = P - p > ROWS && P - p < 2*ROWS ? (P - p + 1)/2 : P - p < ROWS ? P - p : ROWS;
@@ -333,10 +354,6 @@ cdef extern from *:
             else edge(rows, s->K, x, s->K, 1, b, y + p*J + j, J, J - j, s > terms ? ADDED : FRESH);
         }
     }
-
-    /* A factor of sums over rows: K rows of so many columns, whose own sum is asked for too where there is room for it. A thread lays out the
-       columns first..last, in panels, a block of rows at a time. */
-    typedef struct { size columns; const scalar *rows; scalar *sum, *out; size first, last; } Factor;
 
     /* the sum of `depth` rows that end with `last`, from that back, added to y */
     static inline void add_rows(const scalar *last, size columns, size depth, const size width, scalar *y) {
@@ -355,8 +372,6 @@ cdef extern from *:
         else pack(f->out, PANEL, count, depth, f->rows + k*f->columns + f->first, -f->columns, 1);
     }
 
-    typedef struct { int left, right; scalar *y; } Pair;
-
     /* one panel of the right factor times all panels of the left one, added to y */
     static void panel_of_outer(size depth, const Factor *left, const Factor *right, size j, scalar *y) {
         const size J = right->columns, columns = J - j < PANEL ? J - j : PANEL, all = left->last - left->first;
@@ -372,7 +387,7 @@ cdef extern from *:
 
     /* y (P, J) = sum over k of left[k, :] right[k, :]' for every pair of factors, this thread's share of the rows of y; from the last k to the
        first, in blocks that fit the cache and leave no trace in the sums; more: added to what y holds */
-    static void outer_sums(size K, Factor *left, int lefts, Factor *right, int rights, const Pair *pairs, int count, int more, Call *call, size id) {
+    SHARED void outer_sums(size K, Factor *left, int lefts, Factor *right, int rights, const Pair *pairs, int count, int more, Call *call, size id) {
         size room = 0, done = 0;
         for (int i = 0; i < lefts + rights; i++) {
             Factor *f = i < lefts ? left + i : right + i - lefts;
@@ -468,7 +483,7 @@ cdef extern from *:
     }
 
     /* -1 with Python's error set where a unit failed, or where the handler of a signal raised one; 1 where a steady state was not found */
-    static int ended(const Call *call) {
+    SHARED int ended(const Call *call) {
         if (call->failed) PyErr_SetString(PyExc_MemoryError, "no room to lay out the matrices of a product");
         return call->failed || call->stop ? -1 : call->unsolved;
     }
@@ -496,13 +511,13 @@ cdef extern from *:
     }
 
     /* Make rooms for a unit's matrices, and run it by all threads of a call, or by this one where others cannot be had. */
-    static void together(Call *call, void (*rooms)(Call *), void (*unit)(Call *, size)) {
+    SHARED void together(Call *call, void (*rooms)(Call *), void (*unit)(Call *, size)) {
         size alone[] = {0, call->d[1]};
         call->asked = call->looked = seconds_now();
         call->steps = 0, call->pace = 1;
         call->arrived = call->turn = call->failed = call->stop = call->unsolved = 0;
         call->unit = unit;
-        memset(call->packed, 0, sizeof call->packed);
+        memset(call->packed, 0, (size_t)call->matrices*sizeof *call->packed);
         rooms(call);
         if (!call->failed && take_pool(call)) {
             unit(call, 0);
@@ -513,15 +528,16 @@ cdef extern from *:
             call->threads = 1, call->split = alone;
             unit(call, 0);
         }
-        for (size i = 0; i < 6; i++) free(call->packed[i]);
+        for (size i = 0; i < call->matrices; i++) free(call->packed[i]);
     }
+    #endif
     """
     ctypedef struct Call:
         char** p
         const long long* s
         const long long* d
         const long long* split
-        long long threads, t0, t1
+        long long threads, t0, t1, matrices
         real** packed
         int failed
         const char* wanted
@@ -1660,6 +1676,7 @@ def run(
     cdef Call call
     cdef char* base[56 + 2]
     cdef char* p[56]
+    cdef real* packed[6]
     cdef const long long* at = <const long long*> places
     cdef Py_ssize_t place, count = 0
     for place in range(len(bases)):
@@ -1670,6 +1687,7 @@ def run(
     call.split = <const long long*> memory(split, &count)
     call.threads, call.t0, call.t1 = len(split) - 1, t0, t1
     call.wanted, call.more, call.report = wanted, more, NULL
+    call.packed, call.matrices = packed, 6
     if report is not None:
         call.report = <double*> memory(report, &count)
     with nogil:

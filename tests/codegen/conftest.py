@@ -6,6 +6,7 @@ import pytest
 
 import codegen
 from codegen.cache import Cache
+from codegen.environment import find_toolchain
 
 
 @pytest.fixture(scope="session")
@@ -22,3 +23,11 @@ def compiled(session_cache):
         return codegen.compile(recurrence, dtype, cache=Cache(session_cache))
 
     return compile
+
+
+@pytest.fixture(scope="session")
+def toolchain():
+    found = find_toolchain()
+    if found is None:
+        pytest.skip("needs a C compiler")
+    return found

@@ -26,14 +26,6 @@ ODD_NAME = """a b"c'd$HOME`é;&"""
 
 
 @pytest.fixture(scope="module")
-def toolchain():
-    found = find_toolchain()
-    if found is None:
-        pytest.skip("needs a C compiler")
-    return found
-
-
-@pytest.fixture(scope="module")
 def library(toolchain, tmp_path_factory):
     return compile_extension(PYX, "doubling", tmp_path_factory.mktemp("plain"), toolchain)
 
