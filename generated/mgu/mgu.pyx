@@ -16,16 +16,33 @@ cdef extern from *:
     #define LOG2_HIGH 0.693147180369123816490
     #define LOG2_LOW 1.90821492927058770002e-10
 
+    /* (e^r - 1 - r)/r^2 */
+    static inline double exp_rest(double r) {
+        double q = 2.75572430606451047616e-7 + r*(2.51091417100212950251e-8 + r*2.0924386128896402652e-9);
+        q = 0.00138888888888673320602 + r*(0.000198412698863955738712 + r*(0.0000248015873599835899516 + r*(0.00000275572439244157123503 + r*q)));
+        return 0.499999999999999999877 + r*(0.166666666666666767089 + r*(0.0416666666666666995054 + r*(0.00833333333332152741113 + r*q)));
+    }
+
+    /* e^r for the rest r = h - k*LOG2_LOW of a logarithm, and what rounding took from it */
+    static inline double exp_near(double r, double low) {
+        double s = 1 + r;
+        return s + ((r - (s - 1)) + (r*r*exp_rest(r) + low));
+    }
+
     static inline double f_exp(double x) {
         double c = x < -746 ? -746 : x;
         c = c > 710 ? 710 : c;
         double m = c*1.4426950408889634 + WHOLE, k = m - WHOLE, h = c - k*LOG2_HIGH, r = h - k*LOG2_LOW, low = (h - r) - k*LOG2_LOW;
         bits n = as_bits(m) - as_bits(WHOLE), half = n >> 1;
-        double q = 2.75572430606451047616e-7 + r*(2.51091417100212950251e-8 + r*2.0924386128896402652e-9);
-        q = 0.00138888888888673320602 + r*(0.000198412698863955738712 + r*(0.0000248015873599835899516 + r*(0.00000275572439244157123503 + r*q)));
-        q = 0.499999999999999999877 + r*(0.166666666666666767089 + r*(0.0416666666666666995054 + r*(0.00833333333332152741113 + r*q)));
-        double s = 1 + r, y = s + ((r - (s - 1)) + (r*r*q + low));
-        return y*POWER_OF_2(half)*POWER_OF_2(n - half);
+        return exp_near(r, low)*POWER_OF_2(half)*POWER_OF_2(n - half);
+    }
+
+    /* e^x for x <= 0: 2^600 times as much is not subnormal, and rounded once more where that is divided out */
+    static inline double f_decay(double x) {
+        double c = x < -746 ? -746 : x;
+        double m = c*1.4426950408889634 + (WHOLE + 1623), k = m - (WHOLE + 1623);
+        double h = c - k*LOG2_HIGH, r = h - k*LOG2_LOW, low = (h - r) - k*LOG2_LOW;
+        return exp_near(r, low)*as_real(as_bits(m) << 52)*2.409919865102884e-181;
     }
 
     /* log(1 + f) - f for 1 + f between the roots of 1/2 and 2 */
@@ -48,7 +65,9 @@ cdef extern from *:
     }
 
     static inline double f_tanh(double x) {
-        double a = fabs(x), z = x*x, far = 1 - 2/(f_exp(2*a) + 1);
+        double a = fabs(x), z = x*x, c = a > 20 ? -40 : -2*a;
+        double m = c*1.4426950408889634 + (WHOLE + 1023), k = m - (WHOLE + 1023), r = (c - k*LOG2_HIGH) - k*LOG2_LOW;
+        double e = (1 + (r + r*r*exp_rest(r)))*as_real(as_bits(m) << 52), far = 1 - 2*e/(1 + e);
         double q = -0.000233414152088749077501 + z*(0.0000833620260932820792433 - z*0.0000195221908218265899847);
         q = -0.00886323265538241333412 + z*(0.00359209255719640112438 + z*(-0.00145554613407568159116 + z*(0.00058845763518575056911 + z*q)));
         q = -0.333333333333332997483 + z*(0.133333333333268426699 + z*(-0.0539682539638846949748 + z*(0.0218694883892712700415 + z*q)));
@@ -66,7 +85,7 @@ cdef extern from *:
         q = -0.0000447144898370295883544 + t*(0.0000164021441011881470719 + t*(-0.00000429644804912237888786 + t*(8.44046844464176649928e-7 + t*q)));
         q = 0.00177130801371512908559 + t*(-0.000643167649282731667808 + t*(0.0000461862950635586548423 + t*(0.0000696239537315796027454 + t*q)));
         q = 0.636628744284130436656 + t*(0.102746525935657049276 + t*(-0.0190767226098464792148 + t*(-0.000282570361613949360008 + t*q)));
-        double far = 1 - f_exp(-(1.85260406858707149839e-7 + t*(1.12837727367046906389 + t*q)));
+        double far = 1 - f_decay(-(1.85260406858707149839e-7 + t*(1.12837727367046906389 + t*q)));
         return a < 1 ? near : a == a ? copysign(far, x) : x;
     }
 
@@ -93,7 +112,7 @@ cdef extern from *:
         p = -0.00079786942842878629129 + t*(0.00054489897744543662663 + t*(-0.000059375585163440918731 + t*(-0.000049762364675076807155 + t*p)));
         p = 0.165020366170189682 + t*(-0.069118638706956706875 + t*(0.02079506680331946932 + t*(-0.0029933767603476348056 + t*p)));
         p = 0.76919304975006294363 + t*(-0.66538250289005685714 + t*(0.49530561596998063936 + t*(-0.31353315667128584865 + t*p)));
-        double e = f_exp(-square/2), tail = a*(p*r)*(e - e*low/2);
+        double e = f_decay(-square/2), tail = a*(p*r)*(e - e*low/2);
         return x > 0 ? x - tail : x == x ? -tail : x;
     }
 
@@ -101,12 +120,12 @@ cdef extern from *:
     typedef double scalar;
 
     static inline scalar f_sigmoid(scalar x) {
-        scalar e = f_exp(-fabs(x)), s = 1 + e, low = e - (s - 1), y = (x >= 0 ? 1 : e)/s;
+        scalar e = f_decay(-fabs(x)), s = 1 + e, low = e - (s - 1), y = (x >= 0 ? 1 : e)/s;
         return y - y*low*(x >= 0 ? y : 1 - y);
     }
 
     static inline scalar f_softplus(scalar x) {
-        scalar e = f_exp(-fabs(x)), root = (scalar)0.41421356237309503;
+        scalar e = f_decay(-fabs(x)), root = (scalar)0.41421356237309503;
         scalar f = e > root ? (e - 1)/2 : e, high = e > root ? LOG2_HIGH : 0, low = e > root ? LOG2_LOW : 0;
         return (x > 0 ? x : 0) + (high + (f + (log_rest(f) + low)));
     }
