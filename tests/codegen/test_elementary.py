@@ -127,6 +127,17 @@ def test_specials_are_those_of_numpy(compiled):
                 assert np.array_equal(np.signbit(found[name][zero]), np.signbit(wanted[zero])), name
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_what_is_no_number_stays_so_whatever_its_bits(compiled, dtype):
+    integers, quiet = (np.uint64, 0x7FF8 << 48) if dtype == "float64" else (np.uint32, 0x7FC00000)
+    sign, payloads = 1 << (8 * integers().itemsize - 1), [0, 1, 2, 5, 255, 511, 2047, 4095, 1 << 18, (1 << 22) - 1]
+    x = np.array([quiet | bits | side for bits in payloads for side in (0, sign)], integers).view(dtype)
+    assert np.isnan(x).all()
+    found = computed(compiled(TEXT, dtype), x)
+    assert len(found) > 6 and all(np.isnan(values).all() for values in found.values())
+    assert not np.isnan(computed(compiled(TEXT, dtype), np.ones_like(x))["tanh"]).any()
+
+
 @pytest.mark.parametrize("flags", [("-mno-avx512f",), ("-mno-avx",)])
 def test_narrower_vectors_give_right_results(tmp_path, flags):
     toolchain = find_toolchain()
