@@ -18,10 +18,10 @@ from codegen.beginning import begin
 from codegen.execute import execute
 from codegen.frame import BYTE, Frame
 from codegen.layout import Arrays
-from codegen.program import Phase
+from codegen.program import Phase, is_once
 from codegen.revolve import advances, revolve
 from codegen.run import Run, asked_for
-from codegen.stream import is_once
+from codegen.streaming import Share
 from codegen.workspace import empty
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ class Checkpoints:
         return min(plans, key=lambda plan: plan.length * advances(-(-steps // plan.length), plan.kept))
 
     def _cut(self, length: int, memory: int) -> Plan | None:
-        used, windows = self._bytes(length), -(-self.frame.steps // length)
+        used, windows = self._bytes(length), -(-self.frame.steps // max(length, 1))
         kept = min((memory - used) // max(self._state_bytes(), 1), windows - 1)
         return Plan(length, kept, used + kept * self._state_bytes()) if kept >= 0 else None
 
@@ -104,10 +104,9 @@ class Checkpoints:
     def window(self, start: int, end: int, sums: Mapping[str, np.ndarray]) -> Frame:
         """A frame of the steps after `start` up to `end`, with the arguments and the sums."""
         whole, buffers = self.frame, self.program.buffers
-        lengths = np.clip(whole.lengths - start, 0, end - start)
         frame = Frame(
-            self.program, whole.dims, end - start, whole.batch, lengths, whole.dtype, Arrays(whole.dtype), whole.guesses,
-            factors=whole.factors, threads=whole.threads, plans=whole.plans, more=True, known=whole.known,
+            self.program, whole.dims, end - start, whole.batch, whole.lengths - start, whole.dtype, Arrays(whole.dtype), whole.guesses,
+            factors=whole.factors, threads=whole.threads, plans=whole.plans, more=True, start=start, known=whole.known,
         )  # fmt: skip
         for name in whole.arrays:
             array, buffer = whole.arrays[name], buffers[name]
@@ -134,21 +133,27 @@ def value_and_grad(
     return value, run._results(names, done, filled)
 
 
+class _Parts:
+    """The actions of a phase: those that a window needs, before its loops and in them, those that take fixed steps out of it, those that
+    follow from all windows, and of these those that stand among the first too."""  # noqa: D205, D209
+
+    def __init__(self, phase: Phase, share: Share) -> None:
+        def chosen(places: Iterable[int], once: bool = True) -> Phase:
+            return Phase(phase.name, tuple(phase.actions[place] for place in sorted(places) if is_once(phase.actions[place]) == once))
+
+        self.before, self.loops = chosen(share.needed), chosen(share.needed, once=False)
+        self.picks, self.after, self.again = chosen(share.picks), chosen(share.after), chosen({*share.after} & {*share.needed})
+
+
 class _Sweep:
     """The windows of one gradient, in the order of the schedule; what one leaves for the next."""
 
     def __init__(self, parts: Checkpoints, plan: Plan) -> None:
-        self.parts, self.plan = parts, plan
-        self.frame, self.program, streaming = parts.frame, parts.program, parts.program.streaming
-        self.phases = {
-            name: [
-                Phase(name, tuple(a for i, a in enumerate(self.program.phases[name].actions) if i in places and is_once(a) == once))
-                for once in (True, False)
-            ]
-            for name, places in (("forward", streaming.forward), ("gradient", streaming.backward))
-        }
-        self.totals = self._zeros(streaming.totals)
-        self.sums = self._zeros(name for name in streaming.sums if name not in parts.results)
+        self.parts, self.plan, self.frame, self.program = parts, plan, parts.frame, parts.program
+        forward, gradient = self.program.streaming.forward, self.program.streaming.gradient
+        self.forward, self.gradient = _Parts(self.program.phases["forward"], forward), _Parts(self.program.phases["gradient"], gradient)
+        self.totals, self.picked = self._zeros(forward.sums), self._zeros(forward.lasting)
+        self.sums = self._zeros(name for name in (*gradient.sums, *gradient.lasting) if name not in parts.results)
         self.whole = self._zeros(parts.results)
         self.rooms = [empty((size,), BYTE) for size in parts.blocks(plan.length)]
         self.states: dict[int, Slots] = {}
@@ -179,14 +184,19 @@ class _Sweep:
         """Run a window forward from the state before it; its share of the totals counts the first time."""
         first = start >= self.counted
         self.counted = max(self.counted, end)
-        frame = self.parts.window(start, end, self.totals if first else {name: array.copy() for name, array in self.totals.items()})
+        totals = self.totals if first else {name: array.copy() for name, array in self.totals.items()}
+        frame = self.parts.window(start, end, {**self.picked, **totals})
         frame.complete(self.program.phases["forward"].writes, memory=self.rooms[0])
-        once, timed = self.phases["forward"]
-        self._execute(once, frame)
+        self._execute(self.forward.before, frame)
         if start:
             for name, slots in self.now.items():
                 frame.arrays[name][: len(slots)] = slots
-        self._execute(timed, frame)
+        self._execute(self.forward.loops, frame)
+        frame.arrays.own.update(self.totals)
+        if first:
+            self._execute(self.forward.picks, frame)
+        if self.counted == self.frame.steps:
+            self._execute(self.forward.after if first else self.forward.again, frame)
         rooms = {name: self.program.buffers[name].before for name in self.parts.state}
         self.now = {name: frame.arrays[name][frame.steps : frame.steps + room].copy() for name, room in rooms.items()}
         return frame
@@ -199,27 +209,23 @@ class _Sweep:
             buffer = buffers[name]
             work.arrays[name] = array[start : end + buffer.before + buffer.after] if buffer.kind == "timed" else array
         work.complete(self.program.phases["gradient"].writes, memory=self.rooms[1])
-        once, timed = self.phases["gradient"]
-        self._execute(once, work)
+        self._execute(self.gradient.before, work)
         going_on = int(np.count_nonzero(self.frame.lengths > end))
         for name, slots in self.later.items():
             place = buffers[name].before + work.steps
             work.arrays[name][place : place + len(slots), :going_on] = slots[:, :going_on]
-        self._execute(timed, work)
+        self._execute(self.gradient.loops, work)
+        self._execute(self.gradient.picks if start else self.gradient.after, work)
         rooms = {name: (buffers[name].before, buffers[name].after) for name in self.parts.ahead}
         self.later = {name: work.arrays[name][before : before + after].copy() for name, (before, after) in rooms.items()}
         return frame, work
 
     def _execute(self, phase: Phase, frame: Frame) -> None:
-        execute(phase, frame, self.parts.kernel._runner(phase.name, frame))
+        if phase.actions:
+            execute(phase, frame, self.parts.kernel._runner(phase.name, frame))
 
     def _finished(self, frame: Frame, work: Frame) -> tuple[np.ndarray, Frame]:
-        """What follows from the sums, once: with the frames of the first window, where everything begins."""
-        frame.arrays.own.update(self.totals)
-        work.arrays.own.update(self.totals)
-        for name, each in (("forward", frame), ("gradient", work)):
-            actions = self.program.phases[name].actions
-            self._execute(Phase(name, tuple(action for action in actions if is_once(action))), each)
+        """The objective, and a frame with all that is asked for, from the frames of the first window."""
         arrays, done = work.arrays, self.frame.following()
         done.arrays.update({name: self.whole[name] if self.program.buffers[name].kind == "timed" else arrays[name] for name in self.whole})
         return frame.arrays[self.program.results["forward"][self.program.objective]][()], done  # type: ignore[index]

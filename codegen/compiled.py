@@ -28,8 +28,8 @@ LEAST_SEARCH = 1 << 19  # about the multiplications in one evaluation of a stead
 class Table:
     """Where a module finds the buffers of calls of the same sizes. places: for each of `bases` an index and an offset in bytes, (-1, 0)
     for a buffer that is not there; strides: of a step, in numbers, 0 where there is one step's room; sizes: T, B, whether rows differ
-    in length, whether they are few, dims; addresses: of the three; alone: the border of rows for one thread; worth: how many are worth
-    starting."""  # noqa: D205, D209
+    in length, whether they are few, the steps before, dims; addresses: of the three; alone: the border of rows for one thread; worth: how
+    many are worth starting."""  # noqa: D205, D209
 
     places: np.ndarray
     strides: np.ndarray
@@ -48,14 +48,14 @@ class Compiled:
         self.frame, self.module = frame, module
         key = ("table", frame.sizes, frame.arrays.known)
         table: Table
-        if frame.ragged:
+        if frame.ragged or frame.start or (frame.batch and frame.lengths[0] > frame.steps):
             table = _table(frame)
         else:
             table = frame.plans.get(key) or frame.keep(key, _table(frame))
         self.table, arrays = table, frame.arrays
         self.bases = (table.active, table.lengths, *[memory for _, memory in arrays.blocks], *arrays.own.values())
         threads = worth_starting(table, frame.threads)
-        self.split = table.alone if threads == 1 else shares(frame.lengths, threads)
+        self.split = table.alone if threads == 1 else shares(np.minimum(frame.lengths, frame.steps), threads)
 
     def run(self, number: int, t0: int, t1: int) -> None:
         """Run one segment that takes part in a steady state over the steps t0..t1, in this thread."""
@@ -73,21 +73,28 @@ class Compiled:
         for run in self.frame.program.phases[phase].runs:
             if isinstance(run, tuple):
                 wanted = bytes(number_of(action) in numbers for action in run)
-                if any(wanted) and not self._together(run, wanted, t0, t1):
+                if any(wanted) and not self._together(phase, run, wanted, t0, t1):
                     return [action for action in actions if number_of(action) >= number_of(run[0])]
         return ()
 
-    def _together(self, run: Sequence[Part], wanted: bytes, t0: int, t1: int) -> bool:
+    def _together(self, phase: str, run: Sequence[Part], wanted: bytes, t0: int, t1: int) -> bool:
         sought = [solve for action, chosen in zip(run, wanted, strict=True) if chosen for solve in solves(action)]
-        if sought and self.frame.more:  # sums that have begun elsewhere cannot be formed twice
-            return False
+        begun = self._begun(phase) if sought else {}
         reports = Reports(self.frame, run)
         for solve in sought:
             reports.begin(solve)
         done = self._call(number_of(run[0]), self.split, wanted, t0, t1, reports.rows)
         for solve in sought if done else ():
             reports.keep(solve)
+        for name, array in (begun if not done else {}).items():
+            self.frame.arrays[name][...] = array
         return done
+
+    def _begun(self, phase: str) -> dict[str, np.ndarray]:
+        """Sums over steps that go on from other windows, as they are before this one: what is run again adds to them once more."""
+        streaming = self.frame.program.streaming
+        names = (streaming.forward if phase == "forward" else streaming.gradient).sums if self.frame.more else ()
+        return {name: self.frame.arrays[name].copy() for name in names if name in self.frame.arrays}
 
     def _call(self, number: int, split: np.ndarray, wanted: bytes, t0: int, t1: int, report: np.ndarray | None = None) -> bool:
         return self.module.run(number, self.bases, *self.table.addresses, split, wanted, t0, t1, self.frame.more, report)
@@ -110,7 +117,7 @@ def _table(frame: Frame) -> Table:
         strides.append(step)
     tables = (
         np.array(places, np.int64), np.array(strides, np.int64),
-        np.array([frame.steps, frame.batch, int(frame.ragged), int(frame.few), *frame.dims.values()], np.int64),
+        np.array([frame.steps, frame.batch, int(frame.ragged), int(frame.few), frame.start, *frame.dims.values()], np.int64),
     )  # fmt: skip
     work = frame.steps * frame.batch * sum(frame.dims.values()) * len(program.buffers)
     searches = any(solves(action) for phase in program.phases.values() for action in phase.actions)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from codegen.element import Const, InWindow, Load, Op, Select, SizeValue
-from codegen.printer import Printer, product_text, row_start, size_text
+from codegen.printer import ENDS, Printer, fixed_step, product_text, row_start, size_text
 from codegen.program import Buffer, Program, Segment
 from codegen.stages import is_shared
 from codegen.statements import Accumulate, Fill, Map, OuterSum, Reduce, Statement
@@ -127,9 +127,8 @@ class Components:
         """Lines that fill a value outside the steps."""
         out, printer = self.buffers[statement.out], Printer(self.buffers)
         value = printer.value(statement.element)
-        position = f"lengths[r] + {statement.offset}" if statement.from_end else str(statement.offset)
         call = self._function(printer, out.shape, [*printer.lines, f"{self._store(out, printer)} = {value}"])
-        return self._over_rows(printer, call, out.kind, [f"t = {position}"])
+        return self._over_rows(printer, call, out.kind, fixed_step(statement.from_end, statement.offset))
 
     def is_split(self, statement: Statement) -> bool:
         """Whether every thread forms its own share of a sum's components."""
@@ -167,7 +166,7 @@ class Components:
             span = [f"share({size}, id, threads)", f"share({size}, id + 1, threads)"]
         elif printer.flat:
             span = ["0", f"(rows - r0)*{product_text(tuple(sizes))}"]  # type: ignore[arg-type]
-        return f"{name}({', '.join([*starts, *(f'd_{dim}' for dim in self.program.dims), *span, 'lengths[r]', *scalars[3:]])})"
+        return f"{name}({', '.join([*starts, *(f'd_{dim}' for dim in self.program.dims), *span, ENDS, *scalars[3:]])})"
 
     def _over_rows(self, printer: Printer, call: str, kind: str, before: Sequence[str] = ()) -> list[str]:
         """A call for every row of the thread; once where there are no rows."""

@@ -23,10 +23,11 @@ class Frame:
     """Everything a segment reads and writes.
 
     arrays: by buffer, shared `shape`, sequence `(B, shape)`, timed `(before + T + after, B, shape)` or `(1, B, shape)` where one
-    step's room is enough; lengths: `(B,)`, rows are sorted, longest first; ragged: whether any row ends before T; guesses: starting
-    guesses of steady states by buffer; factors: decomposed constraints by their system's place, and plans: what follows from sizes
-    alone, both kept from call to call; threads: how many take part, None for as many as there are processors where that is worth it;
-    more: whether sums over steps go on from what they hold; known: shapes found so far.
+    step's room is enough; lengths: `(B,)`, rows are sorted, longest first; ragged: whether any row ends before T; start: how many steps
+    lie before a window of a longer call, whose lengths are what each row has left (more than T where it goes on, at most 0 where it has
+    ended); guesses: starting guesses of steady states by buffer; factors: decomposed constraints by their system's place, and plans: what
+    follows from sizes alone, both kept from call to call; threads: how many take part, None for as many as there are processors where
+    that is worth it; more: whether sums over steps go on from what they hold; known: shapes found so far.
     """
 
     program: Program
@@ -42,8 +43,9 @@ class Frame:
     threads: int | None = None
     plans: dict[object, Any] = field(default_factory=dict)
     more: bool = False
-    ragged: bool = field(init=False)
+    start: int = 0
     known: dict[tuple[Size, ...], tuple[int, ...]] = field(default_factory=dict)
+    ragged: bool = field(init=False)
 
     def __post_init__(self) -> None:
         self.ragged = bool(self.batch) and int(self.lengths[-1]) < self.steps
@@ -140,7 +142,7 @@ class Frame:
         """A frame for a phase that follows: the same arrays, to which it adds its own."""
         return Frame(
             self.program, self.dims, self.steps, self.batch, self.lengths, self.dtype, self.arrays.copy(), self.guesses, self.solutions,
-            self.factors, self.threads, self.plans, self.more, self.known,
+            self.factors, self.threads, self.plans, self.more, self.start, self.known,
         )  # fmt: skip
 
     def steps_of(self, name: str) -> np.ndarray:

@@ -157,21 +157,23 @@ class Interpreter:
             left, right = (self._view(read.buffer, t, read.lag) for read in (statement.left, statement.right))
             total[...] += left.T @ right
 
-    def _slots(self, from_end: bool, offset: int, name: str) -> np.ndarray:
-        lengths = self.frame.lengths if from_end else 0 * self.frame.lengths
-        return lengths + offset - 1 + self.frame.room(name)
+    def _slots(self, from_end: bool, offset: int, name: str) -> tuple[np.ndarray, np.ndarray]:
+        """Where in a buffer a fixed step lies, and the rows of which it lies in this window."""
+        lengths, start, steps = self.frame.lengths, self.frame.start, self.frame.steps
+        at = lengths + offset if from_end else np.full_like(lengths, offset - start)
+        rows = np.flatnonzero(((start == 0) | ((at >= 1) & (lengths > 0))) & ((lengths <= steps) | (at <= steps)))
+        return at[rows] - 1 + self.frame.room(name), rows
 
     def _pick(self, statement: PickStep) -> None:
-        slots = self._slots(statement.from_end, statement.offset, statement.buffer)
-        rows = np.arange(self.frame.batch)
-        self.frame.arrays[statement.out][...] = self.frame.arrays[statement.buffer][slots, rows]
+        slots, rows = self._slots(statement.from_end, statement.offset, statement.buffer)
+        self.frame.arrays[statement.out][rows] = self.frame.arrays[statement.buffer][slots, rows]
 
     def _fill(self, statement: Fill) -> None:
-        slots = self._slots(statement.from_end, statement.offset, statement.out)
+        slots, rows = self._slots(statement.from_end, statement.offset, statement.out)
         ranges = self._ranges(statement.out)
         value = self._value(statement.element, ranges, None)
         shape = (self.frame.batch, *(stop for _, stop in ranges))
-        self.frame.arrays[statement.out][slots, np.arange(self.frame.batch)] = np.broadcast_to(value, shape)
+        self.frame.arrays[statement.out][slots, rows] = np.broadcast_to(value, shape)[rows]
 
     # -- elements, with a leading axis of rows and one axis for each range
 
@@ -184,7 +186,7 @@ class Interpreter:
                 return np.asarray(size_value(element.size, self.frame.dims), self.frame.dtype)
             case Steps():
                 rows = self.frame.batch if t is None else int(self.active[t - 1])
-                return self.frame.lengths[:rows].astype(self.frame.dtype).reshape(-1, *([1] * len(ranges)))
+                return (self.frame.lengths[:rows] + self.frame.start).astype(self.frame.dtype).reshape(-1, *([1] * len(ranges)))
             case Load():
                 return self._load(element, ranges, t)
             case Op():
@@ -274,12 +276,12 @@ class Interpreter:
         return out
 
     def _inside(self, element: InWindow, t: int | None) -> np.ndarray:
-        rows = int(self.active[t - 1])  # type: ignore[operator]
-        lengths = self.frame.lengths[:rows]
+        rows, place = int(self.active[t - 1]), self.frame.start + t - 1  # type: ignore[operator]
+        lengths = self.frame.lengths[:rows] + self.frame.start
 
         def bound(value: int | None, missing: np.ndarray) -> np.ndarray:
             if value is None:
                 return missing
             return np.full_like(lengths, value) if value >= 0 else np.maximum(0, lengths + value)
 
-        return (t - 1 >= bound(element.start, 0 * lengths)) & (t - 1 < bound(element.stop, lengths))  # type: ignore[operator]
+        return (place >= bound(element.start, 0 * lengths)) & (place < bound(element.stop, lengths))

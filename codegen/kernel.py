@@ -132,8 +132,9 @@ class Kernel:
 
         The gradient is the sum, over windows of k2 steps that end at the steps k1, 2*k1, and so on, of the gradient of what the steps of
         the window add to the objective, with the state before the window held fixed; a window is cut at step 1 and at each sequence's
-        own end (the last may so be shorter). Terms without time count once.
-        Raises: as `value_and_grad`; ValueError where the objective is no sum over steps, or no step follows from the one before.
+        own end (the last may so be shorter). Terms without time count once, and so do parameters that meet h[T] in the objective.
+        Raises: as `value_and_grad`; ValueError where the objective is no sum over steps, nor reads the last one, and where a step
+        does not follow from those before.
         """
         self._require_objective()
         run = self._run(values, steps, batch, ())

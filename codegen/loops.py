@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from codegen.components import INDENT, Components
 from codegen.element import Load, Piece
-from codegen.printer import dim_values, product_text, size_text
+from codegen.printer import dim_values, fixed_step, product_text, size_text
 from codegen.program import Buffer, Program, Segment
 from codegen.stages import Matrix, is_shared
 from codegen.statements import Accumulate, Fill, Map, OuterSum, PickStep, Product, Read, Reduce, Statement
@@ -240,9 +240,8 @@ class SegmentLines:
         return [*lines, f"outer_sums({count}, left, {len(lefts)}, right, {len(rights)}, pairs, {len(group)}, {more}, call, id)"]
 
     def _pick(self, statement: PickStep) -> list[str]:
-        out = self.buffers[statement.out]
-        position = f"lengths[r] + {statement.offset}" if statement.from_end else str(statement.offset)
-        source = f"b_{statement.buffer}[({position} - 1)*s_{statement.buffer} + r*{product_text(out.shape)} + c]"
-        inner = [f"b_{statement.out}[r*{product_text(out.shape)} + c] = {source}"]
-        return ["for r in range(r0, r1):", f"{INDENT}for c in range({product_text(out.shape)}):", *(INDENT * 2 + line for line in inner)]
+        wide = product_text(self.buffers[statement.out].shape)
+        source = f"b_{statement.buffer}[(t - 1)*s_{statement.buffer} + r*{wide} + c]"
+        inner = [*fixed_step(statement.from_end, statement.offset), f"for c in range({wide}):"]
+        return ["for r in range(r0, r1):", *(INDENT + line for line in inner), f"{INDENT * 2}b_{statement.out}[r*{wide} + c] = {source}"]
 

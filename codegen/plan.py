@@ -1,13 +1,13 @@
-"""Plan: a scheduled Program -> which of its actions some buffers need, and where its gradient sums over steps."""
+"""Plan: a scheduled Program -> which of its actions some buffers need, and how its phases run window by window."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from codegen.element import InWindow, Steps
-from codegen.program import Action, Phase, Program, segments_of, solves
-from codegen.statements import Accumulate, Fill, PickStep, Statement
-from codegen.traversal import elements, reads
+from codegen.program import Action, Phase, Program, is_once, segments_of, solves
+from codegen.statements import Accumulate, PickStep, Statement
+from codegen.streaming import Share
+from codegen.traversal import reads
 
 
 def needed_actions(phase: Phase, buffers: Iterable[str]) -> tuple[int, ...]:
@@ -38,37 +38,32 @@ def _reached(statements: list[Statement], wanted: set[str]) -> list[Statement]:
     return taken
 
 
-def window_sums(program: Program) -> tuple[str, ...] | None:
-    """The buffers without time in which the gradient sums over steps; None where the gradient of a window is no such sum.
-
-    That is where the share of a step depends on its place among the others, on how many there are, or on a sum over them.
-    """
-    known = _after_steps(program, "forward")
-    statements = [s for action in program.phases["gradient"].actions for s in _statements(action)]
-    if any(_is_placed(s) or any(read.buffer in known for read in reads(s)) for s in statements):
-        return None
-    late = _after_steps(program, "gradient")
-    over_steps = [s for s in statements if _sums_steps(program, s) or program.buffers[s.out].kind == "timed"]
-    if any(read.buffer in late for s in over_steps for read in reads(s)):
-        return None
-    return tuple(sorted(s.out for s in over_steps if program.buffers[s.out].kind != "timed"))
-
-
-def over_steps(phase: Phase, program: Program) -> tuple[tuple[str, ...], tuple[int, ...]]:
-    """The buffers without time in which a phase sums over steps, and the places of the actions that these and its timed buffers need."""
-    statements = [s for action in phase.actions for s in _statements(action)]
-    sums = {s.out for s in statements if _sums_steps(program, s)}
-    timed = {s.out for s in statements if program.buffers[s.out].kind == "timed"}
-    return tuple(sorted(sums)), needed_actions(phase, timed | sums)
+def shares(program: Program) -> tuple[Share, Share] | None:
+    """How the forward phase and the gradient run window by window; None where a step needs what is known after all steps alone."""
+    found = []
+    for phase in (program.phases["forward"], program.phases["gradient"]):
+        late = _after_steps(program, phase)
+        for statement in phase.statements():
+            timed = program.buffers[statement.out].kind == "timed" or _sums_steps(program, statement)
+            if timed and any(read.buffer in late for read in reads(statement)):
+                return None
+            if phase.name == "gradient" and isinstance(statement, PickStep) and statement.from_end:
+                return None
+        found.append(_share(program, phase, late))
+    return found[0], found[1]
 
 
-def _is_placed(statement: Statement) -> bool:
-    """Whether a step's place, or the number of steps, enters a statement; a value outside the steps that is zero has no place."""
-    if isinstance(statement, PickStep):
-        return statement.from_end
-    if isinstance(statement, Accumulate) and statement.window not in ((None, None), (0, None)):
-        return True
-    return any(isinstance(e, (Steps, InWindow)) for e in elements(statement.element)) if hasattr(statement, "element") else False
+def _share(program: Program, phase: Phase, late: set[str]) -> Share:
+    statements = [_statements(action) for action in phase.actions]
+    sums = {s.out for part in statements for s in part if _sums_steps(program, s)}
+    timed = {s.out for part in statements for s in part if program.buffers[s.out].kind == "timed"}
+    needed = needed_actions(phase, timed | sums)
+    picks = [place for place, part in enumerate(statements) if any(isinstance(s, PickStep) for s in part)]
+    after = [p for p, part in enumerate(statements) if is_once(phase.actions[p]) and (p not in needed or any(s.out in late for s in part))]
+    lasting = {s.out for place in {*picks, *after} for s in statements[place]}
+    lasting |= {name for place in after for solve in solves(phase.actions[place]) for pair in solve.cut for name in pair}
+    lasting = {name for name in lasting - sums if program.buffers[name].kind != "timed"}
+    return Share(needed, tuple(picks), tuple(after), tuple(sorted(sums)), tuple(sorted(lasting)))
 
 
 def _sums_steps(program: Program, statement: Statement) -> bool:
@@ -79,17 +74,33 @@ def _sums_steps(program: Program, statement: Statement) -> bool:
     return timed and program.buffers[statement.out].kind != "timed" and not isinstance(statement, PickStep)
 
 
-def _after_steps(program: Program, phase: str) -> set[str]:
+def _after_steps(program: Program, phase: Phase) -> set[str]:
     """The buffers without time of a phase that depend on its steps: sums, fixed steps, and what follows from them."""
-    found: set[str] = set()
-    statements = [s for action in program.phases[phase].actions for s in _statements(action) if not isinstance(s, Fill)]
-    untimed = [s for s in statements if program.buffers[s.out].kind != "timed"]
 
-    def depends(statement: Statement) -> bool:
+    def begins(statement: Statement) -> bool:
         if isinstance(statement, PickStep):
-            return phase == "gradient" or statement.from_end or statement.offset > 0
-        return _sums_steps(program, statement) or _is_placed(statement) or any(r.buffer in found for r in reads(statement))
+            return phase.name == "gradient" or statement.from_end or statement.offset > 0
+        return _sums_steps(program, statement)
 
-    while more := {s.out for s in untimed if s.out not in found and depends(s)}:
+    return _followed(program, phase, begins)
+
+
+def has_shares(program: Program) -> bool:
+    """Whether what the gradient adds up is a window's own: it does not depend on sums over steps of the forward phase, nor on fixed
+    steps, but on the last, which is in one window alone."""  # noqa: D205, D209
+
+    def begins(statement: Statement) -> bool:
+        if isinstance(statement, PickStep):
+            return (statement.from_end, statement.offset) != (True, 0) and (statement.from_end or statement.offset > 0)
+        return _sums_steps(program, statement)
+
+    found = _followed(program, program.phases["forward"], begins)
+    return not any(read.buffer in found for statement in program.phases["gradient"].statements() for read in reads(statement))
+
+
+def _followed(program: Program, phase: Phase, begins: Callable[[Statement], bool]) -> set[str]:
+    """The buffers without time that follow from some statements of a phase."""
+    statements, found = [s for s in phase.statements() if program.buffers[s.out].kind != "timed"], set[str]()
+    while more := {s.out for s in statements if s.out not in found and (begins(s) or any(r.buffer in found for r in reads(s)))}:
         found |= more
     return found

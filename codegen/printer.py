@@ -9,7 +9,7 @@ from codegen.program import Buffer
 from codegen.sizes import Size
 
 INFIX = {"add": " + ", "mul": "*", "div": "/"}
-RENAMED = {"abs": "fabs", "minimum": "minimum", "maximum": "maximum"}
+ENDS = "lengths[r] + before"  # the last step of a row
 
 
 def size_text(size: Size) -> str:
@@ -19,8 +19,8 @@ def size_text(size: Size) -> str:
 
 
 def dim_values(dims: Sequence[str], fixed: Mapping[str, int]) -> list[tuple[str, str]]:
-    """Every dim and its size: a constant where it is fixed, else where a call holds it, behind T, B and two flags."""
-    return [(name, str(fixed.get(name, f"call.d[{place + 4}]"))) for place, name in enumerate(dims)]
+    """Every dim and its size: a constant where it is fixed, else where a call holds it, behind T, B, two flags and the steps before."""
+    return [(name, str(fixed.get(name, f"call.d[{place + 5}]"))) for place, name in enumerate(dims)]
 
 
 def product_text(sizes: tuple[Size, ...]) -> str:
@@ -109,8 +109,8 @@ class Printer:
         """The variable that says whether the row's step lies in a window; computed once for each row."""
         if (start, stop) not in self.windows:
             name = f"w{len(self.windows)}"
-            low, high = ("0" if start is None else _clip(start)), ("lengths[r]" if stop is None else _clip(stop))
-            self.row_lines.append(f"{name} = (t - 1 >= {low}) and (t - 1 < {high})")
+            low, high = ("0" if start is None else _clip(start)), (ENDS if stop is None else _clip(stop))
+            self.row_lines.append(f"{name} = (before + t - 1 >= {low}) and (before + t - 1 < {high})")
             self.windows[start, stop] = name
         return self.windows[start, stop]
 
@@ -158,5 +158,12 @@ def row_start(buffer: Buffer, lag: int, row: str = "r") -> str:
     return f"{name}{step} + {row}*{size}" if size != "1" else f"{name}{step} + {row}"
 
 
+def fixed_step(from_end: bool, offset: int) -> list[str]:
+    """Lines that set t to a fixed step of row r, and leave the row where that lies in another window."""
+    place = f"lengths[r] + {offset}" if from_end else f"{offset} - before"
+    here = "(before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)"
+    return [f"t = {place}", f"if not ({here}):", "    continue"]
+
+
 def _clip(bound: int) -> str:
-    return str(bound) if bound >= 0 else f"max(0, lengths[r] - {-bound})"
+    return str(bound) if bound >= 0 else f"max(0, {ENDS} - {-bound})"

@@ -104,6 +104,13 @@ def number_of(part: Part) -> int:
     return segments_of(part)[0].number
 
 
+def is_once(action: Action) -> bool:
+    """Whether an action runs once for all steps."""
+    if isinstance(action, Solve):
+        return action.level in ("shared", "rows")
+    return isinstance(action, Projection) or (isinstance(action, Segment) and action.order == "once")
+
+
 @dataclass(frozen=True)
 class Phase:
     """What runs at one call: its actions in order, and the buffers they write."""

@@ -54,7 +54,7 @@ class Reports:
         for state, _ in solve.cut:
             array = frame.arrays[state]
             if solve.level == "step":
-                last = 0 if solve.segment.number in self.back else np.maximum(frame.lengths - 1, 0)
+                last = 0 if solve.segment.number in self.back else np.clip(frame.lengths, 1, frame.steps) - 1
                 array = frame.steps_of(state)[last, np.arange(frame.batch)] if frame.steps else np.zeros((frame.batch, *array.shape[2:]))
             elif solve.level == "sweep":
                 array = frame.steps_of(state)

@@ -144,8 +144,8 @@ class Run:
         from codegen.truncation import Windows, check_window
 
         program = self.kernel.program
-        if program.streaming.windowless:
-            raise ValueError(f"{program.name} cannot be truncated to windows of steps: {program.streaming.windowless}")
+        if program.streaming.untruncated:
+            raise ValueError(f"{program.name} cannot be truncated to windows of steps: {program.streaming.untruncated}")
         names = asked_for(program.results.get("gradient", {}), wrt)
         filled = self._filled(names, out, {})
         timed = [name for name in names.values() if program.buffers[name].kind == "timed"]

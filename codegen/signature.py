@@ -8,7 +8,7 @@ from typing import Any
 
 from codegen.program import Action, Buffer, Loop, Phase, Program, Projection, Segment, Solve
 from codegen.sizes import Size
-from codegen.streaming import Streaming
+from codegen.streaming import Share, Streaming
 
 
 def encode(program: Program) -> str:
@@ -78,8 +78,12 @@ def _unpacked(record: object) -> Any:
 
 
 def _streaming(record: dict) -> Streaming:
-    plain = {name: tuple(entry) if isinstance(entry, list) else entry for name, entry in record.items()}
-    return Streaming(**{**plain, "state": tuple((label, name, position) for label, name, position in record["state"])})
+    def plain(entries: dict) -> dict:
+        return {name: tuple(entry) if isinstance(entry, list) else entry for name, entry in entries.items()}
+
+    shares = {name: Share(**plain(record[name])) for name in ("forward", "gradient")}
+    state = tuple((label, name, position) for label, name, position in record["state"])
+    return Streaming(**{**plain(record), **shares, "state": state})
 
 
 def _size(size: list) -> Size:

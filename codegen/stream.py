@@ -15,7 +15,7 @@ from codegen.arguments import Arguments, Sizes
 from codegen.beginning import blank, given, place_guesses, require_constraints
 from codegen.execute import execute
 from codegen.frame import Frame
-from codegen.program import Action, Phase, Program, Projection, Segment, Solve
+from codegen.program import Action, Phase, Program, is_once
 
 if TYPE_CHECKING:
     from codegen.kernel import Kernel
@@ -183,10 +183,3 @@ class Stream:
         place_guesses(self._arguments, frame, sizes, arrays)
         frame.complete(program.phases["forward"].writes)
         return frame
-
-
-def is_once(action: Action) -> bool:
-    """Whether an action runs once for all steps."""
-    if isinstance(action, Projection):
-        return True
-    return (isinstance(action, Segment) and action.order == "once") or (isinstance(action, Solve) and action.level in ("shared", "rows"))

@@ -16,8 +16,7 @@ import numpy as np
 from codegen.execute import execute
 from codegen.frame import Frame
 from codegen.layout import Arrays
-from codegen.program import Phase
-from codegen.stream import is_once
+from codegen.program import Phase, is_once
 
 if TYPE_CHECKING:
     from codegen.kernel import Kernel
@@ -57,7 +56,7 @@ class Windows:
             # Sequences that ended by the end of the window before have had theirs.
             window = self._window(start, end, np.where(frame.lengths > before, frame.lengths, 0))
             execute(self.phase, window, self.kernel._runner("gradient", window))
-            for name in self.program.streaming.sums:
+            for name in self.program.streaming.gradient.sums:
                 base.arrays[name] += window.arrays[name]
             for name, array in whole.items():
                 room = frame.room(name)
@@ -80,7 +79,7 @@ class Windows:
     def _window(self, start: int, end: int, lengths: np.ndarray) -> Frame:
         """A frame of the steps after `start` up to `end`, with views of what the forward phase computed."""
         frame, buffers = self.frame, self.program.buffers
-        window = replace(frame, steps=end - start, lengths=np.clip(lengths - start, 0, end - start), arrays=Arrays(frame.dtype))
+        window = replace(frame, steps=end - start, lengths=lengths - start, start=start, arrays=Arrays(frame.dtype))
         for name, array in frame.arrays.items():
             if buffers[name].kind != "timed":
                 window.arrays[name] = array

@@ -12,6 +12,7 @@ from codegen.lower.constraints import lower_systems
 from codegen.lower.sizes import number_of
 from codegen.lower.statements import Statements
 from codegen.lower.streams import streaming
+from codegen.lower.sums import formed_before
 from codegen.plan import needed_actions
 from codegen.program import Buffer, Program
 from codegen.schedule import Draft, schedule
@@ -94,11 +95,12 @@ class Lowering:
         drafts = [Draft("forward", list(self.lowered.statements))]
         defined = self.recurrence.of_role("signal", "quantity", "total", "objective")
         self.results["forward"] = {q.name: self.lowered.known[q] for q in defined if q in self.lowered.known}
-        # Sums over time are formed again where a gradient reads them, so that they can be those of a window.
+        # Sums over time are formed again where a gradient is one, so that a window can add its share; see `codegen.lower.sums`.
         kept = {node: read for node, read in self.lowered.aside_of.items() if not any(isinstance(n, TimeSum) for n in walk(node))}
         self.primal_only = dict(self.lowered.known), kept
         for phase, derivation in self.derivations.items():
-            drafts.append(Draft(phase, self._derived(phase, derivation)))
+            derived = self._derived(phase, derivation)
+            drafts.append(Draft(phase, formed_before(derived, drafts[0].statements, self.lowered.buffers)))
         aim = self.recurrence.objective
         program = Program(
             name=self.recurrence.name,

@@ -45,7 +45,7 @@ def lower_product(recurrence: Recurrence, name: str) -> Program:
     )  # fmt: skip
     scheduled = schedule(named, drafts)
     before = [entry for entry in state(own, {q: f"q_{q.name}" for q in own.quantities}) if entry[1] in scheduled.buffers]
-    return replace(scheduled, streaming=Streaming(WHOLE, tuple(before), windowless=WHOLE))
+    return replace(scheduled, streaming=Streaming(WHOLE, tuple(before), windowless=WHOLE, untruncated=WHOLE))
 
 
 def _labelled(program: Program, product: Product) -> dict[str, Buffer]:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from codegen.plan import needed_actions, over_steps, window_sums
+from codegen.plan import has_shares, needed_actions, shares
 from codegen.program import Program
 from codegen.streaming import Streaming
 from derive.nodes import At, Kind, Number, Pick, Quantity, T, position_text, quantity_of, walk
 from derive.recurrence import Equation, Recurrence, reads
 from derive.temporal import TimeSum, Within
 
-PLAIN = (
-    "its objective is not a plain sum over all steps, of which windows have a share; it may not hold single steps such as h[T], parts of "
-    "the steps, T, or functions and products of sums over time"
+LATE = "its steps need what is known after all of them alone, such as a sum over time or h[T]"
+CURVED = (
+    "its objective is no sum over steps, of which windows have a share; it may not hold functions or products of sums over time, or single "
+    "steps but the last"
 )
 
 
@@ -23,21 +24,18 @@ def streaming(recurrence: Recurrence, primal: Recurrence, program: Program, know
     signals = [q for q in recurrence.of_role("signal") if q.kind == Kind.TIMED]
     reached = list(_reached(recurrence, signals))
     problem = _problem(recurrence, signals, reached)
-    if problem:
-        return Streaming(problem, windowless=problem)
-    found = Streaming(
+    found = Streaming(problem) if problem else Streaming(
         state=tuple(state(primal, known)),
         inputs=tuple(dict.fromkeys(q.name for q in reached if q.role == "input" and q.kind == Kind.TIMED)),
         actions=needed_actions(program.phases["forward"], [known[q] for q in signals]),
-    )
+    )  # fmt: skip
     if "gradient" not in program.phases:
-        return replace(found, windowless="it has no objective")
-    ahead = _ahead(primal)
-    sums = None if ahead else window_sums(program)
-    if sums is None:
-        return replace(found, windowless=ahead or PLAIN)
-    (totals, forward), (_, backward) = (over_steps(program.phases[name], program) for name in ("forward", "gradient"))
-    return replace(found, sums=sums, totals=totals, forward=forward, backward=backward)
+        return replace(found, windowless="it has no objective", untruncated="it has no objective")
+    why = _ahead(recurrence) if signals else problem
+    both = None if why else shares(program)
+    if both is None:
+        return replace(found, windowless=why or LATE, untruncated=why or LATE)
+    return replace(found, untruncated="" if has_shares(program) else CURVED, forward=both[0], gradient=both[1])
 
 
 def _reached(recurrence: Recurrence, start: list[Quantity]) -> Iterator[Quantity]:
@@ -64,7 +62,7 @@ def _problem(recurrence: Recurrence, signals: list[Quantity], reached: list[Quan
     if not signals:
         return "it has no signals over time"
     for equation in (e for quantity in reached for e in _equations(recurrence, quantity)):
-        name = f"{equation.target.name}[t]" if equation.timed else equation.target.source()
+        name = _label(equation)
         for node in walk(equation.expr):
             if isinstance(node, At) and node.lag > 0:
                 return f"{name} reads {node.source()}, a step that is still to come"
@@ -77,12 +75,16 @@ def _problem(recurrence: Recurrence, signals: list[Quantity], reached: list[Quan
     return ""
 
 
-def _ahead(primal: Recurrence) -> str:
-    """A cost that reads a step to come; empty where none does."""
-    for equation in primal.equations:
+def _label(equation: Equation) -> str:
+    return f"{equation.target.name}[t]" if equation.timed else equation.target.source()
+
+
+def _ahead(recurrence: Recurrence) -> str:
+    """An equation that reads a step to come; empty where none does."""
+    for equation in recurrence.equations:
         for read in reads(equation.expr):
             if isinstance(read, At) and read.lag > 0:
-                return f"its objective reads {read.source()}, a step that is still to come"
+                return f"{_label(equation)} reads {read.source()}, a step that is still to come"
     return ""
 
 

@@ -599,17 +599,19 @@ array p0, long long d_k, long long d_m, long long d_p, long long first, long lon
 cdef void segment_1(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_h = <array> call.p[5]
     cdef long long s_q_h = call.s[5]
     t = t0
     rows = r1
     for r in range(r0, rows):
-        t = 0
-        row_1_0(b_q_h + (t - 1)*s_q_h + r*(d_k + d_p), d_k, d_m, d_p, 0, 0, lengths[r])
+        t = 0 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_1_0(b_q_h + (t - 1)*s_q_h + r*(d_k + d_p), d_k, d_m, d_p, 0, 0, lengths[r] + before)
 
 cdef void row_2_0(
 array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_p, long long first, long long last, long long steps, long long w0
@@ -629,10 +631,10 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_2(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_z = <array> call.p[4]
@@ -671,8 +673,8 @@ cdef void segment_2(Call* call, long long t0, long long t1, long long r0, long l
         terms[0] = term((d_k + d_p), b_q_h + (t - 1 - 1)*s_q_h + r0*(d_k + d_p), w_q_W)
         product(rows - r0, (d_k + d_p), terms, 1, 0, b_t9 + (t - 1)*s_t9 + r0*(d_k + d_p))
         for r in range(r0, rows):
-            w0 = (t - 1 >= 0) and (t - 1 < 2)
-            row_2_0(b_t9 + (t - 1)*s_t9 + r*(d_k + d_p), b_t10 + (t - 1)*s_t10 + r*(d_k + d_p), b_q_b, b_q_h + (t - 1)*s_q_h + r*(d_k + d_p), d_k, d_m, d_p, 0, 0, lengths[r], w0)
+            w0 = (before + t - 1 >= 0) and (before + t - 1 < 2)
+            row_2_0(b_t9 + (t - 1)*s_t9 + r*(d_k + d_p), b_t10 + (t - 1)*s_t10 + r*(d_k + d_p), b_q_b, b_q_h + (t - 1)*s_q_h + r*(d_k + d_p), d_k, d_m, d_p, 0, 0, lengths[r] + before, w0)
 
 cdef void row_5_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_p, long long first, long long last, long long steps
@@ -729,12 +731,12 @@ array p0, array p1, long long d_k, long long d_m, long long d_p, long long first
 cdef void segment_5(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_d = <array> call.p[3]
     cdef array b_q_h = <array> call.p[5]
     cdef long long s_q_h = call.s[5]
@@ -751,7 +753,7 @@ cdef void segment_5(Call* call, long long t0, long long t1, long long r0, long l
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_5_0(b_q_h + (t - 1)*s_q_h + r*(d_k + d_p), b_q_d + r*d_k, b_t11 + (t - 1)*s_t11 + r, d_k, d_m, d_p, 0, 0, lengths[r])
+            row_5_0(b_q_h + (t - 1)*s_q_h + r*(d_k + d_p), b_q_d + r*d_k, b_t11 + (t - 1)*s_t11 + r, d_k, d_m, d_p, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -760,19 +762,19 @@ cdef void segment_5(Call* call, long long t0, long long t1, long long r0, long l
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_5_1(b_t11 + (t - 1)*s_t11 + r0, b_q_e + (t - 1)*s_q_e + r0, d_k, d_m, d_p, 0, (rows - r0)*1, lengths[r])
+            row_5_1(b_t11 + (t - 1)*s_t11 + r0, b_q_e + (t - 1)*s_q_e + r0, d_k, d_m, d_p, 0, (rows - r0)*1, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1, r0, r1 = begin, end, top, bottom
     rows = r1
     if not call.more:
         for r in range(r0, rows):
-            row_5_2(b_t12 + r, d_k, d_m, d_p, 0, 0, lengths[r])
+            row_5_2(b_t12 + r, d_k, d_m, d_p, 0, 0, lengths[r] + before)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            w0 = (t - 1 >= max(0, lengths[r] - 3)) and (t - 1 < lengths[r])
-            row_5_3(b_q_e + (t - 1)*s_q_e + r, b_t12 + r, d_k, d_m, d_p, 0, 0, lengths[r], w0)
+            w0 = (before + t - 1 >= max(0, lengths[r] + before - 3)) and (before + t - 1 < lengths[r] + before)
+            row_5_3(b_q_e + (t - 1)*s_q_e + r, b_t12 + r, d_k, d_m, d_p, 0, 0, lengths[r] + before, w0)
     if spread:
         wait(call)
 
@@ -795,19 +797,19 @@ array p0, array p1, long long d_k, long long d_m, long long d_p, long long first
 cdef void segment_8(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_E = <array> call.p[10]
     cdef array b_t12 = <array> call.p[14]
     t = t0
     rows = r1
     if id == 0:
         rows = r1
-        row_8_0(b_q_E, d_k, d_m, d_p, 0, 0, lengths[r])
+        row_8_0(b_q_E, d_k, d_m, d_p, 0, 0, lengths[r] + before)
         for r in range(r0, rows):
-            row_8_1(b_t12 + r, b_q_E, d_k, d_m, d_p, 0, 0, lengths[r])
+            row_8_1(b_t12 + r, b_q_E, d_k, d_m, d_p, 0, 0, lengths[r] + before)
 
 cdef void row_9_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_p, long long first, long long last, long long steps, long long w0
@@ -828,12 +830,12 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_p, long 
 cdef void segment_9(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_d = <array> call.p[3]
     cdef array b_q_h = <array> call.p[5]
     cdef long long s_q_h = call.s[5]
@@ -847,8 +849,8 @@ cdef void segment_9(Call* call, long long t0, long long t1, long long r0, long l
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            w0 = (t - 1 >= max(0, lengths[r] - 3)) and (t - 1 < lengths[r])
-            row_9_0(b_q_h + (t - 1)*s_q_h + r*(d_k + d_p), b_q_d + r*d_k, b_t22 + (t - 1)*s_t22 + r*d_k, d_k, d_m, d_p, 0, 0, lengths[r], w0)
+            w0 = (before + t - 1 >= max(0, lengths[r] + before - 3)) and (before + t - 1 < lengths[r] + before)
+            row_9_0(b_q_h + (t - 1)*s_q_h + r*(d_k + d_p), b_q_d + r*d_k, b_t22 + (t - 1)*s_t22 + r*d_k, d_k, d_m, d_p, 0, 0, lengths[r] + before, w0)
     if spread:
         wait(call)
 
@@ -863,17 +865,19 @@ array p0, long long d_k, long long d_m, long long d_p, long long first, long lon
 cdef void segment_10(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_g_h_back = <array> call.p[15]
     cdef long long s_g_h_back = call.s[15]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_10_0(b_g_h_back + (t - 1)*s_g_h_back + r*(d_k + d_p), d_k, d_m, d_p, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_10_0(b_g_h_back + (t - 1)*s_g_h_back + r*(d_k + d_p), d_k, d_m, d_p, 0, 0, lengths[r] + before)
 
 cdef void row_11_0(
 array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_p, long long first, long long last, long long steps
@@ -895,10 +899,10 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_11(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_h = <array> call.p[5]
     cdef long long s_q_h = call.s[5]
     cdef array b_q_W = <array> call.p[6]
@@ -917,19 +921,19 @@ cdef void segment_11(Call* call, long long t0, long long t1, long long r0, long 
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_11_0(b_t22 + (t - 1)*s_t22 + r*d_k, b_g_h_back + (t - 1 + 1)*s_g_h_back + r*(d_k + d_p), b_q_h + (t - 1)*s_q_h + r*(d_k + d_p), b_g_s + (t - 1)*s_g_s + r*(d_k + d_p), d_k, d_m, d_p, 0, 0, lengths[r])
+            row_11_0(b_t22 + (t - 1)*s_t22 + r*d_k, b_g_h_back + (t - 1 + 1)*s_g_h_back + r*(d_k + d_p), b_q_h + (t - 1)*s_q_h + r*(d_k + d_p), b_g_s + (t - 1)*s_g_s + r*(d_k + d_p), d_k, d_m, d_p, 0, 0, lengths[r] + before)
         terms[0] = term((d_k + d_p), b_g_s + (t - 1)*s_g_s + r0*(d_k + d_p), wt_q_W)
         product(rows - r0, (d_k + d_p), terms, 1, 0, b_g_h_back + (t - 1)*s_g_h_back + r0*(d_k + d_p))
 
 cdef void segment_14(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_h = <array> call.p[5]
     cdef long long s_q_h = call.s[5]
     cdef array b_g_s = <array> call.p[17]
@@ -966,12 +970,12 @@ array p0, array p1, long long d_k, long long d_m, long long d_p, long long first
 cdef void segment_15(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_g_s = <array> call.p[17]
     cdef long long s_g_s = call.s[17]
     cdef array b_t23 = <array> call.p[24]
@@ -984,8 +988,8 @@ cdef void segment_15(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            w0 = (t - 1 >= 0) and (t - 1 < 2)
-            row_15_0(b_g_s + (t - 1)*s_g_s + r*(d_k + d_p), b_t23 + (t - 1)*s_t23 + r*(d_k + d_p), d_k, d_m, d_p, 0, 0, lengths[r], w0)
+            w0 = (before + t - 1 >= 0) and (before + t - 1 < 2)
+            row_15_0(b_g_s + (t - 1)*s_g_s + r*(d_k + d_p), b_t23 + (t - 1)*s_t23 + r*(d_k + d_p), d_k, d_m, d_p, 0, 0, lengths[r] + before, w0)
     if spread:
         wait(call)
 
@@ -1010,12 +1014,12 @@ array p0, array p1, long long d_k, long long d_m, long long d_p, long long first
 cdef void segment_16(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_g_s = <array> call.p[17]
@@ -1042,11 +1046,11 @@ cdef void segment_16(Call* call, long long t0, long long t1, long long r0, long 
     outer_sums(batch*(t1 - t0 + 1), left, 1, right, 1, pairs, 1, call.more, call, id)
     rows = r1
     if not call.more:
-        row_16_0(b_g_b_bar, d_k, d_m, d_p, share((d_k + d_p), id, threads), share((d_k + d_p), id + 1, threads), lengths[r])
+        row_16_0(b_g_b_bar, d_k, d_m, d_p, share((d_k + d_p), id, threads), share((d_k + d_p), id + 1, threads), lengths[r] + before)
     for t in range(t1, t0 - 1, -1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_16_1(b_g_s + (t - 1)*s_g_s + r*(d_k + d_p), b_g_b_bar, d_k, d_m, d_p, share((d_k + d_p), id, threads), share((d_k + d_p), id + 1, threads), lengths[r])
+            row_16_1(b_g_s + (t - 1)*s_g_s + r*(d_k + d_p), b_g_b_bar, d_k, d_m, d_p, share((d_k + d_p), id, threads), share((d_k + d_p), id + 1, threads), lengths[r] + before)
 
 cdef void row_18_0(
 array p0, long long d_k, long long d_m, long long d_p, long long first, long long last, long long steps
@@ -1076,12 +1080,12 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_p, long 
 cdef void segment_18(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_d = <array> call.p[3]
     cdef array b_q_h = <array> call.p[5]
     cdef long long s_q_h = call.s[5]
@@ -1114,12 +1118,12 @@ cdef void segment_18(Call* call, long long t0, long long t1, long long r0, long 
     rows = r1
     if not call.more:
         for r in range(r0, rows):
-            row_18_0(b_g_d_bar + r*d_k, d_k, d_m, d_p, 0, 0, lengths[r])
+            row_18_0(b_g_d_bar + r*d_k, d_k, d_m, d_p, 0, 0, lengths[r] + before)
     for t in range(t1, t0 - 1, -1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            w0 = (t - 1 >= max(0, lengths[r] - 3)) and (t - 1 < lengths[r])
-            row_18_1(b_q_h + (t - 1)*s_q_h + r*(d_k + d_p), b_q_d + r*d_k, b_g_d_bar + r*d_k, d_k, d_m, d_p, 0, 0, lengths[r], w0)
+            w0 = (before + t - 1 >= max(0, lengths[r] + before - 3)) and (before + t - 1 < lengths[r] + before)
+            row_18_1(b_q_h + (t - 1)*s_q_h + r*(d_k + d_p), b_q_d + r*d_k, b_g_d_bar + r*d_k, d_k, d_m, d_p, 0, 0, lengths[r] + before, w0)
     if spread:
         wait(call)
 
@@ -1134,17 +1138,19 @@ array p0, long long d_k, long long d_m, long long d_p, long long first, long lon
 cdef void segment_20(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_p_h_back = <array> call.p[26]
     cdef long long s_p_h_back = call.s[26]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_20_0(b_p_h_back + (t - 1)*s_p_h_back + r*(d_k + d_p), d_k, d_m, d_p, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_20_0(b_p_h_back + (t - 1)*s_p_h_back + r*(d_k + d_p), d_k, d_m, d_p, 0, 0, lengths[r] + before)
 
 cdef void row_21_0(
 array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_p, long long first, long long last, long long steps
@@ -1166,10 +1172,10 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_21(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_h = <array> call.p[5]
     cdef long long s_q_h = call.s[5]
     cdef array b_q_W = <array> call.p[6]
@@ -1189,19 +1195,19 @@ cdef void segment_21(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_21_0(b_p_h_seed + (t - 1)*s_p_h_seed + r0*(d_k + d_p), b_p_h_back + (t - 1 + 1)*s_p_h_back + r0*(d_k + d_p), b_q_h + (t - 1)*s_q_h + r0*(d_k + d_p), b_p_s + (t - 1)*s_p_s + r0*(d_k + d_p), d_k, d_m, d_p, 0, (rows - r0)*(d_k + d_p), lengths[r])
+            row_21_0(b_p_h_seed + (t - 1)*s_p_h_seed + r0*(d_k + d_p), b_p_h_back + (t - 1 + 1)*s_p_h_back + r0*(d_k + d_p), b_q_h + (t - 1)*s_q_h + r0*(d_k + d_p), b_p_s + (t - 1)*s_p_s + r0*(d_k + d_p), d_k, d_m, d_p, 0, (rows - r0)*(d_k + d_p), lengths[r] + before)
         terms[0] = term((d_k + d_p), b_p_s + (t - 1)*s_p_s + r0*(d_k + d_p), wt_q_W)
         product(rows - r0, (d_k + d_p), terms, 1, 0, b_p_h_back + (t - 1)*s_p_h_back + r0*(d_k + d_p))
 
 cdef void segment_24(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_h = <array> call.p[5]
     cdef long long s_q_h = call.s[5]
     cdef array b_p_s = <array> call.p[28]
@@ -1238,12 +1244,12 @@ array p0, array p1, long long d_k, long long d_m, long long d_p, long long first
 cdef void segment_25(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_p_s = <array> call.p[28]
     cdef long long s_p_s = call.s[28]
     cdef array b_t34 = <array> call.p[34]
@@ -1256,8 +1262,8 @@ cdef void segment_25(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            w0 = (t - 1 >= 0) and (t - 1 < 2)
-            row_25_0(b_p_s + (t - 1)*s_p_s + r*(d_k + d_p), b_t34 + (t - 1)*s_t34 + r*(d_k + d_p), d_k, d_m, d_p, 0, 0, lengths[r], w0)
+            w0 = (before + t - 1 >= 0) and (before + t - 1 < 2)
+            row_25_0(b_p_s + (t - 1)*s_p_s + r*(d_k + d_p), b_t34 + (t - 1)*s_t34 + r*(d_k + d_p), d_k, d_m, d_p, 0, 0, lengths[r] + before, w0)
     if spread:
         wait(call)
 
@@ -1282,12 +1288,12 @@ array p0, array p1, long long d_k, long long d_m, long long d_p, long long first
 cdef void segment_26(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_p_s = <array> call.p[28]
@@ -1314,21 +1320,21 @@ cdef void segment_26(Call* call, long long t0, long long t1, long long r0, long 
     outer_sums(batch*(t1 - t0 + 1), left, 1, right, 1, pairs, 1, call.more, call, id)
     rows = r1
     if not call.more:
-        row_26_0(b_p_b_bar, d_k, d_m, d_p, share((d_k + d_p), id, threads), share((d_k + d_p), id + 1, threads), lengths[r])
+        row_26_0(b_p_b_bar, d_k, d_m, d_p, share((d_k + d_p), id, threads), share((d_k + d_p), id + 1, threads), lengths[r] + before)
     for t in range(t1, t0 - 1, -1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_26_1(b_p_s + (t - 1)*s_p_s + r*(d_k + d_p), b_p_b_bar, d_k, d_m, d_p, share((d_k + d_p), id, threads), share((d_k + d_p), id + 1, threads), lengths[r])
+            row_26_1(b_p_s + (t - 1)*s_p_s + r*(d_k + d_p), b_p_b_bar, d_k, d_m, d_p, share((d_k + d_p), id, threads), share((d_k + d_p), id + 1, threads), lengths[r] + before)
 
 cdef void segment_28(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_U = <array> call.p[7]
     cdef array b_p_x_bar = <array> call.p[32]
     cdef long long s_p_x_bar = call.s[32]
@@ -1365,30 +1371,30 @@ array p0, long long d_k, long long d_m, long long d_p, long long first, long lon
 cdef void segment_29(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_p_d_bar = <array> call.p[33]
     t = t0
     rows = r1
     if rows > r0:
         r = r0
-        row_29_0(b_p_d_bar + r0*d_k, d_k, d_m, d_p, 0, (rows - r0)*d_k, lengths[r])
+        row_29_0(b_p_d_bar + r0*d_k, d_k, d_m, d_p, 0, (rows - r0)*d_k, lengths[r] + before)
 
 cdef void rooms_unit_1(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_p = call.d[7]
     call.packed[0] = room(call, (d_k + d_p), d_m)
     call.packed[1] = room(call, (d_k + d_p), (d_k + d_p))
     pass
 
 cdef void unit_1(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_p = call.d[7]
     pack_share(call, id, (d_k + d_p), d_m, <array> call.p[7], 1, d_m, call.packed[0])
     pack_share(call, id, (d_k + d_p), (d_k + d_p), <array> call.p[6], 1, (d_k + d_p), call.packed[1])
     wait(call)
@@ -1403,18 +1409,18 @@ cdef void unit_1(Call* call, long long id) noexcept nogil:
         segment_8(call, t0, t1, 0, batch, id)
 
 cdef void rooms_unit_9(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_p = call.d[7]
     call.packed[2] = room(call, (d_k + d_p), (d_k + d_p))
     call.packed[3] = room(call, d_m, (d_k + d_p))
     pass
 
 cdef void unit_9(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_p = call.d[7]
     pack_share(call, id, (d_k + d_p), (d_k + d_p), <array> call.p[6], (d_k + d_p), 1, call.packed[2])
     wait(call)
     if call.wanted[0]:
@@ -1439,18 +1445,18 @@ cdef void unit_9(Call* call, long long id) noexcept nogil:
         segment_18(call, t0, t1, call.split[id], call.split[id + 1], id)
 
 cdef void rooms_unit_20(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_p = call.d[7]
     call.packed[2] = room(call, (d_k + d_p), (d_k + d_p))
     call.packed[3] = room(call, d_m, (d_k + d_p))
     pass
 
 cdef void unit_20(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_p = call.d[7]
     pack_share(call, id, (d_k + d_p), (d_k + d_p), <array> call.p[6], (d_k + d_p), 1, call.packed[2])
     wait(call)
     if call.wanted[0]:

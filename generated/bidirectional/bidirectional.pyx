@@ -609,10 +609,10 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_hf = <array> call.p[13]
     cdef long long s_q_hf = call.s[13]
     cdef array b_q_hb = <array> call.p[15]
@@ -622,11 +622,15 @@ cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long l
     t = t0
     rows = r1
     for r in range(r0, rows):
-        t = 0
-        row_0_0(b_a18 + r*d_n, b_q_hf + (t - 1)*s_q_hf + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        t = 0 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_0_0(b_a18 + r*d_n, b_q_hf + (t - 1)*s_q_hf + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_0_1(b_a19 + r*d_n, b_q_hb + (t - 1)*s_q_hb + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_0_1(b_a19 + r*d_n, b_q_hb + (t - 1)*s_q_hb + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_3_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -644,10 +648,10 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_3(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_Wf = <array> call.p[4]
@@ -682,7 +686,7 @@ cdef void segment_3(Call* call, long long t0, long long t1, long long r0, long l
         terms[1] = term(d_n, b_q_hf + (t - 1 - 1)*s_q_hf + r0*d_n, w_q_Wf)
         product(rows - r0, d_n, terms, 2, 1 if few else 0, b_t20 + (t - 1)*s_t20 + r0*d_n)
         for r in range(r0, rows):
-            row_3_0(b_t20 + (t - 1)*s_t20 + r*d_n, b_q_bf, b_q_hf + (t - 1)*s_q_hf + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_3_0(b_t20 + (t - 1)*s_t20 + r*d_n, b_q_bf, b_q_hf + (t - 1)*s_q_hf + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_7_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -700,10 +704,10 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_7(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_Wb = <array> call.p[7]
@@ -738,7 +742,7 @@ cdef void segment_7(Call* call, long long t0, long long t1, long long r0, long l
         terms[1] = term(d_n, b_q_hb + (t - 1 + 1)*s_q_hb + r0*d_n, w_q_Wb)
         product(rows - r0, d_n, terms, 2, 1 if few else 0, b_t22 + (t - 1)*s_t22 + r0*d_n)
         for r in range(r0, rows):
-            row_7_0(b_t22 + (t - 1)*s_t22 + r*d_n, b_q_bb, b_q_hb + (t - 1)*s_q_hb + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_7_0(b_t22 + (t - 1)*s_t22 + r*d_n, b_q_bb, b_q_hb + (t - 1)*s_q_hb + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_10_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -873,12 +877,12 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_10(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_V = <array> call.p[10]
@@ -911,7 +915,7 @@ cdef void segment_10(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_10_0(b_q_hf + (t - 1)*s_q_hf + r*d_n, b_q_hb + (t - 1)*s_q_hb + r*d_n, b_t25 + (t - 1)*s_t25 + r*2*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_10_0(b_q_hf + (t - 1)*s_q_hf + r*d_n, b_q_hb + (t - 1)*s_q_hb + r*d_n, b_t25 + (t - 1)*s_t25 + r*2*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -933,7 +937,7 @@ cdef void segment_10(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_10_1(b_t24 + (t - 1)*s_t24 + r*d_k, b_q_c, b_q_z_y + (t - 1)*s_q_z_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_10_1(b_t24 + (t - 1)*s_t24 + r*d_k, b_q_c, b_q_z_y + (t - 1)*s_q_z_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -941,7 +945,7 @@ cdef void segment_10(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_10_2(b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t26 + (t - 1)*s_t26 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_10_2(b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t26 + (t - 1)*s_t26 + r, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -949,7 +953,7 @@ cdef void segment_10(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_10_3(b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t26 + (t - 1)*s_t26 + r, b_t27 + (t - 1)*s_t27 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_10_3(b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t26 + (t - 1)*s_t26 + r, b_t27 + (t - 1)*s_t27 + r, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -957,22 +961,22 @@ cdef void segment_10(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_10_4(b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t26 + (t - 1)*s_t26 + r, b_t27 + (t - 1)*s_t27 + r, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_10_4(b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t26 + (t - 1)*s_t26 + r, b_t27 + (t - 1)*s_t27 + r, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_10_5(b_q_d + (t - 1)*s_q_d + r*d_k, b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t26 + (t - 1)*s_t26 + r, b_t27 + (t - 1)*s_t27 + r, b_q_e + (t - 1)*s_q_e + r, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_10_5(b_q_d + (t - 1)*s_q_d + r*d_k, b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t26 + (t - 1)*s_t26 + r, b_t27 + (t - 1)*s_t27 + r, b_q_e + (t - 1)*s_q_e + r, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1, r0, r1 = begin, end, top, bottom
     rows = r1
     if not call.more:
         for r in range(r0, rows):
-            row_10_6(b_t28 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_10_6(b_t28 + r, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_10_7(b_q_e + (t - 1)*s_q_e + r, b_t28 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_10_7(b_q_e + (t - 1)*s_q_e + r, b_t28 + r, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -995,19 +999,19 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_18(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_E = <array> call.p[19]
     cdef array b_t28 = <array> call.p[28]
     t = t0
     rows = r1
     if id == 0:
         rows = r1
-        row_18_0(b_q_E, d_k, d_m, d_n, 0, 0, lengths[r])
+        row_18_0(b_q_E, d_k, d_m, d_n, 0, 0, lengths[r] + before)
         for r in range(r0, rows):
-            row_18_1(b_t28 + r, b_q_E, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_18_1(b_t28 + r, b_q_E, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_19_0(
 array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1047,12 +1051,12 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_19(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_V = <array> call.p[10]
@@ -1073,7 +1077,7 @@ cdef void segment_19(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_19_0(b_q_d + (t - 1)*s_q_d + r*d_k, b_t48 + (t - 1)*s_t48 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_19_0(b_q_d + (t - 1)*s_q_d + r*d_k, b_t48 + (t - 1)*s_t48 + r, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -1081,7 +1085,7 @@ cdef void segment_19(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_19_1(b_q_y + (t - 1)*s_q_y + r*d_k, b_t48 + (t - 1)*s_t48 + r, b_q_d + (t - 1)*s_q_d + r*d_k, b_g_s_y + (t - 1)*s_g_s_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_19_1(b_q_y + (t - 1)*s_q_y + r*d_k, b_t48 + (t - 1)*s_t48 + r, b_q_d + (t - 1)*s_q_d + r*d_k, b_g_s_y + (t - 1)*s_g_s_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -1110,17 +1114,19 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_22(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_g_hb_ahead = <array> call.p[30]
     cdef long long s_g_hb_ahead = call.s[30]
     t = t0
     rows = r1
     for r in range(r0, rows):
-        t = 0
-        row_22_0(b_g_hb_ahead + (t - 1)*s_g_hb_ahead + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        t = 0 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_22_0(b_g_hb_ahead + (t - 1)*s_g_hb_ahead + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_23_0(
 array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1142,10 +1148,10 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_23(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_Wb = <array> call.p[7]
     cdef array b_q_hb = <array> call.p[15]
     cdef long long s_q_hb = call.s[15]
@@ -1164,7 +1170,7 @@ cdef void segment_23(Call* call, long long t0, long long t1, long long r0, long 
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_23_0(b_t49 + (t - 1)*s_t49 + r*2*d_n, b_g_hb_ahead + (t - 1 - 1)*s_g_hb_ahead + r*d_n, b_q_hb + (t - 1)*s_q_hb + r*d_n, b_g_s_hb + (t - 1)*s_g_s_hb + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_23_0(b_t49 + (t - 1)*s_t49 + r*2*d_n, b_g_hb_ahead + (t - 1 - 1)*s_g_hb_ahead + r*d_n, b_q_hb + (t - 1)*s_q_hb + r*d_n, b_g_s_hb + (t - 1)*s_g_s_hb + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
         terms[0] = term(d_n, b_g_s_hb + (t - 1)*s_g_s_hb + r0*d_n, wt_q_Wb)
         product(rows - r0, d_n, terms, 1, 0, b_g_hb_ahead + (t - 1)*s_g_hb_ahead + r0*d_n)
 
@@ -1179,17 +1185,19 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_26(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_g_hf_back = <array> call.p[33]
     cdef long long s_g_hf_back = call.s[33]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_26_0(b_g_hf_back + (t - 1)*s_g_hf_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_26_0(b_g_hf_back + (t - 1)*s_g_hf_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_27_0(
 array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1211,10 +1219,10 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_27(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_Wf = <array> call.p[4]
     cdef array b_q_hf = <array> call.p[13]
     cdef long long s_q_hf = call.s[13]
@@ -1233,19 +1241,19 @@ cdef void segment_27(Call* call, long long t0, long long t1, long long r0, long 
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_27_0(b_t49 + (t - 1)*s_t49 + r*2*d_n, b_g_hf_back + (t - 1 + 1)*s_g_hf_back + r*d_n, b_q_hf + (t - 1)*s_q_hf + r*d_n, b_g_s_hf + (t - 1)*s_g_s_hf + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_27_0(b_t49 + (t - 1)*s_t49 + r*2*d_n, b_g_hf_back + (t - 1 + 1)*s_g_hf_back + r*d_n, b_q_hf + (t - 1)*s_q_hf + r*d_n, b_g_s_hf + (t - 1)*s_g_s_hf + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
         terms[0] = term(d_n, b_g_s_hf + (t - 1)*s_g_s_hf + r0*d_n, wt_q_Wf)
         product(rows - r0, d_n, terms, 1, 0, b_g_hf_back + (t - 1)*s_g_hf_back + r0*d_n)
 
 cdef void segment_30(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_hf = <array> call.p[13]
@@ -1315,10 +1323,10 @@ cdef void segment_30(Call* call, long long t0, long long t1, long long r0, long 
 cdef void segment_38(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_g_hb_ahead = <array> call.p[30]
     cdef long long s_g_hb_ahead = call.s[30]
     cdef array b_g_hf_back = <array> call.p[33]
@@ -1328,11 +1336,17 @@ cdef void segment_38(Call* call, long long t0, long long t1, long long r0, long 
     t = t0
     rows = r1
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_g_hf_init_bar[r*d_n + c] = b_g_hf_back[(1 - 1)*s_g_hf_back + r*d_n + c]
+            b_g_hf_init_bar[r*d_n + c] = b_g_hf_back[(t - 1)*s_g_hf_back + r*d_n + c]
     for r in range(r0, r1):
+        t = lengths[r] + 0
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_g_hb_final_bar[r*d_n + c] = b_g_hb_ahead[(lengths[r] + 0 - 1)*s_g_hb_ahead + r*d_n + c]
+            b_g_hb_final_bar[r*d_n + c] = b_g_hb_ahead[(t - 1)*s_g_hb_ahead + r*d_n + c]
 
 cdef void row_40_0(
 array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1355,12 +1369,12 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_40(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_Uf = <array> call.p[5]
     cdef array b_q_Ub = <array> call.p[8]
     cdef array b_q_z_y = <array> call.p[16]
@@ -1399,7 +1413,7 @@ cdef void segment_40(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_40_0(b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t26 + (t - 1)*s_t26 + r, b_t27 + (t - 1)*s_t27 + r, b_g_d_bar + (t - 1)*s_g_d_bar + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_40_0(b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t26 + (t - 1)*s_t26 + r, b_t27 + (t - 1)*s_t27 + r, b_g_d_bar + (t - 1)*s_g_d_bar + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -1453,12 +1467,12 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_44(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_V = <array> call.p[10]
     cdef array b_q_y = <array> call.p[17]
     cdef long long s_q_y = call.s[17]
@@ -1482,7 +1496,7 @@ cdef void segment_44(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_44_0(b_p_y_seed + (t - 1)*s_p_y_seed + r0*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_44_0(b_p_y_seed + (t - 1)*s_p_y_seed + r0*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -1490,7 +1504,7 @@ cdef void segment_44(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_44_1(b_q_y + (t - 1)*s_q_y + r*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r*d_k, b_t75 + (t - 1)*s_t75 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_44_1(b_q_y + (t - 1)*s_q_y + r*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r*d_k, b_t75 + (t - 1)*s_t75 + r, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -1498,7 +1512,7 @@ cdef void segment_44(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_44_2(b_q_y + (t - 1)*s_q_y + r*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r*d_k, b_t75 + (t - 1)*s_t75 + r, b_p_s_y + (t - 1)*s_p_s_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_44_2(b_q_y + (t - 1)*s_q_y + r*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r*d_k, b_t75 + (t - 1)*s_t75 + r, b_p_s_y + (t - 1)*s_p_s_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -1527,17 +1541,19 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_48(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_p_hb_ahead = <array> call.p[55]
     cdef long long s_p_hb_ahead = call.s[55]
     t = t0
     rows = r1
     for r in range(r0, rows):
-        t = 0
-        row_48_0(b_p_hb_ahead + (t - 1)*s_p_hb_ahead + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        t = 0 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_48_0(b_p_hb_ahead + (t - 1)*s_p_hb_ahead + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_49_0(
 array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1560,10 +1576,10 @@ array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, 
 cdef void segment_49(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_Wb = <array> call.p[7]
     cdef array b_q_hb = <array> call.p[15]
     cdef long long s_q_hb = call.s[15]
@@ -1584,7 +1600,7 @@ cdef void segment_49(Call* call, long long t0, long long t1, long long r0, long 
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_49_0(b_t76 + (t - 1)*s_t76 + r*2*d_n, b_p_hb_seed + (t - 1)*s_p_hb_seed + r*d_n, b_p_hb_ahead + (t - 1 - 1)*s_p_hb_ahead + r*d_n, b_q_hb + (t - 1)*s_q_hb + r*d_n, b_p_s_hb + (t - 1)*s_p_s_hb + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_49_0(b_t76 + (t - 1)*s_t76 + r*2*d_n, b_p_hb_seed + (t - 1)*s_p_hb_seed + r*d_n, b_p_hb_ahead + (t - 1 - 1)*s_p_hb_ahead + r*d_n, b_q_hb + (t - 1)*s_q_hb + r*d_n, b_p_s_hb + (t - 1)*s_p_s_hb + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
         terms[0] = term(d_n, b_p_s_hb + (t - 1)*s_p_s_hb + r0*d_n, wt_q_Wb)
         product(rows - r0, d_n, terms, 1, 0, b_p_hb_ahead + (t - 1)*s_p_hb_ahead + r0*d_n)
 
@@ -1599,17 +1615,19 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_52(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_p_hf_back = <array> call.p[58]
     cdef long long s_p_hf_back = call.s[58]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_52_0(b_p_hf_back + (t - 1)*s_p_hf_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_52_0(b_p_hf_back + (t - 1)*s_p_hf_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_53_0(
 array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1632,10 +1650,10 @@ array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, 
 cdef void segment_53(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_Wf = <array> call.p[4]
     cdef array b_q_hf = <array> call.p[13]
     cdef long long s_q_hf = call.s[13]
@@ -1656,19 +1674,19 @@ cdef void segment_53(Call* call, long long t0, long long t1, long long r0, long 
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_53_0(b_t76 + (t - 1)*s_t76 + r*2*d_n, b_p_hf_seed + (t - 1)*s_p_hf_seed + r*d_n, b_p_hf_back + (t - 1 + 1)*s_p_hf_back + r*d_n, b_q_hf + (t - 1)*s_q_hf + r*d_n, b_p_s_hf + (t - 1)*s_p_s_hf + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_53_0(b_t76 + (t - 1)*s_t76 + r*2*d_n, b_p_hf_seed + (t - 1)*s_p_hf_seed + r*d_n, b_p_hf_back + (t - 1 + 1)*s_p_hf_back + r*d_n, b_q_hf + (t - 1)*s_q_hf + r*d_n, b_p_s_hf + (t - 1)*s_p_s_hf + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
         terms[0] = term(d_n, b_p_s_hf + (t - 1)*s_p_s_hf + r0*d_n, wt_q_Wf)
         product(rows - r0, d_n, terms, 1, 0, b_p_hf_back + (t - 1)*s_p_hf_back + r0*d_n)
 
 cdef void segment_56(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_hf = <array> call.p[13]
@@ -1738,10 +1756,10 @@ cdef void segment_56(Call* call, long long t0, long long t1, long long r0, long 
 cdef void segment_64(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_p_hb_ahead = <array> call.p[55]
     cdef long long s_p_hb_ahead = call.s[55]
     cdef array b_p_hf_back = <array> call.p[58]
@@ -1751,11 +1769,17 @@ cdef void segment_64(Call* call, long long t0, long long t1, long long r0, long 
     t = t0
     rows = r1
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_p_hf_init_bar[r*d_n + c] = b_p_hf_back[(1 - 1)*s_p_hf_back + r*d_n + c]
+            b_p_hf_init_bar[r*d_n + c] = b_p_hf_back[(t - 1)*s_p_hf_back + r*d_n + c]
     for r in range(r0, r1):
+        t = lengths[r] + 0
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_p_hb_final_bar[r*d_n + c] = b_p_hb_ahead[(lengths[r] + 0 - 1)*s_p_hb_ahead + r*d_n + c]
+            b_p_hb_final_bar[r*d_n + c] = b_p_hb_ahead[(t - 1)*s_p_hb_ahead + r*d_n + c]
 
 cdef void row_66_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1769,12 +1793,12 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_66(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_Uf = <array> call.p[5]
     cdef array b_q_Ub = <array> call.p[8]
     cdef array b_p_s_hb = <array> call.p[57]
@@ -1808,14 +1832,14 @@ cdef void segment_66(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_66_0(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_66_0(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
 
 cdef void rooms_unit_0(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     call.packed[0] = room(call, d_n, d_m)
     call.packed[1] = room(call, d_n, d_n)
     call.packed[2] = room(call, d_n, d_m)
@@ -1825,9 +1849,9 @@ cdef void rooms_unit_0(Call* call) noexcept nogil:
 
 cdef void unit_0(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     pack_share(call, id, d_n, d_m, <array> call.p[5], 1, d_m, call.packed[0])
     pack_share(call, id, d_n, d_n, <array> call.p[4], 1, d_n, call.packed[1])
     pack_share(call, id, d_n, d_m, <array> call.p[8], 1, d_m, call.packed[2])
@@ -1847,9 +1871,9 @@ cdef void unit_0(Call* call, long long id) noexcept nogil:
         segment_18(call, t0, t1, 0, batch, id)
 
 cdef void rooms_unit_19(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     call.packed[5] = room(call, 2*d_n, d_k)
     call.packed[6] = room(call, d_n, d_n)
     call.packed[7] = room(call, d_n, d_n)
@@ -1859,9 +1883,9 @@ cdef void rooms_unit_19(Call* call) noexcept nogil:
 
 cdef void unit_19(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     pack_share(call, id, 2*d_n, d_k, <array> call.p[10], 2*d_n, 1, call.packed[5])
     pack_share(call, id, d_n, d_n, <array> call.p[7], d_n, 1, call.packed[6])
     pack_share(call, id, d_n, d_n, <array> call.p[4], d_n, 1, call.packed[7])
@@ -1889,9 +1913,9 @@ cdef void unit_19(Call* call, long long id) noexcept nogil:
         segment_40(call, t0, t1, call.split[id], call.split[id + 1], id)
 
 cdef void rooms_unit_44(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     call.packed[5] = room(call, 2*d_n, d_k)
     call.packed[6] = room(call, d_n, d_n)
     call.packed[7] = room(call, d_n, d_n)
@@ -1901,9 +1925,9 @@ cdef void rooms_unit_44(Call* call) noexcept nogil:
 
 cdef void unit_44(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     pack_share(call, id, 2*d_n, d_k, <array> call.p[10], 2*d_n, 1, call.packed[5])
     pack_share(call, id, d_n, d_n, <array> call.p[7], d_n, 1, call.packed[6])
     pack_share(call, id, d_n, d_n, <array> call.p[4], d_n, 1, call.packed[7])

@@ -639,11 +639,11 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, 
 cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_q_f1 = <array> call.p[22]
     cdef long long s_q_f1 = call.s[22]
     cdef array b_q_f2 = <array> call.p[24]
@@ -662,20 +662,30 @@ cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long l
     t = t0
     rows = r1
     for r in range(r0, rows):
-        t = 0
-        row_0_0(b_a34 + r*d_n, b_q_f1 + (t - 1)*s_q_f1 + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+        t = 0 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_0_0(b_a34 + r*d_n, b_q_f1 + (t - 1)*s_q_f1 + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
-        t = 0
-        row_0_1(b_a35 + r*d_n, b_q_f2 + (t - 1)*s_q_f2 + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
-    for r in range(r0, rows):
-        t = lengths[r] + 1
-        row_0_2(b_a36 + r*d_p, b_q_g1 + (t - 1)*s_q_g1 + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
-    for r in range(r0, rows):
-        t = 0
-        row_0_3(b_a37 + r*d_n, b_q_f3 + (t - 1)*s_q_f3 + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+        t = 0 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_0_1(b_a35 + r*d_n, b_q_f2 + (t - 1)*s_q_f2 + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_0_4(b_a38 + r*d_p, b_q_g2 + (t - 1)*s_q_g2 + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_0_2(b_a36 + r*d_p, b_q_g1 + (t - 1)*s_q_g1 + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
+    for r in range(r0, rows):
+        t = 0 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_0_3(b_a37 + r*d_n, b_q_f3 + (t - 1)*s_q_f3 + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
+    for r in range(r0, rows):
+        t = lengths[r] + 1
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_0_4(b_a38 + r*d_p, b_q_g2 + (t - 1)*s_q_g2 + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
 
 cdef void row_6_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -693,11 +703,11 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_6(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_Wf1 = <array> call.p[4]
@@ -732,7 +742,7 @@ cdef void segment_6(Call* call, long long t0, long long t1, long long r0, long l
         terms[1] = term(d_n, b_q_f1 + (t - 1 - 1)*s_q_f1 + r0*d_n, w_q_Wf1)
         product(rows - r0, d_n, terms, 2, 1 if few else 0, b_t39 + (t - 1)*s_t39 + r0*d_n)
         for r in range(r0, rows):
-            row_6_0(b_t39 + (t - 1)*s_t39 + r*d_n, b_q_bf1, b_q_f1 + (t - 1)*s_q_f1 + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_6_0(b_t39 + (t - 1)*s_t39 + r*d_n, b_q_bf1, b_q_f1 + (t - 1)*s_q_f1 + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
 
 cdef void row_10_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -750,11 +760,11 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_10(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_q_Wf2 = <array> call.p[7]
     cdef array b_q_Uf2 = <array> call.p[8]
     cdef array b_q_bf2 = <array> call.p[9]
@@ -789,7 +799,7 @@ cdef void segment_10(Call* call, long long t0, long long t1, long long r0, long 
         terms[1] = term(d_n, b_q_f2 + (t - 1 - 1)*s_q_f2 + r0*d_n, w_q_Wf2)
         product(rows - r0, d_n, terms, 2, 1 if few else 0, b_t41 + (t - 1)*s_t41 + r0*d_n)
         for r in range(r0, rows):
-            row_10_0(b_t41 + (t - 1)*s_t41 + r*d_n, b_q_bf2, b_q_f2 + (t - 1)*s_q_f2 + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_10_0(b_t41 + (t - 1)*s_t41 + r*d_n, b_q_bf2, b_q_f2 + (t - 1)*s_q_f2 + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
 
 cdef void row_14_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -807,11 +817,11 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_14(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_Wg1 = <array> call.p[10]
@@ -846,7 +856,7 @@ cdef void segment_14(Call* call, long long t0, long long t1, long long r0, long 
         terms[1] = term(d_p, b_q_g1 + (t - 1 + 1)*s_q_g1 + r0*d_p, w_q_Wg1)
         product(rows - r0, d_p, terms, 2, 1 if few else 0, b_t43 + (t - 1)*s_t43 + r0*d_p)
         for r in range(r0, rows):
-            row_14_0(b_t43 + (t - 1)*s_t43 + r*d_p, b_q_bg1, b_q_g1 + (t - 1)*s_q_g1 + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_14_0(b_t43 + (t - 1)*s_t43 + r*d_p, b_q_bg1, b_q_g1 + (t - 1)*s_q_g1 + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
 
 cdef void row_17_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -863,13 +873,13 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_17(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_q_f2 = <array> call.p[24]
     cdef long long s_q_f2 = call.s[24]
     cdef array b_q_g1 = <array> call.p[26]
@@ -883,7 +893,7 @@ cdef void segment_17(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_17_0(b_q_f2 + (t - 1)*s_q_f2 + r*d_n, b_q_g1 + (t - 1)*s_q_g1 + r*d_p, b_q_u + (t - 1)*s_q_u + r*(d_n + d_p), d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_17_0(b_q_f2 + (t - 1)*s_q_f2 + r*d_n, b_q_g1 + (t - 1)*s_q_g1 + r*d_p, b_q_u + (t - 1)*s_q_u + r*(d_n + d_p), d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -903,11 +913,11 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_19(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_q_Wf3 = <array> call.p[13]
     cdef array b_q_Uf3 = <array> call.p[14]
     cdef array b_q_bf3 = <array> call.p[15]
@@ -942,7 +952,7 @@ cdef void segment_19(Call* call, long long t0, long long t1, long long r0, long 
         terms[1] = term(d_n, b_q_f3 + (t - 1 - 1)*s_q_f3 + r0*d_n, w_q_Wf3)
         product(rows - r0, d_n, terms, 2, 1 if few else 0, b_t45 + (t - 1)*s_t45 + r0*d_n)
         for r in range(r0, rows):
-            row_19_0(b_t45 + (t - 1)*s_t45 + r*d_n, b_q_bf3, b_q_f3 + (t - 1)*s_q_f3 + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_19_0(b_t45 + (t - 1)*s_t45 + r*d_n, b_q_bf3, b_q_f3 + (t - 1)*s_q_f3 + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
 
 cdef void row_23_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -960,11 +970,11 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_23(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_q_Wg2 = <array> call.p[16]
     cdef array b_q_Ug2 = <array> call.p[17]
     cdef array b_q_bg2 = <array> call.p[18]
@@ -999,7 +1009,7 @@ cdef void segment_23(Call* call, long long t0, long long t1, long long r0, long 
         terms[1] = term(d_p, b_q_g2 + (t - 1 + 1)*s_q_g2 + r0*d_p, w_q_Wg2)
         product(rows - r0, d_p, terms, 2, 1 if few else 0, b_t47 + (t - 1)*s_t47 + r0*d_p)
         for r in range(r0, rows):
-            row_23_0(b_t47 + (t - 1)*s_t47 + r*d_p, b_q_bg2, b_q_g2 + (t - 1)*s_q_g2 + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_23_0(b_t47 + (t - 1)*s_t47 + r*d_p, b_q_bg2, b_q_g2 + (t - 1)*s_q_g2 + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
 
 cdef void row_26_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -1134,13 +1144,13 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, 
 cdef void segment_26(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_V = <array> call.p[19]
@@ -1173,7 +1183,7 @@ cdef void segment_26(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_26_0(b_q_f3 + (t - 1)*s_q_f3 + r*d_n, b_q_g2 + (t - 1)*s_q_g2 + r*d_p, b_t50 + (t - 1)*s_t50 + r*(d_n + d_p), d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_26_0(b_q_f3 + (t - 1)*s_q_f3 + r*d_n, b_q_g2 + (t - 1)*s_q_g2 + r*d_p, b_t50 + (t - 1)*s_t50 + r*(d_n + d_p), d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -1195,7 +1205,7 @@ cdef void segment_26(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_26_1(b_t49 + (t - 1)*s_t49 + r*d_k, b_q_c, b_q_z_y + (t - 1)*s_q_z_y + r*d_k, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_26_1(b_t49 + (t - 1)*s_t49 + r*d_k, b_q_c, b_q_z_y + (t - 1)*s_q_z_y + r*d_k, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -1203,7 +1213,7 @@ cdef void segment_26(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_26_2(b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t51 + (t - 1)*s_t51 + r, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_26_2(b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t51 + (t - 1)*s_t51 + r, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -1211,7 +1221,7 @@ cdef void segment_26(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_26_3(b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t51 + (t - 1)*s_t51 + r, b_t52 + (t - 1)*s_t52 + r, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_26_3(b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t51 + (t - 1)*s_t51 + r, b_t52 + (t - 1)*s_t52 + r, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -1219,22 +1229,22 @@ cdef void segment_26(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_26_4(b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t51 + (t - 1)*s_t51 + r, b_t52 + (t - 1)*s_t52 + r, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_26_4(b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t51 + (t - 1)*s_t51 + r, b_t52 + (t - 1)*s_t52 + r, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_26_5(b_q_d + (t - 1)*s_q_d + r*d_k, b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t51 + (t - 1)*s_t51 + r, b_t52 + (t - 1)*s_t52 + r, b_q_e + (t - 1)*s_q_e + r, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_26_5(b_q_d + (t - 1)*s_q_d + r*d_k, b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t51 + (t - 1)*s_t51 + r, b_t52 + (t - 1)*s_t52 + r, b_q_e + (t - 1)*s_q_e + r, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1, r0, r1 = begin, end, top, bottom
     rows = r1
     if not call.more:
         for r in range(r0, rows):
-            row_26_6(b_t53 + r, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_26_6(b_t53 + r, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_26_7(b_q_e + (t - 1)*s_q_e + r, b_t53 + r, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_26_7(b_q_e + (t - 1)*s_q_e + r, b_t53 + r, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -1257,20 +1267,20 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, 
 cdef void segment_34(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_q_E = <array> call.p[35]
     cdef array b_t53 = <array> call.p[50]
     t = t0
     rows = r1
     if id == 0:
         rows = r1
-        row_34_0(b_q_E, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+        row_34_0(b_q_E, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
         for r in range(r0, rows):
-            row_34_1(b_t53 + r, b_q_E, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_34_1(b_t53 + r, b_q_E, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
 
 cdef void row_35_0(
 array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -1310,13 +1320,13 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_35(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_V = <array> call.p[19]
@@ -1337,7 +1347,7 @@ cdef void segment_35(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_35_0(b_q_d + (t - 1)*s_q_d + r*d_k, b_t95 + (t - 1)*s_t95 + r, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_35_0(b_q_d + (t - 1)*s_q_d + r*d_k, b_t95 + (t - 1)*s_t95 + r, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -1345,7 +1355,7 @@ cdef void segment_35(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_35_1(b_q_y + (t - 1)*s_q_y + r*d_k, b_t95 + (t - 1)*s_t95 + r, b_q_d + (t - 1)*s_q_d + r*d_k, b_g_s_y + (t - 1)*s_g_s_y + r*d_k, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_35_1(b_q_y + (t - 1)*s_q_y + r*d_k, b_t95 + (t - 1)*s_t95 + r, b_q_d + (t - 1)*s_q_d + r*d_k, b_g_s_y + (t - 1)*s_g_s_y + r*d_k, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -1374,18 +1384,20 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_38(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_g_g2_ahead = <array> call.p[52]
     cdef long long s_g_g2_ahead = call.s[52]
     t = t0
     rows = r1
     for r in range(r0, rows):
-        t = 0
-        row_38_0(b_g_g2_ahead + (t - 1)*s_g_g2_ahead + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+        t = 0 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_38_0(b_g_g2_ahead + (t - 1)*s_g_g2_ahead + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
 
 cdef void row_39_0(
 array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -1407,11 +1419,11 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_39(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_q_Wg2 = <array> call.p[16]
     cdef array b_q_g2 = <array> call.p[31]
     cdef long long s_q_g2 = call.s[31]
@@ -1430,7 +1442,7 @@ cdef void segment_39(Call* call, long long t0, long long t1, long long r0, long 
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_39_0(b_t96 + (t - 1)*s_t96 + r*(d_n + d_p), b_g_g2_ahead + (t - 1 - 1)*s_g_g2_ahead + r*d_p, b_q_g2 + (t - 1)*s_q_g2 + r*d_p, b_g_s_g2 + (t - 1)*s_g_s_g2 + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_39_0(b_t96 + (t - 1)*s_t96 + r*(d_n + d_p), b_g_g2_ahead + (t - 1 - 1)*s_g_g2_ahead + r*d_p, b_q_g2 + (t - 1)*s_q_g2 + r*d_p, b_g_s_g2 + (t - 1)*s_g_s_g2 + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
         terms[0] = term(d_p, b_g_s_g2 + (t - 1)*s_g_s_g2 + r0*d_p, wt_q_Wg2)
         product(rows - r0, d_p, terms, 1, 0, b_g_g2_ahead + (t - 1)*s_g_g2_ahead + r0*d_p)
 
@@ -1445,18 +1457,20 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_42(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_g_f3_back = <array> call.p[55]
     cdef long long s_g_f3_back = call.s[55]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_42_0(b_g_f3_back + (t - 1)*s_g_f3_back + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_42_0(b_g_f3_back + (t - 1)*s_g_f3_back + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
 
 cdef void row_43_0(
 array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -1478,11 +1492,11 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_43(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_q_Wf3 = <array> call.p[13]
     cdef array b_q_f3 = <array> call.p[29]
     cdef long long s_q_f3 = call.s[29]
@@ -1501,20 +1515,20 @@ cdef void segment_43(Call* call, long long t0, long long t1, long long r0, long 
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_43_0(b_t96 + (t - 1)*s_t96 + r*(d_n + d_p), b_g_f3_back + (t - 1 + 1)*s_g_f3_back + r*d_n, b_q_f3 + (t - 1)*s_q_f3 + r*d_n, b_g_s_f3 + (t - 1)*s_g_s_f3 + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_43_0(b_t96 + (t - 1)*s_t96 + r*(d_n + d_p), b_g_f3_back + (t - 1 + 1)*s_g_f3_back + r*d_n, b_q_f3 + (t - 1)*s_q_f3 + r*d_n, b_g_s_f3 + (t - 1)*s_g_s_f3 + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
         terms[0] = term(d_n, b_g_s_f3 + (t - 1)*s_g_s_f3 + r0*d_n, wt_q_Wf3)
         product(rows - r0, d_n, terms, 1, 0, b_g_f3_back + (t - 1)*s_g_f3_back + r0*d_n)
 
 cdef void segment_46(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_q_Uf3 = <array> call.p[14]
     cdef array b_q_Ug2 = <array> call.p[17]
     cdef array b_g_s_g2 = <array> call.p[54]
@@ -1556,18 +1570,20 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_49(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_g_g1_ahead = <array> call.p[59]
     cdef long long s_g_g1_ahead = call.s[59]
     t = t0
     rows = r1
     for r in range(r0, rows):
-        t = 0
-        row_49_0(b_g_g1_ahead + (t - 1)*s_g_g1_ahead + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+        t = 0 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_49_0(b_g_g1_ahead + (t - 1)*s_g_g1_ahead + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
 
 cdef void row_50_0(
 array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -1589,11 +1605,11 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_50(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_q_Wg1 = <array> call.p[10]
     cdef array b_q_g1 = <array> call.p[26]
     cdef long long s_q_g1 = call.s[26]
@@ -1612,7 +1628,7 @@ cdef void segment_50(Call* call, long long t0, long long t1, long long r0, long 
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_50_0(b_g_u_bar + (t - 1)*s_g_u_bar + r*(d_n + d_p), b_g_g1_ahead + (t - 1 - 1)*s_g_g1_ahead + r*d_p, b_q_g1 + (t - 1)*s_q_g1 + r*d_p, b_g_s_g1 + (t - 1)*s_g_s_g1 + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_50_0(b_g_u_bar + (t - 1)*s_g_u_bar + r*(d_n + d_p), b_g_g1_ahead + (t - 1 - 1)*s_g_g1_ahead + r*d_p, b_q_g1 + (t - 1)*s_q_g1 + r*d_p, b_g_s_g1 + (t - 1)*s_g_s_g1 + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
         terms[0] = term(d_p, b_g_s_g1 + (t - 1)*s_g_s_g1 + r0*d_p, wt_q_Wg1)
         product(rows - r0, d_p, terms, 1, 0, b_g_g1_ahead + (t - 1)*s_g_g1_ahead + r0*d_p)
 
@@ -1627,18 +1643,20 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_53(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_g_f2_back = <array> call.p[62]
     cdef long long s_g_f2_back = call.s[62]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_53_0(b_g_f2_back + (t - 1)*s_g_f2_back + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_53_0(b_g_f2_back + (t - 1)*s_g_f2_back + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
 
 cdef void row_54_0(
 array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -1660,11 +1678,11 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_54(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_q_Wf2 = <array> call.p[7]
     cdef array b_q_f2 = <array> call.p[24]
     cdef long long s_q_f2 = call.s[24]
@@ -1683,7 +1701,7 @@ cdef void segment_54(Call* call, long long t0, long long t1, long long r0, long 
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_54_0(b_g_u_bar + (t - 1)*s_g_u_bar + r*(d_n + d_p), b_g_f2_back + (t - 1 + 1)*s_g_f2_back + r*d_n, b_q_f2 + (t - 1)*s_q_f2 + r*d_n, b_g_s_f2 + (t - 1)*s_g_s_f2 + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_54_0(b_g_u_bar + (t - 1)*s_g_u_bar + r*(d_n + d_p), b_g_f2_back + (t - 1 + 1)*s_g_f2_back + r*d_n, b_q_f2 + (t - 1)*s_q_f2 + r*d_n, b_g_s_f2 + (t - 1)*s_g_s_f2 + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
         terms[0] = term(d_n, b_g_s_f2 + (t - 1)*s_g_s_f2 + r0*d_n, wt_q_Wf2)
         product(rows - r0, d_n, terms, 1, 0, b_g_f2_back + (t - 1)*s_g_f2_back + r0*d_n)
 
@@ -1698,18 +1716,20 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_58(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_g_f1_back = <array> call.p[65]
     cdef long long s_g_f1_back = call.s[65]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_58_0(b_g_f1_back + (t - 1)*s_g_f1_back + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_58_0(b_g_f1_back + (t - 1)*s_g_f1_back + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
 
 cdef void row_59_0(
 array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -1731,11 +1751,11 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_59(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_q_Wf1 = <array> call.p[4]
     cdef array b_q_Uf2 = <array> call.p[8]
     cdef array b_q_f1 = <array> call.p[22]
@@ -1773,20 +1793,20 @@ cdef void segment_59(Call* call, long long t0, long long t1, long long r0, long 
         product(rows - r0, d_n, terms, 1, 1 if few else 0, b_t99 + (t - 1)*s_t99 + r0*d_n)
         if rows > r0:
             r = r0
-            row_59_0(b_t99 + (t - 1)*s_t99 + r0*d_n, b_g_f1_back + (t - 1 + 1)*s_g_f1_back + r0*d_n, b_q_f1 + (t - 1)*s_q_f1 + r0*d_n, b_g_s_f1 + (t - 1)*s_g_s_f1 + r0*d_n, d_k, d_m, d_n, d_p, 0, (rows - r0)*d_n, lengths[r])
+            row_59_0(b_t99 + (t - 1)*s_t99 + r0*d_n, b_g_f1_back + (t - 1 + 1)*s_g_f1_back + r0*d_n, b_q_f1 + (t - 1)*s_q_f1 + r0*d_n, b_g_s_f1 + (t - 1)*s_g_s_f1 + r0*d_n, d_k, d_m, d_n, d_p, 0, (rows - r0)*d_n, lengths[r] + before)
         terms[0] = term(d_n, b_g_s_f1 + (t - 1)*s_g_s_f1 + r0*d_n, wt_q_Wf1)
         product(rows - r0, d_n, terms, 1, 0, b_g_f1_back + (t - 1)*s_g_f1_back + r0*d_n)
 
 cdef void segment_62(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_f1 = <array> call.p[22]
@@ -1921,11 +1941,11 @@ cdef void segment_62(Call* call, long long t0, long long t1, long long r0, long 
 cdef void segment_79(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_g_g2_ahead = <array> call.p[52]
     cdef long long s_g_g2_ahead = call.s[52]
     cdef array b_g_f3_back = <array> call.p[55]
@@ -1944,20 +1964,35 @@ cdef void segment_79(Call* call, long long t0, long long t1, long long r0, long 
     t = t0
     rows = r1
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_g_f1_init_bar[r*d_n + c] = b_g_f1_back[(1 - 1)*s_g_f1_back + r*d_n + c]
+            b_g_f1_init_bar[r*d_n + c] = b_g_f1_back[(t - 1)*s_g_f1_back + r*d_n + c]
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_g_f2_init_bar[r*d_n + c] = b_g_f2_back[(1 - 1)*s_g_f2_back + r*d_n + c]
+            b_g_f2_init_bar[r*d_n + c] = b_g_f2_back[(t - 1)*s_g_f2_back + r*d_n + c]
     for r in range(r0, r1):
+        t = lengths[r] + 0
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_p):
-            b_g_g1_final_bar[r*d_p + c] = b_g_g1_ahead[(lengths[r] + 0 - 1)*s_g_g1_ahead + r*d_p + c]
+            b_g_g1_final_bar[r*d_p + c] = b_g_g1_ahead[(t - 1)*s_g_g1_ahead + r*d_p + c]
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_g_f3_init_bar[r*d_n + c] = b_g_f3_back[(1 - 1)*s_g_f3_back + r*d_n + c]
+            b_g_f3_init_bar[r*d_n + c] = b_g_f3_back[(t - 1)*s_g_f3_back + r*d_n + c]
     for r in range(r0, r1):
+        t = lengths[r] + 0
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_p):
-            b_g_g2_final_bar[r*d_p + c] = b_g_g2_ahead[(lengths[r] + 0 - 1)*s_g_g2_ahead + r*d_p + c]
+            b_g_g2_final_bar[r*d_p + c] = b_g_g2_ahead[(t - 1)*s_g_g2_ahead + r*d_p + c]
 
 cdef void row_84_0(
 array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -1980,13 +2015,13 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_84(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_q_Uf1 = <array> call.p[5]
     cdef array b_q_Ug1 = <array> call.p[11]
     cdef array b_q_z_y = <array> call.p[32]
@@ -2025,7 +2060,7 @@ cdef void segment_84(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_84_0(b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t51 + (t - 1)*s_t51 + r, b_t52 + (t - 1)*s_t52 + r, b_g_d_bar + (t - 1)*s_g_d_bar + r*d_k, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_84_0(b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t51 + (t - 1)*s_t51 + r, b_t52 + (t - 1)*s_t52 + r, b_g_d_bar + (t - 1)*s_g_d_bar + r*d_k, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -2079,13 +2114,13 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_88(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_q_V = <array> call.p[19]
     cdef array b_q_y = <array> call.p[33]
     cdef long long s_q_y = call.s[33]
@@ -2109,7 +2144,7 @@ cdef void segment_88(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_88_0(b_p_y_seed + (t - 1)*s_p_y_seed + r0*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, d_k, d_m, d_n, d_p, 0, (rows - r0)*d_k, lengths[r])
+            row_88_0(b_p_y_seed + (t - 1)*s_p_y_seed + r0*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, d_k, d_m, d_n, d_p, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -2117,7 +2152,7 @@ cdef void segment_88(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_88_1(b_q_y + (t - 1)*s_q_y + r*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r*d_k, b_t151 + (t - 1)*s_t151 + r, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_88_1(b_q_y + (t - 1)*s_q_y + r*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r*d_k, b_t151 + (t - 1)*s_t151 + r, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -2125,7 +2160,7 @@ cdef void segment_88(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_88_2(b_q_y + (t - 1)*s_q_y + r*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r*d_k, b_t151 + (t - 1)*s_t151 + r, b_p_s_y + (t - 1)*s_p_s_y + r*d_k, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_88_2(b_q_y + (t - 1)*s_q_y + r*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r*d_k, b_t151 + (t - 1)*s_t151 + r, b_p_s_y + (t - 1)*s_p_s_y + r*d_k, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -2154,18 +2189,20 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_92(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_p_g2_ahead = <array> call.p[104]
     cdef long long s_p_g2_ahead = call.s[104]
     t = t0
     rows = r1
     for r in range(r0, rows):
-        t = 0
-        row_92_0(b_p_g2_ahead + (t - 1)*s_p_g2_ahead + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+        t = 0 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_92_0(b_p_g2_ahead + (t - 1)*s_p_g2_ahead + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
 
 cdef void row_93_0(
 array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -2188,11 +2225,11 @@ array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, 
 cdef void segment_93(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_q_Wg2 = <array> call.p[16]
     cdef array b_q_g2 = <array> call.p[31]
     cdef long long s_q_g2 = call.s[31]
@@ -2213,7 +2250,7 @@ cdef void segment_93(Call* call, long long t0, long long t1, long long r0, long 
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_93_0(b_t152 + (t - 1)*s_t152 + r*(d_n + d_p), b_p_g2_seed + (t - 1)*s_p_g2_seed + r*d_p, b_p_g2_ahead + (t - 1 - 1)*s_p_g2_ahead + r*d_p, b_q_g2 + (t - 1)*s_q_g2 + r*d_p, b_p_s_g2 + (t - 1)*s_p_s_g2 + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_93_0(b_t152 + (t - 1)*s_t152 + r*(d_n + d_p), b_p_g2_seed + (t - 1)*s_p_g2_seed + r*d_p, b_p_g2_ahead + (t - 1 - 1)*s_p_g2_ahead + r*d_p, b_q_g2 + (t - 1)*s_q_g2 + r*d_p, b_p_s_g2 + (t - 1)*s_p_s_g2 + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
         terms[0] = term(d_p, b_p_s_g2 + (t - 1)*s_p_s_g2 + r0*d_p, wt_q_Wg2)
         product(rows - r0, d_p, terms, 1, 0, b_p_g2_ahead + (t - 1)*s_p_g2_ahead + r0*d_p)
 
@@ -2228,18 +2265,20 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_96(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_p_f3_back = <array> call.p[107]
     cdef long long s_p_f3_back = call.s[107]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_96_0(b_p_f3_back + (t - 1)*s_p_f3_back + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_96_0(b_p_f3_back + (t - 1)*s_p_f3_back + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
 
 cdef void row_97_0(
 array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -2262,11 +2301,11 @@ array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, 
 cdef void segment_97(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_q_Wf3 = <array> call.p[13]
     cdef array b_q_f3 = <array> call.p[29]
     cdef long long s_q_f3 = call.s[29]
@@ -2287,7 +2326,7 @@ cdef void segment_97(Call* call, long long t0, long long t1, long long r0, long 
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_97_0(b_t152 + (t - 1)*s_t152 + r*(d_n + d_p), b_p_f3_seed + (t - 1)*s_p_f3_seed + r*d_n, b_p_f3_back + (t - 1 + 1)*s_p_f3_back + r*d_n, b_q_f3 + (t - 1)*s_q_f3 + r*d_n, b_p_s_f3 + (t - 1)*s_p_s_f3 + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_97_0(b_t152 + (t - 1)*s_t152 + r*(d_n + d_p), b_p_f3_seed + (t - 1)*s_p_f3_seed + r*d_n, b_p_f3_back + (t - 1 + 1)*s_p_f3_back + r*d_n, b_q_f3 + (t - 1)*s_q_f3 + r*d_n, b_p_s_f3 + (t - 1)*s_p_s_f3 + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
         terms[0] = term(d_n, b_p_s_f3 + (t - 1)*s_p_s_f3 + r0*d_n, wt_q_Wf3)
         product(rows - r0, d_n, terms, 1, 0, b_p_f3_back + (t - 1)*s_p_f3_back + r0*d_n)
 
@@ -2306,13 +2345,13 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_100(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_q_Uf3 = <array> call.p[14]
     cdef array b_q_Ug2 = <array> call.p[17]
     cdef array b_p_u_seed = <array> call.p[98]
@@ -2352,7 +2391,7 @@ cdef void segment_100(Call* call, long long t0, long long t1, long long r0, long
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_100_0(b_t154 + (t - 1)*s_t154 + r0*(d_n + d_p), b_p_u_seed + (t - 1)*s_p_u_seed + r0*(d_n + d_p), b_p_u_bar + (t - 1)*s_p_u_bar + r0*(d_n + d_p), d_k, d_m, d_n, d_p, 0, (rows - r0)*(d_n + d_p), lengths[r])
+            row_100_0(b_t154 + (t - 1)*s_t154 + r0*(d_n + d_p), b_p_u_seed + (t - 1)*s_p_u_seed + r0*(d_n + d_p), b_p_u_bar + (t - 1)*s_p_u_bar + r0*(d_n + d_p), d_k, d_m, d_n, d_p, 0, (rows - r0)*(d_n + d_p), lengths[r] + before)
     if spread:
         wait(call)
 
@@ -2367,18 +2406,20 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_103(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_p_g1_ahead = <array> call.p[111]
     cdef long long s_p_g1_ahead = call.s[111]
     t = t0
     rows = r1
     for r in range(r0, rows):
-        t = 0
-        row_103_0(b_p_g1_ahead + (t - 1)*s_p_g1_ahead + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+        t = 0 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_103_0(b_p_g1_ahead + (t - 1)*s_p_g1_ahead + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
 
 cdef void row_104_0(
 array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -2401,11 +2442,11 @@ array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, 
 cdef void segment_104(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_q_Wg1 = <array> call.p[10]
     cdef array b_q_g1 = <array> call.p[26]
     cdef long long s_q_g1 = call.s[26]
@@ -2426,7 +2467,7 @@ cdef void segment_104(Call* call, long long t0, long long t1, long long r0, long
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_104_0(b_p_u_bar + (t - 1)*s_p_u_bar + r*(d_n + d_p), b_p_g1_seed + (t - 1)*s_p_g1_seed + r*d_p, b_p_g1_ahead + (t - 1 - 1)*s_p_g1_ahead + r*d_p, b_q_g1 + (t - 1)*s_q_g1 + r*d_p, b_p_s_g1 + (t - 1)*s_p_s_g1 + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_104_0(b_p_u_bar + (t - 1)*s_p_u_bar + r*(d_n + d_p), b_p_g1_seed + (t - 1)*s_p_g1_seed + r*d_p, b_p_g1_ahead + (t - 1 - 1)*s_p_g1_ahead + r*d_p, b_q_g1 + (t - 1)*s_q_g1 + r*d_p, b_p_s_g1 + (t - 1)*s_p_s_g1 + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
         terms[0] = term(d_p, b_p_s_g1 + (t - 1)*s_p_s_g1 + r0*d_p, wt_q_Wg1)
         product(rows - r0, d_p, terms, 1, 0, b_p_g1_ahead + (t - 1)*s_p_g1_ahead + r0*d_p)
 
@@ -2441,18 +2482,20 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_107(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_p_f2_back = <array> call.p[114]
     cdef long long s_p_f2_back = call.s[114]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_107_0(b_p_f2_back + (t - 1)*s_p_f2_back + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_107_0(b_p_f2_back + (t - 1)*s_p_f2_back + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
 
 cdef void row_108_0(
 array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -2475,11 +2518,11 @@ array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, 
 cdef void segment_108(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_q_Wf2 = <array> call.p[7]
     cdef array b_q_f2 = <array> call.p[24]
     cdef long long s_q_f2 = call.s[24]
@@ -2500,7 +2543,7 @@ cdef void segment_108(Call* call, long long t0, long long t1, long long r0, long
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_108_0(b_p_u_bar + (t - 1)*s_p_u_bar + r*(d_n + d_p), b_p_f2_seed + (t - 1)*s_p_f2_seed + r*d_n, b_p_f2_back + (t - 1 + 1)*s_p_f2_back + r*d_n, b_q_f2 + (t - 1)*s_q_f2 + r*d_n, b_p_s_f2 + (t - 1)*s_p_s_f2 + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_108_0(b_p_u_bar + (t - 1)*s_p_u_bar + r*(d_n + d_p), b_p_f2_seed + (t - 1)*s_p_f2_seed + r*d_n, b_p_f2_back + (t - 1 + 1)*s_p_f2_back + r*d_n, b_q_f2 + (t - 1)*s_q_f2 + r*d_n, b_p_s_f2 + (t - 1)*s_p_s_f2 + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
         terms[0] = term(d_n, b_p_s_f2 + (t - 1)*s_p_s_f2 + r0*d_n, wt_q_Wf2)
         product(rows - r0, d_n, terms, 1, 0, b_p_f2_back + (t - 1)*s_p_f2_back + r0*d_n)
 
@@ -2515,18 +2558,20 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_112(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_p_f1_back = <array> call.p[117]
     cdef long long s_p_f1_back = call.s[117]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_112_0(b_p_f1_back + (t - 1)*s_p_f1_back + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_112_0(b_p_f1_back + (t - 1)*s_p_f1_back + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
 
 cdef void row_113_0(
 array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -2549,11 +2594,11 @@ array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, 
 cdef void segment_113(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_q_Wf1 = <array> call.p[4]
     cdef array b_q_Uf2 = <array> call.p[8]
     cdef array b_q_f1 = <array> call.p[22]
@@ -2593,20 +2638,20 @@ cdef void segment_113(Call* call, long long t0, long long t1, long long r0, long
         product(rows - r0, d_n, terms, 1, 1 if few else 0, b_t155 + (t - 1)*s_t155 + r0*d_n)
         if rows > r0:
             r = r0
-            row_113_0(b_t155 + (t - 1)*s_t155 + r0*d_n, b_p_f1_seed + (t - 1)*s_p_f1_seed + r0*d_n, b_p_f1_back + (t - 1 + 1)*s_p_f1_back + r0*d_n, b_q_f1 + (t - 1)*s_q_f1 + r0*d_n, b_p_s_f1 + (t - 1)*s_p_s_f1 + r0*d_n, d_k, d_m, d_n, d_p, 0, (rows - r0)*d_n, lengths[r])
+            row_113_0(b_t155 + (t - 1)*s_t155 + r0*d_n, b_p_f1_seed + (t - 1)*s_p_f1_seed + r0*d_n, b_p_f1_back + (t - 1 + 1)*s_p_f1_back + r0*d_n, b_q_f1 + (t - 1)*s_q_f1 + r0*d_n, b_p_s_f1 + (t - 1)*s_p_s_f1 + r0*d_n, d_k, d_m, d_n, d_p, 0, (rows - r0)*d_n, lengths[r] + before)
         terms[0] = term(d_n, b_p_s_f1 + (t - 1)*s_p_s_f1 + r0*d_n, wt_q_Wf1)
         product(rows - r0, d_n, terms, 1, 0, b_p_f1_back + (t - 1)*s_p_f1_back + r0*d_n)
 
 cdef void segment_116(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_f1 = <array> call.p[22]
@@ -2741,11 +2786,11 @@ cdef void segment_116(Call* call, long long t0, long long t1, long long r0, long
 cdef void segment_133(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_p_g2_ahead = <array> call.p[104]
     cdef long long s_p_g2_ahead = call.s[104]
     cdef array b_p_f3_back = <array> call.p[107]
@@ -2764,20 +2809,35 @@ cdef void segment_133(Call* call, long long t0, long long t1, long long r0, long
     t = t0
     rows = r1
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_p_f1_init_bar[r*d_n + c] = b_p_f1_back[(1 - 1)*s_p_f1_back + r*d_n + c]
+            b_p_f1_init_bar[r*d_n + c] = b_p_f1_back[(t - 1)*s_p_f1_back + r*d_n + c]
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_p_f2_init_bar[r*d_n + c] = b_p_f2_back[(1 - 1)*s_p_f2_back + r*d_n + c]
+            b_p_f2_init_bar[r*d_n + c] = b_p_f2_back[(t - 1)*s_p_f2_back + r*d_n + c]
     for r in range(r0, r1):
+        t = lengths[r] + 0
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_p):
-            b_p_g1_final_bar[r*d_p + c] = b_p_g1_ahead[(lengths[r] + 0 - 1)*s_p_g1_ahead + r*d_p + c]
+            b_p_g1_final_bar[r*d_p + c] = b_p_g1_ahead[(t - 1)*s_p_g1_ahead + r*d_p + c]
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_p_f3_init_bar[r*d_n + c] = b_p_f3_back[(1 - 1)*s_p_f3_back + r*d_n + c]
+            b_p_f3_init_bar[r*d_n + c] = b_p_f3_back[(t - 1)*s_p_f3_back + r*d_n + c]
     for r in range(r0, r1):
+        t = lengths[r] + 0
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_p):
-            b_p_g2_final_bar[r*d_p + c] = b_p_g2_ahead[(lengths[r] + 0 - 1)*s_p_g2_ahead + r*d_p + c]
+            b_p_g2_final_bar[r*d_p + c] = b_p_g2_ahead[(t - 1)*s_p_g2_ahead + r*d_p + c]
 
 cdef void row_138_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -2791,13 +2851,13 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_138(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_q_Uf1 = <array> call.p[5]
     cdef array b_q_Ug1 = <array> call.p[11]
     cdef array b_p_s_g1 = <array> call.p[113]
@@ -2831,15 +2891,15 @@ cdef void segment_138(Call* call, long long t0, long long t1, long long r0, long
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_138_0(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, d_p, 0, (rows - r0)*d_k, lengths[r])
+            row_138_0(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, d_p, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
 
 cdef void rooms_unit_0(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     call.packed[0] = room(call, d_n, d_m)
     call.packed[1] = room(call, d_n, d_n)
     call.packed[2] = room(call, d_n, d_n)
@@ -2855,10 +2915,10 @@ cdef void rooms_unit_0(Call* call) noexcept nogil:
 
 cdef void unit_0(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     pack_share(call, id, d_n, d_m, <array> call.p[5], 1, d_m, call.packed[0])
     pack_share(call, id, d_n, d_n, <array> call.p[4], 1, d_n, call.packed[1])
     pack_share(call, id, d_n, d_n, <array> call.p[8], 1, d_n, call.packed[2])
@@ -2892,10 +2952,10 @@ cdef void unit_0(Call* call, long long id) noexcept nogil:
         segment_34(call, t0, t1, 0, batch, id)
 
 cdef void rooms_unit_35(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     call.packed[11] = room(call, (d_n + d_p), d_k)
     call.packed[12] = room(call, d_p, d_p)
     call.packed[13] = room(call, d_n, d_n)
@@ -2911,10 +2971,10 @@ cdef void rooms_unit_35(Call* call) noexcept nogil:
 
 cdef void unit_35(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     pack_share(call, id, (d_n + d_p), d_k, <array> call.p[19], (d_n + d_p), 1, call.packed[11])
     pack_share(call, id, d_p, d_p, <array> call.p[16], d_p, 1, call.packed[12])
     pack_share(call, id, d_n, d_n, <array> call.p[13], d_n, 1, call.packed[13])
@@ -2962,10 +3022,10 @@ cdef void unit_35(Call* call, long long id) noexcept nogil:
         segment_84(call, t0, t1, call.split[id], call.split[id + 1], id)
 
 cdef void rooms_unit_88(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     call.packed[11] = room(call, (d_n + d_p), d_k)
     call.packed[12] = room(call, d_p, d_p)
     call.packed[13] = room(call, d_n, d_n)
@@ -2981,10 +3041,10 @@ cdef void rooms_unit_88(Call* call) noexcept nogil:
 
 cdef void unit_88(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     pack_share(call, id, (d_n + d_p), d_k, <array> call.p[19], (d_n + d_p), 1, call.packed[11])
     pack_share(call, id, d_p, d_p, <array> call.p[16], d_p, 1, call.packed[12])
     pack_share(call, id, d_n, d_n, <array> call.p[13], d_n, 1, call.packed[13])

@@ -599,18 +599,20 @@ array p0, array p1, long long d_k, long long d_m, long long d_p, long long first
 cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_s = <array> call.p[6]
     cdef long long s_q_s = call.s[6]
     cdef array b_a9 = <array> call.p[11]
     t = t0
     rows = r1
     for r in range(r0, rows):
-        t = 0
-        row_0_0(b_a9 + r*(d_k + d_m + d_p), b_q_s + (t - 1)*s_q_s + r*(d_k + d_m + d_p), d_k, d_m, d_p, 0, 0, lengths[r])
+        t = 0 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_0_0(b_a9 + r*(d_k + d_m + d_p), b_q_s + (t - 1)*s_q_s + r*(d_k + d_m + d_p), d_k, d_m, d_p, 0, 0, lengths[r] + before)
 
 cdef void row_1_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_p, long long first, long long last, long long steps
@@ -640,10 +642,10 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_p, long 
 cdef void segment_1(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_z = <array> call.p[4]
@@ -665,9 +667,9 @@ cdef void segment_1(Call* call, long long t0, long long t1, long long r0, long l
         terms[0] = term((d_k + d_m + d_p), b_q_s + (t - 1 - 1)*s_q_s + r0*(d_k + d_m + d_p), w_q_W)
         product(rows - r0, (d_k + d_p), terms, 1, 0, b_t10 + (t - 1)*s_t10 + r0*(d_k + d_p))
         for r in range(r0, rows):
-            row_1_0(b_t10 + (t - 1)*s_t10 + r*(d_k + d_p), b_q_b, b_q_h + (t - 1)*s_q_h + r*(d_k + d_p), d_k, d_m, d_p, 0, 0, lengths[r])
+            row_1_0(b_t10 + (t - 1)*s_t10 + r*(d_k + d_p), b_q_b, b_q_h + (t - 1)*s_q_h + r*(d_k + d_p), d_k, d_m, d_p, 0, 0, lengths[r] + before)
         for r in range(r0, rows):
-            row_1_1(b_q_x + (t - 1)*s_q_x + r*d_m, b_q_h + (t - 1)*s_q_h + r*(d_k + d_p), b_q_s + (t - 1)*s_q_s + r*(d_k + d_m + d_p), d_k, d_m, d_p, 0, 0, lengths[r])
+            row_1_1(b_q_x + (t - 1)*s_q_x + r*d_m, b_q_h + (t - 1)*s_q_h + r*(d_k + d_p), b_q_s + (t - 1)*s_q_s + r*(d_k + d_m + d_p), d_k, d_m, d_p, 0, 0, lengths[r] + before)
 
 cdef void row_5_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_p, long long first, long long last, long long steps
@@ -723,12 +725,12 @@ array p0, array p1, long long d_k, long long d_m, long long d_p, long long first
 cdef void segment_5(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_h = <array> call.p[5]
@@ -745,7 +747,7 @@ cdef void segment_5(Call* call, long long t0, long long t1, long long r0, long l
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_5_0(b_q_h + (t - 1)*s_q_h + r*(d_k + d_p), b_q_d + (t - 1)*s_q_d + r*d_k, b_t11 + (t - 1)*s_t11 + r, d_k, d_m, d_p, 0, 0, lengths[r])
+            row_5_0(b_q_h + (t - 1)*s_q_h + r*(d_k + d_p), b_q_d + (t - 1)*s_q_d + r*d_k, b_t11 + (t - 1)*s_t11 + r, d_k, d_m, d_p, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -754,18 +756,18 @@ cdef void segment_5(Call* call, long long t0, long long t1, long long r0, long l
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_5_1(b_t11 + (t - 1)*s_t11 + r0, b_q_e + (t - 1)*s_q_e + r0, d_k, d_m, d_p, 0, (rows - r0)*1, lengths[r])
+            row_5_1(b_t11 + (t - 1)*s_t11 + r0, b_q_e + (t - 1)*s_q_e + r0, d_k, d_m, d_p, 0, (rows - r0)*1, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1, r0, r1 = begin, end, top, bottom
     rows = r1
     if not call.more:
         for r in range(r0, rows):
-            row_5_2(b_t12 + r, d_k, d_m, d_p, 0, 0, lengths[r])
+            row_5_2(b_t12 + r, d_k, d_m, d_p, 0, 0, lengths[r] + before)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_5_3(b_q_e + (t - 1)*s_q_e + r, b_t12 + r, d_k, d_m, d_p, 0, 0, lengths[r])
+            row_5_3(b_q_e + (t - 1)*s_q_e + r, b_t12 + r, d_k, d_m, d_p, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -788,19 +790,19 @@ array p0, array p1, long long d_k, long long d_m, long long d_p, long long first
 cdef void segment_8(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_E = <array> call.p[10]
     cdef array b_t12 = <array> call.p[14]
     t = t0
     rows = r1
     if id == 0:
         rows = r1
-        row_8_0(b_q_E, d_k, d_m, d_p, 0, 0, lengths[r])
+        row_8_0(b_q_E, d_k, d_m, d_p, 0, 0, lengths[r] + before)
         for r in range(r0, rows):
-            row_8_1(b_t12 + r, b_q_E, d_k, d_m, d_p, 0, 0, lengths[r])
+            row_8_1(b_t12 + r, b_q_E, d_k, d_m, d_p, 0, 0, lengths[r] + before)
 
 cdef void row_9_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_p, long long first, long long last, long long steps
@@ -818,12 +820,12 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_p, long 
 cdef void segment_9(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_h = <array> call.p[5]
@@ -837,7 +839,7 @@ cdef void segment_9(Call* call, long long t0, long long t1, long long r0, long l
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_9_0(b_q_h + (t - 1)*s_q_h + r*(d_k + d_p), b_q_d + (t - 1)*s_q_d + r*d_k, b_t22 + (t - 1)*s_t22 + r*d_k, d_k, d_m, d_p, 0, 0, lengths[r])
+            row_9_0(b_q_h + (t - 1)*s_q_h + r*(d_k + d_p), b_q_d + (t - 1)*s_q_d + r*d_k, b_t22 + (t - 1)*s_t22 + r*d_k, d_k, d_m, d_p, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -852,17 +854,19 @@ array p0, long long d_k, long long d_m, long long d_p, long long first, long lon
 cdef void segment_10(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_g_s_back = <array> call.p[15]
     cdef long long s_g_s_back = call.s[15]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_10_0(b_g_s_back + (t - 1)*s_g_s_back + r*(d_k + d_m + d_p), d_k, d_m, d_p, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_10_0(b_g_s_back + (t - 1)*s_g_s_back + r*(d_k + d_m + d_p), d_k, d_m, d_p, 0, 0, lengths[r] + before)
 
 cdef void row_11_0(
 array p0, array p1, long long d_k, long long d_m, long long d_p, long long first, long long last, long long steps
@@ -894,10 +898,10 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_11(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_h = <array> call.p[5]
     cdef long long s_q_h = call.s[5]
     cdef array b_q_W = <array> call.p[7]
@@ -919,21 +923,21 @@ cdef void segment_11(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_11_0(b_g_s_back + (t - 1 + 1)*s_g_s_back + r0*(d_k + d_m + d_p), b_g_s_bar + (t - 1)*s_g_s_bar + r0*(d_k + d_m + d_p), d_k, d_m, d_p, 0, (rows - r0)*(d_k + d_m + d_p), lengths[r])
+            row_11_0(b_g_s_back + (t - 1 + 1)*s_g_s_back + r0*(d_k + d_m + d_p), b_g_s_bar + (t - 1)*s_g_s_bar + r0*(d_k + d_m + d_p), d_k, d_m, d_p, 0, (rows - r0)*(d_k + d_m + d_p), lengths[r] + before)
         for r in range(r0, rows):
-            row_11_1(b_t22 + (t - 1)*s_t22 + r*d_k, b_g_s_bar + (t - 1)*s_g_s_bar + r*(d_k + d_m + d_p), b_q_h + (t - 1)*s_q_h + r*(d_k + d_p), b_g_s_h + (t - 1)*s_g_s_h + r*(d_k + d_p), d_k, d_m, d_p, 0, 0, lengths[r])
+            row_11_1(b_t22 + (t - 1)*s_t22 + r*d_k, b_g_s_bar + (t - 1)*s_g_s_bar + r*(d_k + d_m + d_p), b_q_h + (t - 1)*s_q_h + r*(d_k + d_p), b_g_s_h + (t - 1)*s_g_s_h + r*(d_k + d_p), d_k, d_m, d_p, 0, 0, lengths[r] + before)
         terms[0] = term((d_k + d_p), b_g_s_h + (t - 1)*s_g_s_h + r0*(d_k + d_p), wt_q_W)
         product(rows - r0, (d_k + d_m + d_p), terms, 1, 0, b_g_s_back + (t - 1)*s_g_s_back + r0*(d_k + d_m + d_p))
 
 cdef void segment_15(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_s = <array> call.p[6]
     cdef long long s_q_s = call.s[6]
     cdef array b_g_s_h = <array> call.p[18]
@@ -960,18 +964,21 @@ cdef void segment_15(Call* call, long long t0, long long t1, long long r0, long 
 cdef void segment_17(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_g_s_back = <array> call.p[15]
     cdef long long s_g_s_back = call.s[15]
     cdef array b_g_s_init_bar = <array> call.p[21]
     t = t0
     rows = r1
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range((d_k + d_m + d_p)):
-            b_g_s_init_bar[r*(d_k + d_m + d_p) + c] = b_g_s_back[(1 - 1)*s_g_s_back + r*(d_k + d_m + d_p) + c]
+            b_g_s_init_bar[r*(d_k + d_m + d_p) + c] = b_g_s_back[(t - 1)*s_g_s_back + r*(d_k + d_m + d_p) + c]
 
 cdef void row_18_0(
 array p0, array p1, long long d_k, long long d_m, long long d_p, long long first, long long last, long long steps
@@ -1000,12 +1007,12 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_p, long 
 cdef void segment_18(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_h = <array> call.p[5]
@@ -1023,11 +1030,11 @@ cdef void segment_18(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_18_0(b_g_s_bar + (t - 1)*s_g_s_bar + r*(d_k + d_m + d_p), b_g_x_bar + (t - 1)*s_g_x_bar + r*d_m, d_k, d_m, d_p, 0, 0, lengths[r])
+            row_18_0(b_g_s_bar + (t - 1)*s_g_s_bar + r*(d_k + d_m + d_p), b_g_x_bar + (t - 1)*s_g_x_bar + r*d_m, d_k, d_m, d_p, 0, 0, lengths[r] + before)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_18_1(b_q_h + (t - 1)*s_q_h + r*(d_k + d_p), b_q_d + (t - 1)*s_q_d + r*d_k, b_g_d_bar + (t - 1)*s_g_d_bar + r*d_k, d_k, d_m, d_p, 0, 0, lengths[r])
+            row_18_1(b_q_h + (t - 1)*s_q_h + r*(d_k + d_p), b_q_d + (t - 1)*s_q_d + r*d_k, b_g_d_bar + (t - 1)*s_g_d_bar + r*d_k, d_k, d_m, d_p, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -1042,17 +1049,19 @@ array p0, long long d_k, long long d_m, long long d_p, long long first, long lon
 cdef void segment_20(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_p_s_back = <array> call.p[27]
     cdef long long s_p_s_back = call.s[27]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_20_0(b_p_s_back + (t - 1)*s_p_s_back + r*(d_k + d_m + d_p), d_k, d_m, d_p, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_20_0(b_p_s_back + (t - 1)*s_p_s_back + r*(d_k + d_m + d_p), d_k, d_m, d_p, 0, 0, lengths[r] + before)
 
 cdef void row_21_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_p, long long first, long long last, long long steps
@@ -1086,10 +1095,10 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_21(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_h = <array> call.p[5]
     cdef long long s_q_h = call.s[5]
     cdef array b_q_W = <array> call.p[7]
@@ -1113,21 +1122,21 @@ cdef void segment_21(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_21_0(b_p_s_seed + (t - 1)*s_p_s_seed + r0*(d_k + d_m + d_p), b_p_s_back + (t - 1 + 1)*s_p_s_back + r0*(d_k + d_m + d_p), b_p_s_bar + (t - 1)*s_p_s_bar + r0*(d_k + d_m + d_p), d_k, d_m, d_p, 0, (rows - r0)*(d_k + d_m + d_p), lengths[r])
+            row_21_0(b_p_s_seed + (t - 1)*s_p_s_seed + r0*(d_k + d_m + d_p), b_p_s_back + (t - 1 + 1)*s_p_s_back + r0*(d_k + d_m + d_p), b_p_s_bar + (t - 1)*s_p_s_bar + r0*(d_k + d_m + d_p), d_k, d_m, d_p, 0, (rows - r0)*(d_k + d_m + d_p), lengths[r] + before)
         for r in range(r0, rows):
-            row_21_1(b_p_h_seed + (t - 1)*s_p_h_seed + r*(d_k + d_p), b_p_s_bar + (t - 1)*s_p_s_bar + r*(d_k + d_m + d_p), b_q_h + (t - 1)*s_q_h + r*(d_k + d_p), b_p_s_h + (t - 1)*s_p_s_h + r*(d_k + d_p), d_k, d_m, d_p, 0, 0, lengths[r])
+            row_21_1(b_p_h_seed + (t - 1)*s_p_h_seed + r*(d_k + d_p), b_p_s_bar + (t - 1)*s_p_s_bar + r*(d_k + d_m + d_p), b_q_h + (t - 1)*s_q_h + r*(d_k + d_p), b_p_s_h + (t - 1)*s_p_s_h + r*(d_k + d_p), d_k, d_m, d_p, 0, 0, lengths[r] + before)
         terms[0] = term((d_k + d_p), b_p_s_h + (t - 1)*s_p_s_h + r0*(d_k + d_p), wt_q_W)
         product(rows - r0, (d_k + d_m + d_p), terms, 1, 0, b_p_s_back + (t - 1)*s_p_s_back + r0*(d_k + d_m + d_p))
 
 cdef void segment_25(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_s = <array> call.p[6]
     cdef long long s_q_s = call.s[6]
     cdef array b_p_s_h = <array> call.p[30]
@@ -1154,18 +1163,21 @@ cdef void segment_25(Call* call, long long t0, long long t1, long long r0, long 
 cdef void segment_27(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_p_s_back = <array> call.p[27]
     cdef long long s_p_s_back = call.s[27]
     cdef array b_p_s_init_bar = <array> call.p[33]
     t = t0
     rows = r1
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range((d_k + d_m + d_p)):
-            b_p_s_init_bar[r*(d_k + d_m + d_p) + c] = b_p_s_back[(1 - 1)*s_p_s_back + r*(d_k + d_m + d_p) + c]
+            b_p_s_init_bar[r*(d_k + d_m + d_p) + c] = b_p_s_back[(t - 1)*s_p_s_back + r*(d_k + d_m + d_p) + c]
 
 cdef void row_28_0(
 array p0, array p1, long long d_k, long long d_m, long long d_p, long long first, long long last, long long steps
@@ -1189,12 +1201,12 @@ array p0, long long d_k, long long d_m, long long d_p, long long first, long lon
 cdef void segment_28(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_p_s_bar = <array> call.p[28]
     cdef long long s_p_s_bar = call.s[28]
     cdef array b_p_x_bar = <array> call.p[34]
@@ -1208,27 +1220,27 @@ cdef void segment_28(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_28_0(b_p_s_bar + (t - 1)*s_p_s_bar + r*(d_k + d_m + d_p), b_p_x_bar + (t - 1)*s_p_x_bar + r*d_m, d_k, d_m, d_p, 0, 0, lengths[r])
+            row_28_0(b_p_s_bar + (t - 1)*s_p_s_bar + r*(d_k + d_m + d_p), b_p_x_bar + (t - 1)*s_p_x_bar + r*d_m, d_k, d_m, d_p, 0, 0, lengths[r] + before)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_28_1(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_p, 0, (rows - r0)*d_k, lengths[r])
+            row_28_1(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_p, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
 
 cdef void rooms_unit_0(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_p = call.d[7]
     call.packed[0] = room(call, (d_k + d_p), (d_k + d_m + d_p))
     pass
 
 cdef void unit_0(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_p = call.d[7]
     pack_share(call, id, (d_k + d_p), (d_k + d_m + d_p), <array> call.p[7], 1, (d_k + d_m + d_p), call.packed[0])
     wait(call)
     if call.wanted[0]:
@@ -1242,17 +1254,17 @@ cdef void unit_0(Call* call, long long id) noexcept nogil:
         segment_8(call, t0, t1, 0, batch, id)
 
 cdef void rooms_unit_9(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_p = call.d[7]
     call.packed[1] = room(call, (d_k + d_m + d_p), (d_k + d_p))
     pass
 
 cdef void unit_9(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_p = call.d[7]
     pack_share(call, id, (d_k + d_m + d_p), (d_k + d_p), <array> call.p[7], (d_k + d_m + d_p), 1, call.packed[1])
     wait(call)
     if call.wanted[0]:
@@ -1271,17 +1283,17 @@ cdef void unit_9(Call* call, long long id) noexcept nogil:
         segment_18(call, t0, t1, call.split[id], call.split[id + 1], id)
 
 cdef void rooms_unit_20(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_p = call.d[7]
     call.packed[1] = room(call, (d_k + d_m + d_p), (d_k + d_p))
     pass
 
 cdef void unit_20(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_p = call.d[7]
     pack_share(call, id, (d_k + d_m + d_p), (d_k + d_p), <array> call.p[7], (d_k + d_m + d_p), 1, call.packed[1])
     wait(call)
     if call.wanted[0]:

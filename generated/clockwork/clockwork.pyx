@@ -659,12 +659,12 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, 
 cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_q_fast = <array> call.p[5]
     cdef long long s_q_fast = call.s[5]
     cdef array b_q_mid = <array> call.p[7]
@@ -681,26 +681,40 @@ cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long l
     t = t0
     rows = r1
     for r in range(r0, rows):
-        t = 0
-        row_0_0(b_a27 + r*d_n, b_q_fast + (t - 1)*s_q_fast + r*d_n, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+        t = 0 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_0_0(b_a27 + r*d_n, b_q_fast + (t - 1)*s_q_fast + r*d_n, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
-        t = 0
-        row_0_1(b_a28 + r*d_p, b_q_mid + (t - 1)*s_q_mid + r*d_p, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+        t = 0 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_0_1(b_a28 + r*d_p, b_q_mid + (t - 1)*s_q_mid + r*d_p, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
-        t = -1
-        row_0_2(b_a29 + r*d_p, b_q_mid + (t - 1)*s_q_mid + r*d_p, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+        t = -1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_0_2(b_a29 + r*d_p, b_q_mid + (t - 1)*s_q_mid + r*d_p, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
-        t = 0
-        row_0_3(b_a30 + r*d_q, b_q_slow + (t - 1)*s_q_slow + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+        t = 0 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_0_3(b_a30 + r*d_q, b_q_slow + (t - 1)*s_q_slow + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
-        t = -1
-        row_0_4(b_a31 + r*d_q, b_q_slow + (t - 1)*s_q_slow + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+        t = -1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_0_4(b_a31 + r*d_q, b_q_slow + (t - 1)*s_q_slow + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
-        t = -2
-        row_0_5(b_a32 + r*d_q, b_q_slow + (t - 1)*s_q_slow + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+        t = -2 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_0_5(b_a32 + r*d_q, b_q_slow + (t - 1)*s_q_slow + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
-        t = -3
-        row_0_6(b_a33 + r*d_q, b_q_slow + (t - 1)*s_q_slow + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+        t = -3 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_0_6(b_a33 + r*d_q, b_q_slow + (t - 1)*s_q_slow + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
 
 cdef void row_8_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -718,12 +732,12 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_8(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_z_slow = <array> call.p[8]
@@ -758,7 +772,7 @@ cdef void segment_8(Call* call, long long t0, long long t1, long long r0, long l
         terms[1] = term(d_q, b_q_slow + (t - 1 - 4)*s_q_slow + r0*d_q, w_q_W33)
         product(rows - r0, d_q, terms, 2, 1 if few else 0, b_t41 + (t - 1)*s_t41 + r0*d_q)
         for r in range(r0, rows):
-            row_8_0(b_t41 + (t - 1)*s_t41 + r*d_q, b_q_b3, b_q_slow + (t - 1)*s_q_slow + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+            row_8_0(b_t41 + (t - 1)*s_t41 + r*d_q, b_q_b3, b_q_slow + (t - 1)*s_q_slow + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
 
 cdef void row_13_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -776,12 +790,12 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_13(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_z_mid = <array> call.p[6]
@@ -823,7 +837,7 @@ cdef void segment_13(Call* call, long long t0, long long t1, long long r0, long 
         terms[2] = term(d_p, b_q_mid + (t - 1 - 2)*s_q_mid + r0*d_p, w_q_W22)
         product(rows - r0, d_p, terms, 3, 2 if few else 0, b_t38 + (t - 1)*s_t38 + r0*d_p)
         for r in range(r0, rows):
-            row_13_0(b_t38 + (t - 1)*s_t38 + r*d_p, b_q_b2, b_q_mid + (t - 1)*s_q_mid + r*d_p, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+            row_13_0(b_t38 + (t - 1)*s_t38 + r*d_p, b_q_b2, b_q_mid + (t - 1)*s_q_mid + r*d_p, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
 
 cdef void row_19_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -841,12 +855,12 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_19(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_z_fast = <array> call.p[4]
@@ -895,7 +909,7 @@ cdef void segment_19(Call* call, long long t0, long long t1, long long r0, long 
         terms[3] = term(d_n, b_q_fast + (t - 1 - 1)*s_q_fast + r0*d_n, w_q_W11)
         product(rows - r0, d_n, terms, 4, 3 if few else 0, b_t34 + (t - 1)*s_t34 + r0*d_n)
         for r in range(r0, rows):
-            row_19_0(b_t34 + (t - 1)*s_t34 + r*d_n, b_q_b1, b_q_fast + (t - 1)*s_q_fast + r*d_n, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+            row_19_0(b_t34 + (t - 1)*s_t34 + r*d_n, b_q_b1, b_q_fast + (t - 1)*s_q_fast + r*d_n, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
 
 cdef void row_22_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -963,14 +977,14 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, 
 cdef void segment_22(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_fast = <array> call.p[5]
@@ -1021,7 +1035,7 @@ cdef void segment_22(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_22_0(b_t45 + (t - 1)*s_t45 + r*d_k, b_q_c, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+            row_22_0(b_t45 + (t - 1)*s_t45 + r*d_k, b_q_c, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -1029,7 +1043,7 @@ cdef void segment_22(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_22_1(b_q_y + (t - 1)*s_q_y + r*d_k, b_q_d + (t - 1)*s_q_d + r*d_k, b_t46 + (t - 1)*s_t46 + r, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+            row_22_1(b_q_y + (t - 1)*s_q_y + r*d_k, b_q_d + (t - 1)*s_q_d + r*d_k, b_t46 + (t - 1)*s_t46 + r, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -1038,18 +1052,18 @@ cdef void segment_22(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_22_2(b_t46 + (t - 1)*s_t46 + r0, b_q_e + (t - 1)*s_q_e + r0, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*1, lengths[r])
+            row_22_2(b_t46 + (t - 1)*s_t46 + r0, b_q_e + (t - 1)*s_q_e + r0, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*1, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1, r0, r1 = begin, end, top, bottom
     rows = r1
     if not call.more:
         for r in range(r0, rows):
-            row_22_3(b_t47 + r, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+            row_22_3(b_t47 + r, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_22_4(b_q_e + (t - 1)*s_q_e + r, b_t47 + r, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+            row_22_4(b_q_e + (t - 1)*s_q_e + r, b_t47 + r, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -1072,21 +1086,21 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, 
 cdef void segment_29(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_q_E = <array> call.p[28]
     cdef array b_t47 = <array> call.p[41]
     t = t0
     rows = r1
     if id == 0:
         rows = r1
-        row_29_0(b_q_E, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+        row_29_0(b_q_E, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
         for r in range(r0, rows):
-            row_29_1(b_t47 + r, b_q_E, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+            row_29_1(b_t47 + r, b_q_E, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
 
 cdef void row_30_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -1104,14 +1118,14 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_30(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_y = <array> call.p[10]
@@ -1126,7 +1140,7 @@ cdef void segment_30(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_30_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_k, lengths[r])
+            row_30_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -1141,19 +1155,21 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_32(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_g_fast_back = <array> call.p[52]
     cdef long long s_g_fast_back = call.s[52]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_32_0(b_g_fast_back + (t - 1)*s_g_fast_back + r*d_n, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_32_0(b_g_fast_back + (t - 1)*s_g_fast_back + r*d_n, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
 
 cdef void row_33_0(
 array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -1175,12 +1191,12 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_33(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_q_fast = <array> call.p[5]
     cdef long long s_q_fast = call.s[5]
     cdef array b_q_W11 = <array> call.p[11]
@@ -1218,21 +1234,21 @@ cdef void segment_33(Call* call, long long t0, long long t1, long long r0, long 
         product(rows - r0, d_n, terms, 1, 1 if few else 0, b_t88 + (t - 1)*s_t88 + r0*d_n)
         if rows > r0:
             r = r0
-            row_33_0(b_t88 + (t - 1)*s_t88 + r0*d_n, b_g_fast_back + (t - 1 + 1)*s_g_fast_back + r0*d_n, b_q_fast + (t - 1)*s_q_fast + r0*d_n, b_g_s_fast + (t - 1)*s_g_s_fast + r0*d_n, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_n, lengths[r])
+            row_33_0(b_t88 + (t - 1)*s_t88 + r0*d_n, b_g_fast_back + (t - 1 + 1)*s_g_fast_back + r0*d_n, b_q_fast + (t - 1)*s_q_fast + r0*d_n, b_g_s_fast + (t - 1)*s_g_s_fast + r0*d_n, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_n, lengths[r] + before)
         terms[0] = term(d_n, b_g_s_fast + (t - 1)*s_g_s_fast + r0*d_n, wt_q_W11)
         product(rows - r0, d_n, terms, 1, 0, b_g_fast_back + (t - 1)*s_g_fast_back + r0*d_n)
 
 cdef void segment_36(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_q_W13 = <array> call.p[13]
     cdef array b_g_slow_back = <array> call.p[43]
     cdef long long s_g_slow_back = call.s[43]
@@ -1268,31 +1284,33 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_37(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_g_slow_back = <array> call.p[43]
     cdef long long s_g_slow_back = call.s[43]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_37_0(b_g_slow_back + (t - 1)*s_g_slow_back + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_37_0(b_g_slow_back + (t - 1)*s_g_slow_back + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
 
 cdef void segment_38(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_q_W12 = <array> call.p[12]
     cdef array b_g_mid_back = <array> call.p[48]
     cdef long long s_g_mid_back = call.s[48]
@@ -1344,12 +1362,12 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_40(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_g_mid_back = <array> call.p[48]
     cdef long long s_g_mid_back = call.s[48]
     cdef array b_g_mid_back2 = <array> call.p[49]
@@ -1358,13 +1376,19 @@ cdef void segment_40(Call* call, long long t0, long long t1, long long r0, long 
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_40_0(b_g_mid_back + (t - 1)*s_g_mid_back + r*d_p, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_40_0(b_g_mid_back + (t - 1)*s_g_mid_back + r*d_p, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_40_1(b_g_mid_back2 + (t - 1)*s_g_mid_back2 + r*d_p, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_40_1(b_g_mid_back2 + (t - 1)*s_g_mid_back2 + r*d_p, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
         t = lengths[r] + 2
-        row_40_2(b_g_mid_back2 + (t - 1)*s_g_mid_back2 + r*d_p, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_40_2(b_g_mid_back2 + (t - 1)*s_g_mid_back2 + r*d_p, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
 
 cdef void row_43_0(
 array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -1387,12 +1411,12 @@ array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, 
 cdef void segment_43(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_q_mid = <array> call.p[7]
     cdef long long s_q_mid = call.s[7]
     cdef array b_q_W22 = <array> call.p[16]
@@ -1432,21 +1456,21 @@ cdef void segment_43(Call* call, long long t0, long long t1, long long r0, long 
         product(rows - r0, d_p, terms, 1, 1 if few else 0, b_t87 + (t - 1)*s_t87 + r0*d_p)
         if rows > r0:
             r = r0
-            row_43_0(b_t87 + (t - 1)*s_t87 + r0*d_p, b_g_mid_back + (t - 1 + 1)*s_g_mid_back + r0*d_p, b_g_mid_back2 + (t - 1 + 2)*s_g_mid_back2 + r0*d_p, b_q_mid + (t - 1)*s_q_mid + r0*d_p, b_g_s_mid + (t - 1)*s_g_s_mid + r0*d_p, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_p, lengths[r])
+            row_43_0(b_t87 + (t - 1)*s_t87 + r0*d_p, b_g_mid_back + (t - 1 + 1)*s_g_mid_back + r0*d_p, b_g_mid_back2 + (t - 1 + 2)*s_g_mid_back2 + r0*d_p, b_q_mid + (t - 1)*s_q_mid + r0*d_p, b_g_s_mid + (t - 1)*s_g_s_mid + r0*d_p, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_p, lengths[r] + before)
         terms[0] = term(d_p, b_g_s_mid + (t - 1)*s_g_s_mid + r0*d_p, wt_q_W22)
         product(rows - r0, d_p, terms, 1, 0, b_g_mid_back2 + (t - 1)*s_g_mid_back2 + r0*d_p)
 
 cdef void segment_46(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_q_W23 = <array> call.p[17]
     cdef array b_g_slow_back2 = <array> call.p[44]
     cdef long long s_g_slow_back2 = call.s[44]
@@ -1490,22 +1514,26 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_47(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_g_slow_back2 = <array> call.p[44]
     cdef long long s_g_slow_back2 = call.s[44]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_47_0(b_g_slow_back2 + (t - 1)*s_g_slow_back2 + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_47_0(b_g_slow_back2 + (t - 1)*s_g_slow_back2 + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
         t = lengths[r] + 2
-        row_47_1(b_g_slow_back2 + (t - 1)*s_g_slow_back2 + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_47_1(b_g_slow_back2 + (t - 1)*s_g_slow_back2 + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
 
 cdef void row_50_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -1542,28 +1570,36 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_50(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_g_slow_back4 = <array> call.p[45]
     cdef long long s_g_slow_back4 = call.s[45]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_50_0(b_g_slow_back4 + (t - 1)*s_g_slow_back4 + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_50_0(b_g_slow_back4 + (t - 1)*s_g_slow_back4 + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
         t = lengths[r] + 2
-        row_50_1(b_g_slow_back4 + (t - 1)*s_g_slow_back4 + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_50_1(b_g_slow_back4 + (t - 1)*s_g_slow_back4 + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
         t = lengths[r] + 3
-        row_50_2(b_g_slow_back4 + (t - 1)*s_g_slow_back4 + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_50_2(b_g_slow_back4 + (t - 1)*s_g_slow_back4 + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
         t = lengths[r] + 4
-        row_50_3(b_g_slow_back4 + (t - 1)*s_g_slow_back4 + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_50_3(b_g_slow_back4 + (t - 1)*s_g_slow_back4 + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
 
 cdef void row_54_0(
 array p0, array p1, array p2, array p3, array p4, array p5, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -1587,12 +1623,12 @@ array p0, array p1, array p2, array p3, array p4, array p5, long long d_k, long 
 cdef void segment_54(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_q_slow = <array> call.p[9]
     cdef long long s_q_slow = call.s[9]
     cdef array b_q_W33 = <array> call.p[20]
@@ -1634,21 +1670,21 @@ cdef void segment_54(Call* call, long long t0, long long t1, long long r0, long 
         product(rows - r0, d_q, terms, 1, 1 if few else 0, b_t86 + (t - 1)*s_t86 + r0*d_q)
         if rows > r0:
             r = r0
-            row_54_0(b_t86 + (t - 1)*s_t86 + r0*d_q, b_g_slow_back + (t - 1 + 1)*s_g_slow_back + r0*d_q, b_g_slow_back2 + (t - 1 + 2)*s_g_slow_back2 + r0*d_q, b_g_slow_back4 + (t - 1 + 4)*s_g_slow_back4 + r0*d_q, b_q_slow + (t - 1)*s_q_slow + r0*d_q, b_g_s_slow + (t - 1)*s_g_s_slow + r0*d_q, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_q, lengths[r])
+            row_54_0(b_t86 + (t - 1)*s_t86 + r0*d_q, b_g_slow_back + (t - 1 + 1)*s_g_slow_back + r0*d_q, b_g_slow_back2 + (t - 1 + 2)*s_g_slow_back2 + r0*d_q, b_g_slow_back4 + (t - 1 + 4)*s_g_slow_back4 + r0*d_q, b_q_slow + (t - 1)*s_q_slow + r0*d_q, b_g_s_slow + (t - 1)*s_g_s_slow + r0*d_q, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_q, lengths[r] + before)
         terms[0] = term(d_q, b_g_s_slow + (t - 1)*s_g_s_slow + r0*d_q, wt_q_W33)
         product(rows - r0, d_q, terms, 1, 0, b_g_slow_back4 + (t - 1)*s_g_slow_back4 + r0*d_q)
 
 cdef void segment_57(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_fast = <array> call.p[5]
@@ -1807,12 +1843,12 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_73(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_g_slow_back = <array> call.p[43]
     cdef long long s_g_slow_back = call.s[43]
     cdef array b_g_slow_back2 = <array> call.p[44]
@@ -1842,47 +1878,80 @@ cdef void segment_73(Call* call, long long t0, long long t1, long long r0, long 
     t = t0
     rows = r1
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_g_fast_init_bar[r*d_n + c] = b_g_fast_back[(1 - 1)*s_g_fast_back + r*d_n + c]
+            b_g_fast_init_bar[r*d_n + c] = b_g_fast_back[(t - 1)*s_g_fast_back + r*d_n + c]
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_p):
-            b_t89[r*d_p + c] = b_g_mid_back[(1 - 1)*s_g_mid_back + r*d_p + c]
+            b_t89[r*d_p + c] = b_g_mid_back[(t - 1)*s_g_mid_back + r*d_p + c]
     for r in range(r0, r1):
+        t = 2 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_p):
-            b_t90[r*d_p + c] = b_g_mid_back2[(2 - 1)*s_g_mid_back2 + r*d_p + c]
+            b_t90[r*d_p + c] = b_g_mid_back2[(t - 1)*s_g_mid_back2 + r*d_p + c]
     if rows > r0:
         r = r0
-        row_73_0(b_t89 + r0*d_p, b_t90 + r0*d_p, b_g_mid_init_bar + r0*d_p, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_p, lengths[r])
+        row_73_0(b_t89 + r0*d_p, b_t90 + r0*d_p, b_g_mid_init_bar + r0*d_p, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_p, lengths[r] + before)
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_p):
-            b_g_mid_init2_bar[r*d_p + c] = b_g_mid_back2[(1 - 1)*s_g_mid_back2 + r*d_p + c]
+            b_g_mid_init2_bar[r*d_p + c] = b_g_mid_back2[(t - 1)*s_g_mid_back2 + r*d_p + c]
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_q):
-            b_t91[r*d_q + c] = b_g_slow_back[(1 - 1)*s_g_slow_back + r*d_q + c]
+            b_t91[r*d_q + c] = b_g_slow_back[(t - 1)*s_g_slow_back + r*d_q + c]
     for r in range(r0, r1):
+        t = 2 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_q):
-            b_t92[r*d_q + c] = b_g_slow_back2[(2 - 1)*s_g_slow_back2 + r*d_q + c]
+            b_t92[r*d_q + c] = b_g_slow_back2[(t - 1)*s_g_slow_back2 + r*d_q + c]
     for r in range(r0, r1):
+        t = 4 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_q):
-            b_t93[r*d_q + c] = b_g_slow_back4[(4 - 1)*s_g_slow_back4 + r*d_q + c]
+            b_t93[r*d_q + c] = b_g_slow_back4[(t - 1)*s_g_slow_back4 + r*d_q + c]
     if rows > r0:
         r = r0
-        row_73_1(b_t91 + r0*d_q, b_t92 + r0*d_q, b_t93 + r0*d_q, b_g_slow_init_bar + r0*d_q, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_q, lengths[r])
+        row_73_1(b_t91 + r0*d_q, b_t92 + r0*d_q, b_t93 + r0*d_q, b_g_slow_init_bar + r0*d_q, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_q, lengths[r] + before)
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_q):
-            b_t94[r*d_q + c] = b_g_slow_back2[(1 - 1)*s_g_slow_back2 + r*d_q + c]
+            b_t94[r*d_q + c] = b_g_slow_back2[(t - 1)*s_g_slow_back2 + r*d_q + c]
     for r in range(r0, r1):
+        t = 3 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_q):
-            b_t95[r*d_q + c] = b_g_slow_back4[(3 - 1)*s_g_slow_back4 + r*d_q + c]
+            b_t95[r*d_q + c] = b_g_slow_back4[(t - 1)*s_g_slow_back4 + r*d_q + c]
     if rows > r0:
         r = r0
-        row_73_2(b_t94 + r0*d_q, b_t95 + r0*d_q, b_g_slow_init2_bar + r0*d_q, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_q, lengths[r])
+        row_73_2(b_t94 + r0*d_q, b_t95 + r0*d_q, b_g_slow_init2_bar + r0*d_q, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_q, lengths[r] + before)
     for r in range(r0, r1):
+        t = 2 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_q):
-            b_g_slow_init3_bar[r*d_q + c] = b_g_slow_back4[(2 - 1)*s_g_slow_back4 + r*d_q + c]
+            b_g_slow_init3_bar[r*d_q + c] = b_g_slow_back4[(t - 1)*s_g_slow_back4 + r*d_q + c]
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_q):
-            b_g_slow_init4_bar[r*d_q + c] = b_g_slow_back4[(1 - 1)*s_g_slow_back4 + r*d_q + c]
+            b_g_slow_init4_bar[r*d_q + c] = b_g_slow_back4[(t - 1)*s_g_slow_back4 + r*d_q + c]
 
 cdef void row_87_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -1901,14 +1970,14 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_87(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_y = <array> call.p[10]
@@ -1952,7 +2021,7 @@ cdef void segment_87(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_87_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_d_bar + (t - 1)*s_g_d_bar + r0*d_k, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_k, lengths[r])
+            row_87_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_d_bar + (t - 1)*s_g_d_bar + r0*d_k, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -1969,14 +2038,14 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, 
 cdef void segment_92(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_p_y_seed = <array> call.p[93]
     cdef long long s_p_y_seed = call.s[93]
     cdef array b_p_y_bar = <array> call.p[94]
@@ -1989,7 +2058,7 @@ cdef void segment_92(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_92_0(b_p_y_seed + (t - 1)*s_p_y_seed + r0*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_k, lengths[r])
+            row_92_0(b_p_y_seed + (t - 1)*s_p_y_seed + r0*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -2004,19 +2073,21 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_94(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_p_fast_back = <array> call.p[104]
     cdef long long s_p_fast_back = call.s[104]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_94_0(b_p_fast_back + (t - 1)*s_p_fast_back + r*d_n, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_94_0(b_p_fast_back + (t - 1)*s_p_fast_back + r*d_n, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
 
 cdef void row_95_0(
 array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -2039,12 +2110,12 @@ array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, 
 cdef void segment_95(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_q_fast = <array> call.p[5]
     cdef long long s_q_fast = call.s[5]
     cdef array b_q_W11 = <array> call.p[11]
@@ -2084,21 +2155,21 @@ cdef void segment_95(Call* call, long long t0, long long t1, long long r0, long 
         product(rows - r0, d_n, terms, 1, 1 if few else 0, b_t143 + (t - 1)*s_t143 + r0*d_n)
         if rows > r0:
             r = r0
-            row_95_0(b_t143 + (t - 1)*s_t143 + r0*d_n, b_p_fast_seed + (t - 1)*s_p_fast_seed + r0*d_n, b_p_fast_back + (t - 1 + 1)*s_p_fast_back + r0*d_n, b_q_fast + (t - 1)*s_q_fast + r0*d_n, b_p_s_fast + (t - 1)*s_p_s_fast + r0*d_n, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_n, lengths[r])
+            row_95_0(b_t143 + (t - 1)*s_t143 + r0*d_n, b_p_fast_seed + (t - 1)*s_p_fast_seed + r0*d_n, b_p_fast_back + (t - 1 + 1)*s_p_fast_back + r0*d_n, b_q_fast + (t - 1)*s_q_fast + r0*d_n, b_p_s_fast + (t - 1)*s_p_s_fast + r0*d_n, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_n, lengths[r] + before)
         terms[0] = term(d_n, b_p_s_fast + (t - 1)*s_p_s_fast + r0*d_n, wt_q_W11)
         product(rows - r0, d_n, terms, 1, 0, b_p_fast_back + (t - 1)*s_p_fast_back + r0*d_n)
 
 cdef void segment_98(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_q_W13 = <array> call.p[13]
     cdef array b_p_slow_back = <array> call.p[95]
     cdef long long s_p_slow_back = call.s[95]
@@ -2134,31 +2205,33 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_99(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_p_slow_back = <array> call.p[95]
     cdef long long s_p_slow_back = call.s[95]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_99_0(b_p_slow_back + (t - 1)*s_p_slow_back + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_99_0(b_p_slow_back + (t - 1)*s_p_slow_back + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
 
 cdef void segment_100(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_q_W12 = <array> call.p[12]
     cdef array b_p_mid_back = <array> call.p[100]
     cdef long long s_p_mid_back = call.s[100]
@@ -2210,12 +2283,12 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_102(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_p_mid_back = <array> call.p[100]
     cdef long long s_p_mid_back = call.s[100]
     cdef array b_p_mid_back2 = <array> call.p[101]
@@ -2224,13 +2297,19 @@ cdef void segment_102(Call* call, long long t0, long long t1, long long r0, long
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_102_0(b_p_mid_back + (t - 1)*s_p_mid_back + r*d_p, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_102_0(b_p_mid_back + (t - 1)*s_p_mid_back + r*d_p, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_102_1(b_p_mid_back2 + (t - 1)*s_p_mid_back2 + r*d_p, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_102_1(b_p_mid_back2 + (t - 1)*s_p_mid_back2 + r*d_p, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
         t = lengths[r] + 2
-        row_102_2(b_p_mid_back2 + (t - 1)*s_p_mid_back2 + r*d_p, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_102_2(b_p_mid_back2 + (t - 1)*s_p_mid_back2 + r*d_p, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
 
 cdef void row_105_0(
 array p0, array p1, array p2, array p3, array p4, array p5, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -2254,12 +2333,12 @@ array p0, array p1, array p2, array p3, array p4, array p5, long long d_k, long 
 cdef void segment_105(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_q_mid = <array> call.p[7]
     cdef long long s_q_mid = call.s[7]
     cdef array b_q_W22 = <array> call.p[16]
@@ -2301,21 +2380,21 @@ cdef void segment_105(Call* call, long long t0, long long t1, long long r0, long
         product(rows - r0, d_p, terms, 1, 1 if few else 0, b_t142 + (t - 1)*s_t142 + r0*d_p)
         if rows > r0:
             r = r0
-            row_105_0(b_t142 + (t - 1)*s_t142 + r0*d_p, b_p_mid_seed + (t - 1)*s_p_mid_seed + r0*d_p, b_p_mid_back + (t - 1 + 1)*s_p_mid_back + r0*d_p, b_p_mid_back2 + (t - 1 + 2)*s_p_mid_back2 + r0*d_p, b_q_mid + (t - 1)*s_q_mid + r0*d_p, b_p_s_mid + (t - 1)*s_p_s_mid + r0*d_p, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_p, lengths[r])
+            row_105_0(b_t142 + (t - 1)*s_t142 + r0*d_p, b_p_mid_seed + (t - 1)*s_p_mid_seed + r0*d_p, b_p_mid_back + (t - 1 + 1)*s_p_mid_back + r0*d_p, b_p_mid_back2 + (t - 1 + 2)*s_p_mid_back2 + r0*d_p, b_q_mid + (t - 1)*s_q_mid + r0*d_p, b_p_s_mid + (t - 1)*s_p_s_mid + r0*d_p, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_p, lengths[r] + before)
         terms[0] = term(d_p, b_p_s_mid + (t - 1)*s_p_s_mid + r0*d_p, wt_q_W22)
         product(rows - r0, d_p, terms, 1, 0, b_p_mid_back2 + (t - 1)*s_p_mid_back2 + r0*d_p)
 
 cdef void segment_108(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_q_W23 = <array> call.p[17]
     cdef array b_p_slow_back2 = <array> call.p[96]
     cdef long long s_p_slow_back2 = call.s[96]
@@ -2359,22 +2438,26 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_109(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_p_slow_back2 = <array> call.p[96]
     cdef long long s_p_slow_back2 = call.s[96]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_109_0(b_p_slow_back2 + (t - 1)*s_p_slow_back2 + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_109_0(b_p_slow_back2 + (t - 1)*s_p_slow_back2 + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
         t = lengths[r] + 2
-        row_109_1(b_p_slow_back2 + (t - 1)*s_p_slow_back2 + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_109_1(b_p_slow_back2 + (t - 1)*s_p_slow_back2 + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
 
 cdef void row_112_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -2411,28 +2494,36 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_112(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_p_slow_back4 = <array> call.p[97]
     cdef long long s_p_slow_back4 = call.s[97]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_112_0(b_p_slow_back4 + (t - 1)*s_p_slow_back4 + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_112_0(b_p_slow_back4 + (t - 1)*s_p_slow_back4 + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
         t = lengths[r] + 2
-        row_112_1(b_p_slow_back4 + (t - 1)*s_p_slow_back4 + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_112_1(b_p_slow_back4 + (t - 1)*s_p_slow_back4 + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
         t = lengths[r] + 3
-        row_112_2(b_p_slow_back4 + (t - 1)*s_p_slow_back4 + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_112_2(b_p_slow_back4 + (t - 1)*s_p_slow_back4 + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
         t = lengths[r] + 4
-        row_112_3(b_p_slow_back4 + (t - 1)*s_p_slow_back4 + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_112_3(b_p_slow_back4 + (t - 1)*s_p_slow_back4 + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
 
 cdef void row_116_0(
 array p0, array p1, array p2, array p3, array p4, array p5, array p6, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -2457,12 +2548,12 @@ array p0, array p1, array p2, array p3, array p4, array p5, array p6, long long 
 cdef void segment_116(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_q_slow = <array> call.p[9]
     cdef long long s_q_slow = call.s[9]
     cdef array b_q_W33 = <array> call.p[20]
@@ -2506,21 +2597,21 @@ cdef void segment_116(Call* call, long long t0, long long t1, long long r0, long
         product(rows - r0, d_q, terms, 1, 1 if few else 0, b_t141 + (t - 1)*s_t141 + r0*d_q)
         if rows > r0:
             r = r0
-            row_116_0(b_t141 + (t - 1)*s_t141 + r0*d_q, b_p_slow_seed + (t - 1)*s_p_slow_seed + r0*d_q, b_p_slow_back + (t - 1 + 1)*s_p_slow_back + r0*d_q, b_p_slow_back2 + (t - 1 + 2)*s_p_slow_back2 + r0*d_q, b_p_slow_back4 + (t - 1 + 4)*s_p_slow_back4 + r0*d_q, b_q_slow + (t - 1)*s_q_slow + r0*d_q, b_p_s_slow + (t - 1)*s_p_s_slow + r0*d_q, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_q, lengths[r])
+            row_116_0(b_t141 + (t - 1)*s_t141 + r0*d_q, b_p_slow_seed + (t - 1)*s_p_slow_seed + r0*d_q, b_p_slow_back + (t - 1 + 1)*s_p_slow_back + r0*d_q, b_p_slow_back2 + (t - 1 + 2)*s_p_slow_back2 + r0*d_q, b_p_slow_back4 + (t - 1 + 4)*s_p_slow_back4 + r0*d_q, b_q_slow + (t - 1)*s_q_slow + r0*d_q, b_p_s_slow + (t - 1)*s_p_s_slow + r0*d_q, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_q, lengths[r] + before)
         terms[0] = term(d_q, b_p_s_slow + (t - 1)*s_p_s_slow + r0*d_q, wt_q_W33)
         product(rows - r0, d_q, terms, 1, 0, b_p_slow_back4 + (t - 1)*s_p_slow_back4 + r0*d_q)
 
 cdef void segment_119(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_fast = <array> call.p[5]
@@ -2679,12 +2770,12 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_135(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_p_slow_back = <array> call.p[95]
     cdef long long s_p_slow_back = call.s[95]
     cdef array b_p_slow_back2 = <array> call.p[96]
@@ -2714,47 +2805,80 @@ cdef void segment_135(Call* call, long long t0, long long t1, long long r0, long
     t = t0
     rows = r1
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_p_fast_init_bar[r*d_n + c] = b_p_fast_back[(1 - 1)*s_p_fast_back + r*d_n + c]
+            b_p_fast_init_bar[r*d_n + c] = b_p_fast_back[(t - 1)*s_p_fast_back + r*d_n + c]
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_p):
-            b_t144[r*d_p + c] = b_p_mid_back[(1 - 1)*s_p_mid_back + r*d_p + c]
+            b_t144[r*d_p + c] = b_p_mid_back[(t - 1)*s_p_mid_back + r*d_p + c]
     for r in range(r0, r1):
+        t = 2 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_p):
-            b_t145[r*d_p + c] = b_p_mid_back2[(2 - 1)*s_p_mid_back2 + r*d_p + c]
+            b_t145[r*d_p + c] = b_p_mid_back2[(t - 1)*s_p_mid_back2 + r*d_p + c]
     if rows > r0:
         r = r0
-        row_135_0(b_t144 + r0*d_p, b_t145 + r0*d_p, b_p_mid_init_bar + r0*d_p, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_p, lengths[r])
+        row_135_0(b_t144 + r0*d_p, b_t145 + r0*d_p, b_p_mid_init_bar + r0*d_p, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_p, lengths[r] + before)
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_p):
-            b_p_mid_init2_bar[r*d_p + c] = b_p_mid_back2[(1 - 1)*s_p_mid_back2 + r*d_p + c]
+            b_p_mid_init2_bar[r*d_p + c] = b_p_mid_back2[(t - 1)*s_p_mid_back2 + r*d_p + c]
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_q):
-            b_t146[r*d_q + c] = b_p_slow_back[(1 - 1)*s_p_slow_back + r*d_q + c]
+            b_t146[r*d_q + c] = b_p_slow_back[(t - 1)*s_p_slow_back + r*d_q + c]
     for r in range(r0, r1):
+        t = 2 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_q):
-            b_t147[r*d_q + c] = b_p_slow_back2[(2 - 1)*s_p_slow_back2 + r*d_q + c]
+            b_t147[r*d_q + c] = b_p_slow_back2[(t - 1)*s_p_slow_back2 + r*d_q + c]
     for r in range(r0, r1):
+        t = 4 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_q):
-            b_t148[r*d_q + c] = b_p_slow_back4[(4 - 1)*s_p_slow_back4 + r*d_q + c]
+            b_t148[r*d_q + c] = b_p_slow_back4[(t - 1)*s_p_slow_back4 + r*d_q + c]
     if rows > r0:
         r = r0
-        row_135_1(b_t146 + r0*d_q, b_t147 + r0*d_q, b_t148 + r0*d_q, b_p_slow_init_bar + r0*d_q, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_q, lengths[r])
+        row_135_1(b_t146 + r0*d_q, b_t147 + r0*d_q, b_t148 + r0*d_q, b_p_slow_init_bar + r0*d_q, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_q, lengths[r] + before)
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_q):
-            b_t149[r*d_q + c] = b_p_slow_back2[(1 - 1)*s_p_slow_back2 + r*d_q + c]
+            b_t149[r*d_q + c] = b_p_slow_back2[(t - 1)*s_p_slow_back2 + r*d_q + c]
     for r in range(r0, r1):
+        t = 3 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_q):
-            b_t150[r*d_q + c] = b_p_slow_back4[(3 - 1)*s_p_slow_back4 + r*d_q + c]
+            b_t150[r*d_q + c] = b_p_slow_back4[(t - 1)*s_p_slow_back4 + r*d_q + c]
     if rows > r0:
         r = r0
-        row_135_2(b_t149 + r0*d_q, b_t150 + r0*d_q, b_p_slow_init2_bar + r0*d_q, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_q, lengths[r])
+        row_135_2(b_t149 + r0*d_q, b_t150 + r0*d_q, b_p_slow_init2_bar + r0*d_q, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_q, lengths[r] + before)
     for r in range(r0, r1):
+        t = 2 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_q):
-            b_p_slow_init3_bar[r*d_q + c] = b_p_slow_back4[(2 - 1)*s_p_slow_back4 + r*d_q + c]
+            b_p_slow_init3_bar[r*d_q + c] = b_p_slow_back4[(t - 1)*s_p_slow_back4 + r*d_q + c]
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_q):
-            b_p_slow_init4_bar[r*d_q + c] = b_p_slow_back4[(1 - 1)*s_p_slow_back4 + r*d_q + c]
+            b_p_slow_init4_bar[r*d_q + c] = b_p_slow_back4[(t - 1)*s_p_slow_back4 + r*d_q + c]
 
 cdef void row_149_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -2768,14 +2892,14 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_149(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_q_U1 = <array> call.p[14]
     cdef array b_q_U2 = <array> call.p[18]
     cdef array b_q_U3 = <array> call.p[21]
@@ -2815,16 +2939,16 @@ cdef void segment_149(Call* call, long long t0, long long t1, long long r0, long
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_149_0(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_k, lengths[r])
+            row_149_0(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
 
 cdef void rooms_unit_0(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     call.packed[0] = room(call, d_q, d_m)
     call.packed[1] = room(call, d_q, d_q)
     call.packed[2] = room(call, d_p, d_q)
@@ -2841,11 +2965,11 @@ cdef void rooms_unit_0(Call* call) noexcept nogil:
 
 cdef void unit_0(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     pack_share(call, id, d_q, d_m, <array> call.p[21], 1, d_m, call.packed[0])
     pack_share(call, id, d_q, d_q, <array> call.p[20], 1, d_q, call.packed[1])
     pack_share(call, id, d_p, d_q, <array> call.p[17], 1, d_q, call.packed[2])
@@ -2874,11 +2998,11 @@ cdef void unit_0(Call* call, long long id) noexcept nogil:
         segment_29(call, t0, t1, 0, batch, id)
 
 cdef void rooms_unit_30(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     call.packed[12] = room(call, d_n, d_k)
     call.packed[13] = room(call, d_n, d_n)
     call.packed[14] = room(call, d_q, d_n)
@@ -2895,11 +3019,11 @@ cdef void rooms_unit_30(Call* call) noexcept nogil:
 
 cdef void unit_30(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     pack_share(call, id, d_n, d_k, <array> call.p[23], d_n, 1, call.packed[12])
     pack_share(call, id, d_n, d_n, <array> call.p[11], d_n, 1, call.packed[13])
     pack_share(call, id, d_q, d_n, <array> call.p[13], d_q, 1, call.packed[14])
@@ -2948,11 +3072,11 @@ cdef void unit_30(Call* call, long long id) noexcept nogil:
         segment_87(call, t0, t1, call.split[id], call.split[id + 1], id)
 
 cdef void rooms_unit_92(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     call.packed[12] = room(call, d_n, d_k)
     call.packed[13] = room(call, d_n, d_n)
     call.packed[14] = room(call, d_q, d_n)
@@ -2969,11 +3093,11 @@ cdef void rooms_unit_92(Call* call) noexcept nogil:
 
 cdef void unit_92(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     pack_share(call, id, d_n, d_k, <array> call.p[23], d_n, 1, call.packed[12])
     pack_share(call, id, d_n, d_n, <array> call.p[11], d_n, 1, call.packed[13])
     pack_share(call, id, d_q, d_n, <array> call.p[13], d_q, 1, call.packed[14])

@@ -609,10 +609,10 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_v = <array> call.p[8]
     cdef long long s_q_v = call.s[8]
     cdef array b_q_q = <array> call.p[9]
@@ -622,11 +622,15 @@ cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long l
     t = t0
     rows = r1
     for r in range(r0, rows):
-        t = 0
-        row_0_0(b_a17 + r*d_n, b_q_v + (t - 1)*s_q_v + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        t = 0 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_0_0(b_a17 + r*d_n, b_q_v + (t - 1)*s_q_v + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
-        t = 0
-        row_0_1(b_a18 + r*d_n, b_q_q + (t - 1)*s_q_q + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        t = 0 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_0_1(b_a18 + r*d_n, b_q_q + (t - 1)*s_q_q + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_3_0(
 array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, array p8, array p9, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -660,10 +664,10 @@ array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, 
 cdef void segment_3(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_dt = <array> call.p[4]
@@ -706,7 +710,7 @@ cdef void segment_3(Call* call, long long t0, long long t1, long long r0, long l
         terms[2] = term(d_n, b_q_v + (t - 1 - 1)*s_q_v + r0*d_n, w_q_R)
         product(rows - r0, d_n, terms, 3, 1 if few else 0, b_t20 + (t - 1)*s_t20 + r0*d_n)
         for r in range(r0, rows):
-            row_3_0(b_t20 + (t - 1)*s_t20 + r*d_n, b_q_b, b_q_z + (t - 1)*s_q_z + r*d_n, b_q_v + (t - 1 - 1)*s_q_v + r*d_n, b_q_dt, b_q_gamma, b_q_q + (t - 1 - 1)*s_q_q + r*d_n, b_q_epsilon, b_q_v + (t - 1)*s_q_v + r*d_n, b_q_q + (t - 1)*s_q_q + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_3_0(b_t20 + (t - 1)*s_t20 + r*d_n, b_q_b, b_q_z + (t - 1)*s_q_z + r*d_n, b_q_v + (t - 1 - 1)*s_q_v + r*d_n, b_q_dt, b_q_gamma, b_q_q + (t - 1 - 1)*s_q_q + r*d_n, b_q_epsilon, b_q_v + (t - 1)*s_q_v + r*d_n, b_q_q + (t - 1)*s_q_q + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_8_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -774,12 +778,12 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_8(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_q = <array> call.p[9]
@@ -818,7 +822,7 @@ cdef void segment_8(Call* call, long long t0, long long t1, long long r0, long l
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_8_0(b_t22 + (t - 1)*s_t22 + r*d_k, b_q_c, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_8_0(b_t22 + (t - 1)*s_t22 + r*d_k, b_q_c, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -826,7 +830,7 @@ cdef void segment_8(Call* call, long long t0, long long t1, long long r0, long l
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_8_1(b_q_y + (t - 1)*s_q_y + r*d_k, b_q_d + (t - 1)*s_q_d + r*d_k, b_t23 + (t - 1)*s_t23 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_8_1(b_q_y + (t - 1)*s_q_y + r*d_k, b_q_d + (t - 1)*s_q_d + r*d_k, b_t23 + (t - 1)*s_t23 + r, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -835,18 +839,18 @@ cdef void segment_8(Call* call, long long t0, long long t1, long long r0, long l
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_8_2(b_t23 + (t - 1)*s_t23 + r0, b_q_e + (t - 1)*s_q_e + r0, d_k, d_m, d_n, 0, (rows - r0)*1, lengths[r])
+            row_8_2(b_t23 + (t - 1)*s_t23 + r0, b_q_e + (t - 1)*s_q_e + r0, d_k, d_m, d_n, 0, (rows - r0)*1, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1, r0, r1 = begin, end, top, bottom
     rows = r1
     if not call.more:
         for r in range(r0, rows):
-            row_8_3(b_t24 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_8_3(b_t24 + r, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_8_4(b_q_e + (t - 1)*s_q_e + r, b_t24 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_8_4(b_q_e + (t - 1)*s_q_e + r, b_t24 + r, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -869,19 +873,19 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_13(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_E = <array> call.p[18]
     cdef array b_t24 = <array> call.p[24]
     t = t0
     rows = r1
     if id == 0:
         rows = r1
-        row_13_0(b_q_E, d_k, d_m, d_n, 0, 0, lengths[r])
+        row_13_0(b_q_E, d_k, d_m, d_n, 0, 0, lengths[r] + before)
         for r in range(r0, rows):
-            row_13_1(b_t24 + r, b_q_E, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_13_1(b_t24 + r, b_q_E, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_14_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -899,12 +903,12 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_14(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_y = <array> call.p[10]
@@ -919,7 +923,7 @@ cdef void segment_14(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_14_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_14_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -942,10 +946,10 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_16(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_g_q_back = <array> call.p[26]
     cdef long long s_g_q_back = call.s[26]
     cdef array b_g_v_back = <array> call.p[28]
@@ -954,10 +958,14 @@ cdef void segment_16(Call* call, long long t0, long long t1, long long r0, long 
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_16_0(b_g_q_back + (t - 1)*s_g_q_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_16_0(b_g_q_back + (t - 1)*s_g_q_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_16_1(b_g_v_back + (t - 1)*s_g_v_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_16_1(b_g_v_back + (t - 1)*s_g_v_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_18_0(
 array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1009,10 +1017,10 @@ array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, 
 cdef void segment_18(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_dt = <array> call.p[4]
     cdef array b_q_gamma = <array> call.p[5]
     cdef array b_q_epsilon = <array> call.p[6]
@@ -1062,23 +1070,23 @@ cdef void segment_18(Call* call, long long t0, long long t1, long long r0, long 
         terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V)
         product(rows - r0, d_n, terms, 1, 1 if few else 0, b_t42 + (t - 1)*s_t42 + r0*d_n)
         for r in range(r0, rows):
-            row_18_0(b_t42 + (t - 1)*s_t42 + r*d_n, b_g_q_back + (t - 1 + 1)*s_g_q_back + r*d_n, b_g_q_bar + (t - 1)*s_g_q_bar + r*d_n, b_q_dt, b_g_v_back + (t - 1 + 1)*s_g_v_back + r*d_n, b_g_v_bar + (t - 1)*s_g_v_bar + r*d_n, b_q_z + (t - 1)*s_q_z + r*d_n, b_g_s + (t - 1)*s_g_s + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_18_0(b_t42 + (t - 1)*s_t42 + r*d_n, b_g_q_back + (t - 1 + 1)*s_g_q_back + r*d_n, b_g_q_bar + (t - 1)*s_g_q_bar + r*d_n, b_q_dt, b_g_v_back + (t - 1 + 1)*s_g_v_back + r*d_n, b_g_v_bar + (t - 1)*s_g_v_bar + r*d_n, b_q_z + (t - 1)*s_q_z + r*d_n, b_g_s + (t - 1)*s_g_s + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
         terms[0] = term(d_n, b_g_s + (t - 1)*s_g_s + r0*d_n, wt_q_W)
         product(rows - r0, d_n, terms, 1, 0, b_t41 + (t - 1)*s_t41 + r0*d_n)
         terms[0] = term(d_n, b_g_s + (t - 1)*s_g_s + r0*d_n, wt_q_R)
         product(rows - r0, d_n, terms, 1, 0, b_t43 + (t - 1)*s_t43 + r0*d_n)
         for r in range(r0, rows):
-            row_18_1(b_t41 + (t - 1)*s_t41 + r*d_n, b_q_gamma, b_q_dt, b_g_v_bar + (t - 1)*s_g_v_bar + r*d_n, b_g_q_bar + (t - 1)*s_g_q_bar + r*d_n, b_g_q_back + (t - 1)*s_g_q_back + r*d_n, b_t43 + (t - 1)*s_t43 + r*d_n, b_q_epsilon, b_g_v_back + (t - 1)*s_g_v_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_18_1(b_t41 + (t - 1)*s_t41 + r*d_n, b_q_gamma, b_q_dt, b_g_v_bar + (t - 1)*s_g_v_bar + r*d_n, b_g_q_bar + (t - 1)*s_g_q_bar + r*d_n, b_g_q_back + (t - 1)*s_g_q_back + r*d_n, b_t43 + (t - 1)*s_t43 + r*d_n, b_q_epsilon, b_g_v_back + (t - 1)*s_g_v_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void segment_25(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_v = <array> call.p[8]
@@ -1136,10 +1144,10 @@ cdef void segment_25(Call* call, long long t0, long long t1, long long r0, long 
 cdef void segment_31(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_g_q_back = <array> call.p[26]
     cdef long long s_g_q_back = call.s[26]
     cdef array b_g_v_back = <array> call.p[28]
@@ -1149,11 +1157,17 @@ cdef void segment_31(Call* call, long long t0, long long t1, long long r0, long 
     t = t0
     rows = r1
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_g_v_init_bar[r*d_n + c] = b_g_v_back[(1 - 1)*s_g_v_back + r*d_n + c]
+            b_g_v_init_bar[r*d_n + c] = b_g_v_back[(t - 1)*s_g_v_back + r*d_n + c]
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_g_q_init_bar[r*d_n + c] = b_g_q_back[(1 - 1)*s_g_q_back + r*d_n + c]
+            b_g_q_init_bar[r*d_n + c] = b_g_q_back[(t - 1)*s_g_q_back + r*d_n + c]
 
 cdef void row_33_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1172,12 +1186,12 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_33(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_y = <array> call.p[10]
@@ -1209,7 +1223,7 @@ cdef void segment_33(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_33_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_d_bar + (t - 1)*s_g_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_33_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_d_bar + (t - 1)*s_g_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -1226,12 +1240,12 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_35(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_p_y_seed = <array> call.p[46]
     cdef long long s_p_y_seed = call.s[46]
     cdef array b_p_y_bar = <array> call.p[47]
@@ -1244,7 +1258,7 @@ cdef void segment_35(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_35_0(b_p_y_seed + (t - 1)*s_p_y_seed + r0*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_35_0(b_p_y_seed + (t - 1)*s_p_y_seed + r0*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -1267,10 +1281,10 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_37(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_p_q_back = <array> call.p[48]
     cdef long long s_p_q_back = call.s[48]
     cdef array b_p_v_back = <array> call.p[50]
@@ -1279,10 +1293,14 @@ cdef void segment_37(Call* call, long long t0, long long t1, long long r0, long 
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_37_0(b_p_q_back + (t - 1)*s_p_q_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_37_0(b_p_q_back + (t - 1)*s_p_q_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_37_1(b_p_v_back + (t - 1)*s_p_v_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_37_1(b_p_v_back + (t - 1)*s_p_v_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_39_0(
 array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, array p8, array p9, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1336,10 +1354,10 @@ array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, 
 cdef void segment_39(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_dt = <array> call.p[4]
     cdef array b_q_gamma = <array> call.p[5]
     cdef array b_q_epsilon = <array> call.p[6]
@@ -1393,23 +1411,23 @@ cdef void segment_39(Call* call, long long t0, long long t1, long long r0, long 
         terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V)
         product(rows - r0, d_n, terms, 1, 1 if few else 0, b_t64 + (t - 1)*s_t64 + r0*d_n)
         for r in range(r0, rows):
-            row_39_0(b_t64 + (t - 1)*s_t64 + r*d_n, b_p_q_seed + (t - 1)*s_p_q_seed + r*d_n, b_p_q_back + (t - 1 + 1)*s_p_q_back + r*d_n, b_p_q_bar + (t - 1)*s_p_q_bar + r*d_n, b_p_v_seed + (t - 1)*s_p_v_seed + r*d_n, b_q_dt, b_p_v_back + (t - 1 + 1)*s_p_v_back + r*d_n, b_p_v_bar + (t - 1)*s_p_v_bar + r*d_n, b_q_z + (t - 1)*s_q_z + r*d_n, b_p_s + (t - 1)*s_p_s + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_39_0(b_t64 + (t - 1)*s_t64 + r*d_n, b_p_q_seed + (t - 1)*s_p_q_seed + r*d_n, b_p_q_back + (t - 1 + 1)*s_p_q_back + r*d_n, b_p_q_bar + (t - 1)*s_p_q_bar + r*d_n, b_p_v_seed + (t - 1)*s_p_v_seed + r*d_n, b_q_dt, b_p_v_back + (t - 1 + 1)*s_p_v_back + r*d_n, b_p_v_bar + (t - 1)*s_p_v_bar + r*d_n, b_q_z + (t - 1)*s_q_z + r*d_n, b_p_s + (t - 1)*s_p_s + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
         terms[0] = term(d_n, b_p_s + (t - 1)*s_p_s + r0*d_n, wt_q_W)
         product(rows - r0, d_n, terms, 1, 0, b_t63 + (t - 1)*s_t63 + r0*d_n)
         terms[0] = term(d_n, b_p_s + (t - 1)*s_p_s + r0*d_n, wt_q_R)
         product(rows - r0, d_n, terms, 1, 0, b_t65 + (t - 1)*s_t65 + r0*d_n)
         for r in range(r0, rows):
-            row_39_1(b_t63 + (t - 1)*s_t63 + r*d_n, b_q_gamma, b_q_dt, b_p_v_bar + (t - 1)*s_p_v_bar + r*d_n, b_p_q_bar + (t - 1)*s_p_q_bar + r*d_n, b_p_q_back + (t - 1)*s_p_q_back + r*d_n, b_t65 + (t - 1)*s_t65 + r*d_n, b_q_epsilon, b_p_v_back + (t - 1)*s_p_v_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_39_1(b_t63 + (t - 1)*s_t63 + r*d_n, b_q_gamma, b_q_dt, b_p_v_bar + (t - 1)*s_p_v_bar + r*d_n, b_p_q_bar + (t - 1)*s_p_q_bar + r*d_n, b_p_q_back + (t - 1)*s_p_q_back + r*d_n, b_t65 + (t - 1)*s_t65 + r*d_n, b_q_epsilon, b_p_v_back + (t - 1)*s_p_v_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void segment_46(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_v = <array> call.p[8]
@@ -1467,10 +1485,10 @@ cdef void segment_46(Call* call, long long t0, long long t1, long long r0, long 
 cdef void segment_52(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_p_q_back = <array> call.p[48]
     cdef long long s_p_q_back = call.s[48]
     cdef array b_p_v_back = <array> call.p[50]
@@ -1480,11 +1498,17 @@ cdef void segment_52(Call* call, long long t0, long long t1, long long r0, long 
     t = t0
     rows = r1
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_p_v_init_bar[r*d_n + c] = b_p_v_back[(1 - 1)*s_p_v_back + r*d_n + c]
+            b_p_v_init_bar[r*d_n + c] = b_p_v_back[(t - 1)*s_p_v_back + r*d_n + c]
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_p_q_init_bar[r*d_n + c] = b_p_q_back[(1 - 1)*s_p_q_back + r*d_n + c]
+            b_p_q_init_bar[r*d_n + c] = b_p_q_back[(t - 1)*s_p_q_back + r*d_n + c]
 
 cdef void row_54_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1498,12 +1522,12 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_54(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_U = <array> call.p[13]
     cdef array b_p_s = <array> call.p[52]
     cdef long long s_p_s = call.s[52]
@@ -1531,14 +1555,14 @@ cdef void segment_54(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_54_0(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_54_0(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
 
 cdef void rooms_unit_0(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     call.packed[0] = room(call, d_n, d_m)
     call.packed[1] = room(call, d_n, d_n)
     call.packed[2] = room(call, d_n, d_n)
@@ -1547,9 +1571,9 @@ cdef void rooms_unit_0(Call* call) noexcept nogil:
 
 cdef void unit_0(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     pack_share(call, id, d_n, d_m, <array> call.p[13], 1, d_m, call.packed[0])
     pack_share(call, id, d_n, d_n, <array> call.p[11], 1, d_n, call.packed[1])
     pack_share(call, id, d_n, d_n, <array> call.p[12], 1, d_n, call.packed[2])
@@ -1566,9 +1590,9 @@ cdef void unit_0(Call* call, long long id) noexcept nogil:
         segment_13(call, t0, t1, 0, batch, id)
 
 cdef void rooms_unit_14(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     call.packed[4] = room(call, d_n, d_k)
     call.packed[5] = room(call, d_n, d_n)
     call.packed[6] = room(call, d_n, d_n)
@@ -1577,9 +1601,9 @@ cdef void rooms_unit_14(Call* call) noexcept nogil:
 
 cdef void unit_14(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     pack_share(call, id, d_n, d_k, <array> call.p[15], d_n, 1, call.packed[4])
     pack_share(call, id, d_n, d_n, <array> call.p[11], d_n, 1, call.packed[5])
     pack_share(call, id, d_n, d_n, <array> call.p[12], d_n, 1, call.packed[6])
@@ -1602,9 +1626,9 @@ cdef void unit_14(Call* call, long long id) noexcept nogil:
         segment_33(call, t0, t1, call.split[id], call.split[id + 1], id)
 
 cdef void rooms_unit_35(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     call.packed[4] = room(call, d_n, d_k)
     call.packed[5] = room(call, d_n, d_n)
     call.packed[6] = room(call, d_n, d_n)
@@ -1613,9 +1637,9 @@ cdef void rooms_unit_35(Call* call) noexcept nogil:
 
 cdef void unit_35(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     pack_share(call, id, d_n, d_k, <array> call.p[15], d_n, 1, call.packed[4])
     pack_share(call, id, d_n, d_n, <array> call.p[11], d_n, 1, call.packed[5])
     pack_share(call, id, d_n, d_n, <array> call.p[12], d_n, 1, call.packed[6])

@@ -619,12 +619,12 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, 
 cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_q_h1 = <array> call.p[5]
     cdef long long s_q_h1 = call.s[5]
     cdef array b_q_h2 = <array> call.p[7]
@@ -637,14 +637,20 @@ cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long l
     t = t0
     rows = r1
     for r in range(r0, rows):
-        t = 0
-        row_0_0(b_a23 + r*d_n, b_q_h1 + (t - 1)*s_q_h1 + r*d_n, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+        t = 0 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_0_0(b_a23 + r*d_n, b_q_h1 + (t - 1)*s_q_h1 + r*d_n, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
-        t = 0
-        row_0_1(b_a24 + r*d_p, b_q_h2 + (t - 1)*s_q_h2 + r*d_p, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+        t = 0 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_0_1(b_a24 + r*d_p, b_q_h2 + (t - 1)*s_q_h2 + r*d_p, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
-        t = 0
-        row_0_2(b_a25 + r*d_q, b_q_h3 + (t - 1)*s_q_h3 + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+        t = 0 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_0_2(b_a25 + r*d_q, b_q_h3 + (t - 1)*s_q_h3 + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
 
 cdef void row_4_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -662,12 +668,12 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_4(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_z_h1 = <array> call.p[4]
@@ -702,7 +708,7 @@ cdef void segment_4(Call* call, long long t0, long long t1, long long r0, long l
         terms[1] = term(d_n, b_q_h1 + (t - 1 - 1)*s_q_h1 + r0*d_n, w_q_Wr1)
         product(rows - r0, d_n, terms, 2, 1 if few else 0, b_t27 + (t - 1)*s_t27 + r0*d_n)
         for r in range(r0, rows):
-            row_4_0(b_t27 + (t - 1)*s_t27 + r*d_n, b_q_b1, b_q_h1 + (t - 1)*s_q_h1 + r*d_n, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+            row_4_0(b_t27 + (t - 1)*s_t27 + r*d_n, b_q_b1, b_q_h1 + (t - 1)*s_q_h1 + r*d_n, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
 
 cdef void row_8_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -720,12 +726,12 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_8(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_q_h1 = <array> call.p[5]
     cdef long long s_q_h1 = call.s[5]
     cdef array b_q_z_h2 = <array> call.p[6]
@@ -760,7 +766,7 @@ cdef void segment_8(Call* call, long long t0, long long t1, long long r0, long l
         terms[1] = term(d_p, b_q_h2 + (t - 1 - 1)*s_q_h2 + r0*d_p, w_q_Wr2)
         product(rows - r0, d_p, terms, 2, 1 if few else 0, b_t29 + (t - 1)*s_t29 + r0*d_p)
         for r in range(r0, rows):
-            row_8_0(b_t29 + (t - 1)*s_t29 + r*d_p, b_q_b2, b_q_h2 + (t - 1)*s_q_h2 + r*d_p, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+            row_8_0(b_t29 + (t - 1)*s_t29 + r*d_p, b_q_b2, b_q_h2 + (t - 1)*s_q_h2 + r*d_p, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
 
 cdef void row_12_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -778,12 +784,12 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_12(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_q_h2 = <array> call.p[7]
     cdef long long s_q_h2 = call.s[7]
     cdef array b_q_z_h3 = <array> call.p[8]
@@ -818,7 +824,7 @@ cdef void segment_12(Call* call, long long t0, long long t1, long long r0, long 
         terms[1] = term(d_q, b_q_h3 + (t - 1 - 1)*s_q_h3 + r0*d_q, w_q_Wr3)
         product(rows - r0, d_q, terms, 2, 1 if few else 0, b_t31 + (t - 1)*s_t31 + r0*d_q)
         for r in range(r0, rows):
-            row_12_0(b_t31 + (t - 1)*s_t31 + r*d_q, b_q_b3, b_q_h3 + (t - 1)*s_q_h3 + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+            row_12_0(b_t31 + (t - 1)*s_t31 + r*d_q, b_q_b3, b_q_h3 + (t - 1)*s_q_h3 + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
 
 cdef void row_15_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -941,14 +947,14 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, 
 cdef void segment_15(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_h3 = <array> call.p[9]
@@ -991,7 +997,7 @@ cdef void segment_15(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_15_0(b_t32 + (t - 1)*s_t32 + r*d_k, b_q_bo, b_q_z_y + (t - 1)*s_q_z_y + r*d_k, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+            row_15_0(b_t32 + (t - 1)*s_t32 + r*d_k, b_q_bo, b_q_z_y + (t - 1)*s_q_z_y + r*d_k, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -999,7 +1005,7 @@ cdef void segment_15(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_15_1(b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t33 + (t - 1)*s_t33 + r, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+            row_15_1(b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t33 + (t - 1)*s_t33 + r, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -1007,7 +1013,7 @@ cdef void segment_15(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_15_2(b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t33 + (t - 1)*s_t33 + r, b_t34 + (t - 1)*s_t34 + r, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+            row_15_2(b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t33 + (t - 1)*s_t33 + r, b_t34 + (t - 1)*s_t34 + r, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -1015,22 +1021,22 @@ cdef void segment_15(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_15_3(b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t33 + (t - 1)*s_t33 + r, b_t34 + (t - 1)*s_t34 + r, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+            row_15_3(b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t33 + (t - 1)*s_t33 + r, b_t34 + (t - 1)*s_t34 + r, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_15_4(b_q_d + (t - 1)*s_q_d + r*d_k, b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t33 + (t - 1)*s_t33 + r, b_t34 + (t - 1)*s_t34 + r, b_q_e + (t - 1)*s_q_e + r, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+            row_15_4(b_q_d + (t - 1)*s_q_d + r*d_k, b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t33 + (t - 1)*s_t33 + r, b_t34 + (t - 1)*s_t34 + r, b_q_e + (t - 1)*s_q_e + r, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1, r0, r1 = begin, end, top, bottom
     rows = r1
     if not call.more:
         for r in range(r0, rows):
-            row_15_5(b_t35 + r, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+            row_15_5(b_t35 + r, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_15_6(b_q_e + (t - 1)*s_q_e + r, b_t35 + r, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+            row_15_6(b_q_e + (t - 1)*s_q_e + r, b_t35 + r, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -1053,21 +1059,21 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, 
 cdef void segment_22(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_q_E = <array> call.p[24]
     cdef array b_t35 = <array> call.p[34]
     t = t0
     rows = r1
     if id == 0:
         rows = r1
-        row_22_0(b_q_E, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+        row_22_0(b_q_E, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
         for r in range(r0, rows):
-            row_22_1(b_t35 + r, b_q_E, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+            row_22_1(b_t35 + r, b_q_E, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
 
 cdef void row_23_0(
 array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -1107,14 +1113,14 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_23(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_y = <array> call.p[11]
@@ -1130,7 +1136,7 @@ cdef void segment_23(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_23_0(b_q_d + (t - 1)*s_q_d + r*d_k, b_t62 + (t - 1)*s_t62 + r, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+            row_23_0(b_q_d + (t - 1)*s_q_d + r*d_k, b_t62 + (t - 1)*s_t62 + r, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -1138,7 +1144,7 @@ cdef void segment_23(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_23_1(b_q_y + (t - 1)*s_q_y + r*d_k, b_t62 + (t - 1)*s_t62 + r, b_q_d + (t - 1)*s_q_d + r*d_k, b_g_s_y + (t - 1)*s_g_s_y + r*d_k, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+            row_23_1(b_q_y + (t - 1)*s_q_y + r*d_k, b_t62 + (t - 1)*s_t62 + r, b_q_d + (t - 1)*s_q_d + r*d_k, b_g_s_y + (t - 1)*s_g_s_y + r*d_k, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -1153,19 +1159,21 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_26(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_g_h3_back = <array> call.p[36]
     cdef long long s_g_h3_back = call.s[36]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_26_0(b_g_h3_back + (t - 1)*s_g_h3_back + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_26_0(b_g_h3_back + (t - 1)*s_g_h3_back + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
 
 cdef void row_27_0(
 array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -1187,12 +1195,12 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_27(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_q_h3 = <array> call.p[9]
     cdef long long s_q_h3 = call.s[9]
     cdef array b_q_Wr3 = <array> call.p[19]
@@ -1230,7 +1238,7 @@ cdef void segment_27(Call* call, long long t0, long long t1, long long r0, long 
         product(rows - r0, d_q, terms, 1, 1 if few else 0, b_t63 + (t - 1)*s_t63 + r0*d_q)
         if rows > r0:
             r = r0
-            row_27_0(b_t63 + (t - 1)*s_t63 + r0*d_q, b_g_h3_back + (t - 1 + 1)*s_g_h3_back + r0*d_q, b_q_h3 + (t - 1)*s_q_h3 + r0*d_q, b_g_s_h3 + (t - 1)*s_g_s_h3 + r0*d_q, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_q, lengths[r])
+            row_27_0(b_t63 + (t - 1)*s_t63 + r0*d_q, b_g_h3_back + (t - 1 + 1)*s_g_h3_back + r0*d_q, b_q_h3 + (t - 1)*s_q_h3 + r0*d_q, b_g_s_h3 + (t - 1)*s_g_s_h3 + r0*d_q, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_q, lengths[r] + before)
         terms[0] = term(d_q, b_g_s_h3 + (t - 1)*s_g_s_h3 + r0*d_q, wt_q_Wr3)
         product(rows - r0, d_q, terms, 1, 0, b_g_h3_back + (t - 1)*s_g_h3_back + r0*d_q)
 
@@ -1245,19 +1253,21 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_31(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_g_h2_back = <array> call.p[39]
     cdef long long s_g_h2_back = call.s[39]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_31_0(b_g_h2_back + (t - 1)*s_g_h2_back + r*d_p, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_31_0(b_g_h2_back + (t - 1)*s_g_h2_back + r*d_p, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
 
 cdef void row_32_0(
 array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -1279,12 +1289,12 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_32(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_q_h2 = <array> call.p[7]
     cdef long long s_q_h2 = call.s[7]
     cdef array b_q_Wr2 = <array> call.p[16]
@@ -1322,7 +1332,7 @@ cdef void segment_32(Call* call, long long t0, long long t1, long long r0, long 
         product(rows - r0, d_p, terms, 1, 1 if few else 0, b_t64 + (t - 1)*s_t64 + r0*d_p)
         if rows > r0:
             r = r0
-            row_32_0(b_t64 + (t - 1)*s_t64 + r0*d_p, b_g_h2_back + (t - 1 + 1)*s_g_h2_back + r0*d_p, b_q_h2 + (t - 1)*s_q_h2 + r0*d_p, b_g_s_h2 + (t - 1)*s_g_s_h2 + r0*d_p, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_p, lengths[r])
+            row_32_0(b_t64 + (t - 1)*s_t64 + r0*d_p, b_g_h2_back + (t - 1 + 1)*s_g_h2_back + r0*d_p, b_q_h2 + (t - 1)*s_q_h2 + r0*d_p, b_g_s_h2 + (t - 1)*s_g_s_h2 + r0*d_p, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_p, lengths[r] + before)
         terms[0] = term(d_p, b_g_s_h2 + (t - 1)*s_g_s_h2 + r0*d_p, wt_q_Wr2)
         product(rows - r0, d_p, terms, 1, 0, b_g_h2_back + (t - 1)*s_g_h2_back + r0*d_p)
 
@@ -1337,19 +1347,21 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_36(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_g_h1_back = <array> call.p[42]
     cdef long long s_g_h1_back = call.s[42]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_36_0(b_g_h1_back + (t - 1)*s_g_h1_back + r*d_n, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_36_0(b_g_h1_back + (t - 1)*s_g_h1_back + r*d_n, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
 
 cdef void row_37_0(
 array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -1371,12 +1383,12 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_37(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_q_h1 = <array> call.p[5]
     cdef long long s_q_h1 = call.s[5]
     cdef array b_q_Wr1 = <array> call.p[13]
@@ -1414,21 +1426,21 @@ cdef void segment_37(Call* call, long long t0, long long t1, long long r0, long 
         product(rows - r0, d_n, terms, 1, 1 if few else 0, b_t65 + (t - 1)*s_t65 + r0*d_n)
         if rows > r0:
             r = r0
-            row_37_0(b_t65 + (t - 1)*s_t65 + r0*d_n, b_g_h1_back + (t - 1 + 1)*s_g_h1_back + r0*d_n, b_q_h1 + (t - 1)*s_q_h1 + r0*d_n, b_g_s_h1 + (t - 1)*s_g_s_h1 + r0*d_n, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_n, lengths[r])
+            row_37_0(b_t65 + (t - 1)*s_t65 + r0*d_n, b_g_h1_back + (t - 1 + 1)*s_g_h1_back + r0*d_n, b_q_h1 + (t - 1)*s_q_h1 + r0*d_n, b_g_s_h1 + (t - 1)*s_g_s_h1 + r0*d_n, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_n, lengths[r] + before)
         terms[0] = term(d_n, b_g_s_h1 + (t - 1)*s_g_s_h1 + r0*d_n, wt_q_Wr1)
         product(rows - r0, d_n, terms, 1, 0, b_g_h1_back + (t - 1)*s_g_h1_back + r0*d_n)
 
 cdef void segment_40(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_h1 = <array> call.p[5]
@@ -1521,12 +1533,12 @@ cdef void segment_40(Call* call, long long t0, long long t1, long long r0, long 
 cdef void segment_51(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_g_h3_back = <array> call.p[36]
     cdef long long s_g_h3_back = call.s[36]
     cdef array b_g_h2_back = <array> call.p[39]
@@ -1539,14 +1551,23 @@ cdef void segment_51(Call* call, long long t0, long long t1, long long r0, long 
     t = t0
     rows = r1
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_g_h1_init_bar[r*d_n + c] = b_g_h1_back[(1 - 1)*s_g_h1_back + r*d_n + c]
+            b_g_h1_init_bar[r*d_n + c] = b_g_h1_back[(t - 1)*s_g_h1_back + r*d_n + c]
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_p):
-            b_g_h2_init_bar[r*d_p + c] = b_g_h2_back[(1 - 1)*s_g_h2_back + r*d_p + c]
+            b_g_h2_init_bar[r*d_p + c] = b_g_h2_back[(t - 1)*s_g_h2_back + r*d_p + c]
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_q):
-            b_g_h3_init_bar[r*d_q + c] = b_g_h3_back[(1 - 1)*s_g_h3_back + r*d_q + c]
+            b_g_h3_init_bar[r*d_q + c] = b_g_h3_back[(t - 1)*s_g_h3_back + r*d_q + c]
 
 cdef void row_54_0(
 array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -1569,14 +1590,14 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_54(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_q_z_y = <array> call.p[10]
     cdef long long s_q_z_y = call.s[10]
     cdef array b_q_Wc1 = <array> call.p[12]
@@ -1609,7 +1630,7 @@ cdef void segment_54(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_54_0(b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t33 + (t - 1)*s_t33 + r, b_t34 + (t - 1)*s_t34 + r, b_g_d_bar + (t - 1)*s_g_d_bar + r*d_k, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+            row_54_0(b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t33 + (t - 1)*s_t33 + r, b_t34 + (t - 1)*s_t34 + r, b_g_d_bar + (t - 1)*s_g_d_bar + r*d_k, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -1663,14 +1684,14 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_56(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_q_y = <array> call.p[11]
     cdef long long s_q_y = call.s[11]
     cdef array b_p_y_seed = <array> call.p[68]
@@ -1689,7 +1710,7 @@ cdef void segment_56(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_56_0(b_p_y_seed + (t - 1)*s_p_y_seed + r0*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_k, lengths[r])
+            row_56_0(b_p_y_seed + (t - 1)*s_p_y_seed + r0*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -1697,7 +1718,7 @@ cdef void segment_56(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_56_1(b_q_y + (t - 1)*s_q_y + r*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r*d_k, b_t97 + (t - 1)*s_t97 + r, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+            row_56_1(b_q_y + (t - 1)*s_q_y + r*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r*d_k, b_t97 + (t - 1)*s_t97 + r, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -1705,7 +1726,7 @@ cdef void segment_56(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_56_2(b_q_y + (t - 1)*s_q_y + r*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r*d_k, b_t97 + (t - 1)*s_t97 + r, b_p_s_y + (t - 1)*s_p_s_y + r*d_k, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+            row_56_2(b_q_y + (t - 1)*s_q_y + r*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r*d_k, b_t97 + (t - 1)*s_t97 + r, b_p_s_y + (t - 1)*s_p_s_y + r*d_k, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -1720,19 +1741,21 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_60(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_p_h3_back = <array> call.p[71]
     cdef long long s_p_h3_back = call.s[71]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_60_0(b_p_h3_back + (t - 1)*s_p_h3_back + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_60_0(b_p_h3_back + (t - 1)*s_p_h3_back + r*d_q, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
 
 cdef void row_61_0(
 array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -1755,12 +1778,12 @@ array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, 
 cdef void segment_61(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_q_h3 = <array> call.p[9]
     cdef long long s_q_h3 = call.s[9]
     cdef array b_q_Wr3 = <array> call.p[19]
@@ -1800,7 +1823,7 @@ cdef void segment_61(Call* call, long long t0, long long t1, long long r0, long 
         product(rows - r0, d_q, terms, 1, 1 if few else 0, b_t98 + (t - 1)*s_t98 + r0*d_q)
         if rows > r0:
             r = r0
-            row_61_0(b_t98 + (t - 1)*s_t98 + r0*d_q, b_p_h3_seed + (t - 1)*s_p_h3_seed + r0*d_q, b_p_h3_back + (t - 1 + 1)*s_p_h3_back + r0*d_q, b_q_h3 + (t - 1)*s_q_h3 + r0*d_q, b_p_s_h3 + (t - 1)*s_p_s_h3 + r0*d_q, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_q, lengths[r])
+            row_61_0(b_t98 + (t - 1)*s_t98 + r0*d_q, b_p_h3_seed + (t - 1)*s_p_h3_seed + r0*d_q, b_p_h3_back + (t - 1 + 1)*s_p_h3_back + r0*d_q, b_q_h3 + (t - 1)*s_q_h3 + r0*d_q, b_p_s_h3 + (t - 1)*s_p_s_h3 + r0*d_q, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_q, lengths[r] + before)
         terms[0] = term(d_q, b_p_s_h3 + (t - 1)*s_p_s_h3 + r0*d_q, wt_q_Wr3)
         product(rows - r0, d_q, terms, 1, 0, b_p_h3_back + (t - 1)*s_p_h3_back + r0*d_q)
 
@@ -1815,19 +1838,21 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_65(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_p_h2_back = <array> call.p[74]
     cdef long long s_p_h2_back = call.s[74]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_65_0(b_p_h2_back + (t - 1)*s_p_h2_back + r*d_p, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_65_0(b_p_h2_back + (t - 1)*s_p_h2_back + r*d_p, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
 
 cdef void row_66_0(
 array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -1850,12 +1875,12 @@ array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, 
 cdef void segment_66(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_q_h2 = <array> call.p[7]
     cdef long long s_q_h2 = call.s[7]
     cdef array b_q_Wr2 = <array> call.p[16]
@@ -1895,7 +1920,7 @@ cdef void segment_66(Call* call, long long t0, long long t1, long long r0, long 
         product(rows - r0, d_p, terms, 1, 1 if few else 0, b_t99 + (t - 1)*s_t99 + r0*d_p)
         if rows > r0:
             r = r0
-            row_66_0(b_t99 + (t - 1)*s_t99 + r0*d_p, b_p_h2_seed + (t - 1)*s_p_h2_seed + r0*d_p, b_p_h2_back + (t - 1 + 1)*s_p_h2_back + r0*d_p, b_q_h2 + (t - 1)*s_q_h2 + r0*d_p, b_p_s_h2 + (t - 1)*s_p_s_h2 + r0*d_p, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_p, lengths[r])
+            row_66_0(b_t99 + (t - 1)*s_t99 + r0*d_p, b_p_h2_seed + (t - 1)*s_p_h2_seed + r0*d_p, b_p_h2_back + (t - 1 + 1)*s_p_h2_back + r0*d_p, b_q_h2 + (t - 1)*s_q_h2 + r0*d_p, b_p_s_h2 + (t - 1)*s_p_s_h2 + r0*d_p, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_p, lengths[r] + before)
         terms[0] = term(d_p, b_p_s_h2 + (t - 1)*s_p_s_h2 + r0*d_p, wt_q_Wr2)
         product(rows - r0, d_p, terms, 1, 0, b_p_h2_back + (t - 1)*s_p_h2_back + r0*d_p)
 
@@ -1910,19 +1935,21 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_70(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_p_h1_back = <array> call.p[77]
     cdef long long s_p_h1_back = call.s[77]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_70_0(b_p_h1_back + (t - 1)*s_p_h1_back + r*d_n, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_70_0(b_p_h1_back + (t - 1)*s_p_h1_back + r*d_n, d_k, d_m, d_n, d_p, d_q, 0, 0, lengths[r] + before)
 
 cdef void row_71_0(
 array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -1945,12 +1972,12 @@ array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, 
 cdef void segment_71(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_q_h1 = <array> call.p[5]
     cdef long long s_q_h1 = call.s[5]
     cdef array b_q_Wr1 = <array> call.p[13]
@@ -1990,21 +2017,21 @@ cdef void segment_71(Call* call, long long t0, long long t1, long long r0, long 
         product(rows - r0, d_n, terms, 1, 1 if few else 0, b_t100 + (t - 1)*s_t100 + r0*d_n)
         if rows > r0:
             r = r0
-            row_71_0(b_t100 + (t - 1)*s_t100 + r0*d_n, b_p_h1_seed + (t - 1)*s_p_h1_seed + r0*d_n, b_p_h1_back + (t - 1 + 1)*s_p_h1_back + r0*d_n, b_q_h1 + (t - 1)*s_q_h1 + r0*d_n, b_p_s_h1 + (t - 1)*s_p_s_h1 + r0*d_n, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_n, lengths[r])
+            row_71_0(b_t100 + (t - 1)*s_t100 + r0*d_n, b_p_h1_seed + (t - 1)*s_p_h1_seed + r0*d_n, b_p_h1_back + (t - 1 + 1)*s_p_h1_back + r0*d_n, b_q_h1 + (t - 1)*s_q_h1 + r0*d_n, b_p_s_h1 + (t - 1)*s_p_s_h1 + r0*d_n, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_n, lengths[r] + before)
         terms[0] = term(d_n, b_p_s_h1 + (t - 1)*s_p_s_h1 + r0*d_n, wt_q_Wr1)
         product(rows - r0, d_n, terms, 1, 0, b_p_h1_back + (t - 1)*s_p_h1_back + r0*d_n)
 
 cdef void segment_74(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_h1 = <array> call.p[5]
@@ -2097,12 +2124,12 @@ cdef void segment_74(Call* call, long long t0, long long t1, long long r0, long 
 cdef void segment_85(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_p_h3_back = <array> call.p[71]
     cdef long long s_p_h3_back = call.s[71]
     cdef array b_p_h2_back = <array> call.p[74]
@@ -2115,14 +2142,23 @@ cdef void segment_85(Call* call, long long t0, long long t1, long long r0, long 
     t = t0
     rows = r1
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_p_h1_init_bar[r*d_n + c] = b_p_h1_back[(1 - 1)*s_p_h1_back + r*d_n + c]
+            b_p_h1_init_bar[r*d_n + c] = b_p_h1_back[(t - 1)*s_p_h1_back + r*d_n + c]
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_p):
-            b_p_h2_init_bar[r*d_p + c] = b_p_h2_back[(1 - 1)*s_p_h2_back + r*d_p + c]
+            b_p_h2_init_bar[r*d_p + c] = b_p_h2_back[(t - 1)*s_p_h2_back + r*d_p + c]
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_q):
-            b_p_h3_init_bar[r*d_q + c] = b_p_h3_back[(1 - 1)*s_p_h3_back + r*d_q + c]
+            b_p_h3_init_bar[r*d_q + c] = b_p_h3_back[(t - 1)*s_p_h3_back + r*d_q + c]
 
 cdef void row_88_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long d_q, long long first, long long last, long long steps
@@ -2136,14 +2172,14 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_88(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     cdef array b_q_Wc1 = <array> call.p[12]
     cdef array b_p_s_h1 = <array> call.p[79]
     cdef long long s_p_s_h1 = call.s[79]
@@ -2171,16 +2207,16 @@ cdef void segment_88(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_88_0(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_k, lengths[r])
+            row_88_0(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, d_p, d_q, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
 
 cdef void rooms_unit_0(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     call.packed[0] = room(call, d_n, d_m)
     call.packed[1] = room(call, d_n, d_n)
     call.packed[2] = room(call, d_p, d_n)
@@ -2192,11 +2228,11 @@ cdef void rooms_unit_0(Call* call) noexcept nogil:
 
 cdef void unit_0(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     pack_share(call, id, d_n, d_m, <array> call.p[12], 1, d_m, call.packed[0])
     pack_share(call, id, d_n, d_n, <array> call.p[13], 1, d_n, call.packed[1])
     pack_share(call, id, d_p, d_n, <array> call.p[15], 1, d_n, call.packed[2])
@@ -2220,11 +2256,11 @@ cdef void unit_0(Call* call, long long id) noexcept nogil:
         segment_22(call, t0, t1, 0, batch, id)
 
 cdef void rooms_unit_23(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     call.packed[7] = room(call, d_q, d_k)
     call.packed[8] = room(call, d_q, d_q)
     call.packed[9] = room(call, d_p, d_q)
@@ -2236,11 +2272,11 @@ cdef void rooms_unit_23(Call* call) noexcept nogil:
 
 cdef void unit_23(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     pack_share(call, id, d_q, d_k, <array> call.p[21], d_q, 1, call.packed[7])
     pack_share(call, id, d_q, d_q, <array> call.p[19], d_q, 1, call.packed[8])
     pack_share(call, id, d_p, d_q, <array> call.p[18], d_p, 1, call.packed[9])
@@ -2274,11 +2310,11 @@ cdef void unit_23(Call* call, long long id) noexcept nogil:
         segment_54(call, t0, t1, call.split[id], call.split[id + 1], id)
 
 cdef void rooms_unit_56(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     call.packed[7] = room(call, d_q, d_k)
     call.packed[8] = room(call, d_q, d_q)
     call.packed[9] = room(call, d_p, d_q)
@@ -2290,11 +2326,11 @@ cdef void rooms_unit_56(Call* call) noexcept nogil:
 
 cdef void unit_56(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
-    cdef long long d_q = call.d[8]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
+    cdef long long d_q = call.d[9]
     pack_share(call, id, d_q, d_k, <array> call.p[21], d_q, 1, call.packed[7])
     pack_share(call, id, d_q, d_q, <array> call.p[19], d_q, 1, call.packed[8])
     pack_share(call, id, d_p, d_q, <array> call.p[18], d_p, 1, call.packed[9])

@@ -600,28 +600,30 @@ array p0, array p1, long long d_m, long long d_n, long long d_p, long long first
 cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_A = <array> call.p[8]
     cdef long long s_q_A = call.s[8]
     cdef array b_a13 = <array> call.p[15]
     t = t0
     rows = r1
     for r in range(r0, rows):
-        t = 0
-        row_0_0(b_a13 + r*d_n*d_p, b_q_A + (t - 1)*s_q_A + r*d_n*d_p, d_m, d_n, d_p, 0, 0, lengths[r])
+        t = 0 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_0_0(b_a13 + r*d_n*d_p, b_q_A + (t - 1)*s_q_A + r*d_n*d_p, d_m, d_n, d_p, 0, 0, lengths[r] + before)
 
 cdef void segment_1(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_key = <array> call.p[5]
@@ -694,10 +696,10 @@ array p0, array p1, array p2, array p3, array p4, long long d_m, long long d_n, 
 cdef void segment_4(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_lam = <array> call.p[4]
     cdef array b_q_key = <array> call.p[5]
     cdef long long s_q_key = call.s[5]
@@ -710,7 +712,7 @@ cdef void segment_4(Call* call, long long t0, long long t1, long long r0, long l
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_4_0(b_q_lam, b_q_A + (t - 1 - 1)*s_q_A + r*d_n*d_p, b_q_value + (t - 1)*s_q_value + r*d_n, b_q_key + (t - 1)*s_q_key + r*d_p, b_q_A + (t - 1)*s_q_A + r*d_n*d_p, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_4_0(b_q_lam, b_q_A + (t - 1 - 1)*s_q_A + r*d_n*d_p, b_q_value + (t - 1)*s_q_value + r*d_n, b_q_key + (t - 1)*s_q_key + r*d_p, b_q_A + (t - 1)*s_q_A + r*d_n*d_p, d_m, d_n, d_p, 0, 0, lengths[r] + before)
 
 cdef void row_5_0(
 array p0, array p1, array p2, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -789,12 +791,12 @@ array p0, array p1, long long d_m, long long d_n, long long d_p, long long first
 cdef void segment_5(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_query = <array> call.p[7]
@@ -815,7 +817,7 @@ cdef void segment_5(Call* call, long long t0, long long t1, long long r0, long l
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_5_0(b_q_A + (t - 1)*s_q_A + r*d_n*d_p, b_q_query + (t - 1)*s_q_query + r*d_p, b_q_y + (t - 1)*s_q_y + r*d_n, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_5_0(b_q_A + (t - 1)*s_q_A + r*d_n*d_p, b_q_query + (t - 1)*s_q_query + r*d_p, b_q_y + (t - 1)*s_q_y + r*d_n, d_m, d_n, d_p, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -823,7 +825,7 @@ cdef void segment_5(Call* call, long long t0, long long t1, long long r0, long l
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_5_1(b_q_y + (t - 1)*s_q_y + r*d_n, b_q_d + (t - 1)*s_q_d + r*d_n, b_t14 + (t - 1)*s_t14 + r, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_5_1(b_q_y + (t - 1)*s_q_y + r*d_n, b_q_d + (t - 1)*s_q_d + r*d_n, b_t14 + (t - 1)*s_t14 + r, d_m, d_n, d_p, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -832,18 +834,18 @@ cdef void segment_5(Call* call, long long t0, long long t1, long long r0, long l
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_5_2(b_t14 + (t - 1)*s_t14 + r0, b_q_e + (t - 1)*s_q_e + r0, d_m, d_n, d_p, 0, (rows - r0)*1, lengths[r])
+            row_5_2(b_t14 + (t - 1)*s_t14 + r0, b_q_e + (t - 1)*s_q_e + r0, d_m, d_n, d_p, 0, (rows - r0)*1, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1, r0, r1 = begin, end, top, bottom
     rows = r1
     if not call.more:
         for r in range(r0, rows):
-            row_5_3(b_t15 + r, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_5_3(b_t15 + r, d_m, d_n, d_p, 0, 0, lengths[r] + before)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_5_4(b_q_e + (t - 1)*s_q_e + r, b_t15 + r, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_5_4(b_q_e + (t - 1)*s_q_e + r, b_t15 + r, d_m, d_n, d_p, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -866,19 +868,19 @@ array p0, array p1, long long d_m, long long d_n, long long d_p, long long first
 cdef void segment_9(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_E = <array> call.p[14]
     cdef array b_t15 = <array> call.p[17]
     t = t0
     rows = r1
     if id == 0:
         rows = r1
-        row_9_0(b_q_E, d_m, d_n, d_p, 0, 0, lengths[r])
+        row_9_0(b_q_E, d_m, d_n, d_p, 0, 0, lengths[r] + before)
         for r in range(r0, rows):
-            row_9_1(b_t15 + r, b_q_E, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_9_1(b_t15 + r, b_q_E, d_m, d_n, d_p, 0, 0, lengths[r] + before)
 
 cdef void row_10_0(
 array p0, array p1, array p2, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -896,12 +898,12 @@ array p0, array p1, array p2, long long d_m, long long d_n, long long d_p, long 
 cdef void segment_10(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_y = <array> call.p[9]
@@ -916,7 +918,7 @@ cdef void segment_10(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_10_0(b_q_y + (t - 1)*s_q_y + r0*d_n, b_q_d + (t - 1)*s_q_d + r0*d_n, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_n, d_m, d_n, d_p, 0, (rows - r0)*d_n, lengths[r])
+            row_10_0(b_q_y + (t - 1)*s_q_y + r0*d_n, b_q_d + (t - 1)*s_q_d + r0*d_n, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_n, d_m, d_n, d_p, 0, (rows - r0)*d_n, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -932,17 +934,19 @@ array p0, long long d_m, long long d_n, long long d_p, long long first, long lon
 cdef void segment_11(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_g_A_back = <array> call.p[19]
     cdef long long s_g_A_back = call.s[19]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_11_0(b_g_A_back + (t - 1)*s_g_A_back + r*d_n*d_p, d_m, d_n, d_p, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_11_0(b_g_A_back + (t - 1)*s_g_A_back + r*d_n*d_p, d_m, d_n, d_p, 0, 0, lengths[r] + before)
 
 cdef void row_12_0(
 array p0, array p1, array p2, array p3, array p4, array p5, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -965,10 +969,10 @@ array p0, array p1, array p2, array p3, array p4, array p5, long long d_m, long 
 cdef void segment_12(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_lam = <array> call.p[4]
     cdef array b_q_query = <array> call.p[7]
     cdef long long s_q_query = call.s[7]
@@ -983,7 +987,7 @@ cdef void segment_12(Call* call, long long t0, long long t1, long long r0, long 
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_12_0(b_g_y_bar + (t - 1)*s_g_y_bar + r*d_n, b_q_query + (t - 1)*s_q_query + r*d_p, b_g_A_back + (t - 1 + 1)*s_g_A_back + r*d_n*d_p, b_g_A_bar + (t - 1)*s_g_A_bar + r*d_n*d_p, b_q_lam, b_g_A_back + (t - 1)*s_g_A_back + r*d_n*d_p, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_12_0(b_g_y_bar + (t - 1)*s_g_y_bar + r*d_n, b_q_query + (t - 1)*s_q_query + r*d_p, b_g_A_back + (t - 1 + 1)*s_g_A_back + r*d_n*d_p, b_g_A_bar + (t - 1)*s_g_A_bar + r*d_n*d_p, b_q_lam, b_g_A_back + (t - 1)*s_g_A_back + r*d_n*d_p, d_m, d_n, d_p, 0, 0, lengths[r] + before)
 
 cdef void row_14_0(
 array p0, array p1, array p2, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -1041,12 +1045,12 @@ array p0, array p1, array p2, long long d_m, long long d_n, long long d_p, long 
 cdef void segment_14(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_key = <array> call.p[5]
     cdef long long s_q_key = call.s[5]
     cdef array b_q_value = <array> call.p[6]
@@ -1070,27 +1074,27 @@ cdef void segment_14(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_14_0(b_q_A + (t - 1)*s_q_A + r*d_n*d_p, b_g_y_bar + (t - 1)*s_g_y_bar + r*d_n, b_g_query_bar + (t - 1)*s_g_query_bar + r*d_p, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_14_0(b_q_A + (t - 1)*s_q_A + r*d_n*d_p, b_g_y_bar + (t - 1)*s_g_y_bar + r*d_n, b_g_query_bar + (t - 1)*s_g_query_bar + r*d_p, d_m, d_n, d_p, 0, 0, lengths[r] + before)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_14_1(b_g_A_bar + (t - 1)*s_g_A_bar + r*d_n*d_p, b_q_key + (t - 1)*s_q_key + r*d_p, b_g_value_bar + (t - 1)*s_g_value_bar + r*d_n, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_14_1(b_g_A_bar + (t - 1)*s_g_A_bar + r*d_n*d_p, b_q_key + (t - 1)*s_q_key + r*d_p, b_g_value_bar + (t - 1)*s_g_value_bar + r*d_n, d_m, d_n, d_p, 0, 0, lengths[r] + before)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_14_2(b_g_A_bar + (t - 1)*s_g_A_bar + r*d_n*d_p, b_q_value + (t - 1)*s_q_value + r*d_n, b_g_key_bar + (t - 1)*s_g_key_bar + r*d_p, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_14_2(b_g_A_bar + (t - 1)*s_g_A_bar + r*d_n*d_p, b_q_value + (t - 1)*s_q_value + r*d_n, b_g_key_bar + (t - 1)*s_g_key_bar + r*d_p, d_m, d_n, d_p, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
 
 cdef void segment_17(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_g_query_bar = <array> call.p[21]
@@ -1134,18 +1138,21 @@ cdef void segment_17(Call* call, long long t0, long long t1, long long r0, long 
 cdef void segment_20(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_g_A_back = <array> call.p[19]
     cdef long long s_g_A_back = call.s[19]
     cdef array b_g_A_init_bar = <array> call.p[27]
     t = t0
     rows = r1
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n*d_p):
-            b_g_A_init_bar[r*d_n*d_p + c] = b_g_A_back[(1 - 1)*s_g_A_back + r*d_n*d_p + c]
+            b_g_A_init_bar[r*d_n*d_p + c] = b_g_A_back[(t - 1)*s_g_A_back + r*d_n*d_p + c]
 
 cdef void row_21_0(
 array p0, array p1, array p2, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -1164,12 +1171,12 @@ array p0, array p1, array p2, long long d_m, long long d_n, long long d_p, long 
 cdef void segment_21(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_y = <array> call.p[9]
@@ -1213,7 +1220,7 @@ cdef void segment_21(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_21_0(b_q_y + (t - 1)*s_q_y + r0*d_n, b_q_d + (t - 1)*s_q_d + r0*d_n, b_g_d_bar + (t - 1)*s_g_d_bar + r0*d_n, d_m, d_n, d_p, 0, (rows - r0)*d_n, lengths[r])
+            row_21_0(b_q_y + (t - 1)*s_q_y + r0*d_n, b_q_d + (t - 1)*s_q_d + r0*d_n, b_g_d_bar + (t - 1)*s_g_d_bar + r0*d_n, d_m, d_n, d_p, 0, (rows - r0)*d_n, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -1230,12 +1237,12 @@ array p0, array p1, long long d_m, long long d_n, long long d_p, long long first
 cdef void segment_26(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_p_y_seed = <array> call.p[34]
     cdef long long s_p_y_seed = call.s[34]
     cdef array b_p_y_bar = <array> call.p[35]
@@ -1248,7 +1255,7 @@ cdef void segment_26(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_26_0(b_p_y_seed + (t - 1)*s_p_y_seed + r0*d_n, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_n, d_m, d_n, d_p, 0, (rows - r0)*d_n, lengths[r])
+            row_26_0(b_p_y_seed + (t - 1)*s_p_y_seed + r0*d_n, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_n, d_m, d_n, d_p, 0, (rows - r0)*d_n, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -1264,17 +1271,19 @@ array p0, long long d_m, long long d_n, long long d_p, long long first, long lon
 cdef void segment_27(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_p_A_back = <array> call.p[36]
     cdef long long s_p_A_back = call.s[36]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_27_0(b_p_A_back + (t - 1)*s_p_A_back + r*d_n*d_p, d_m, d_n, d_p, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_27_0(b_p_A_back + (t - 1)*s_p_A_back + r*d_n*d_p, d_m, d_n, d_p, 0, 0, lengths[r] + before)
 
 cdef void row_28_0(
 array p0, array p1, array p2, array p3, array p4, array p5, array p6, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -1298,10 +1307,10 @@ array p0, array p1, array p2, array p3, array p4, array p5, array p6, long long 
 cdef void segment_28(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_lam = <array> call.p[4]
     cdef array b_q_query = <array> call.p[7]
     cdef long long s_q_query = call.s[7]
@@ -1318,7 +1327,7 @@ cdef void segment_28(Call* call, long long t0, long long t1, long long r0, long 
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_28_0(b_p_y_bar + (t - 1)*s_p_y_bar + r*d_n, b_q_query + (t - 1)*s_q_query + r*d_p, b_p_A_seed + (t - 1)*s_p_A_seed + r*d_n*d_p, b_p_A_back + (t - 1 + 1)*s_p_A_back + r*d_n*d_p, b_p_A_bar + (t - 1)*s_p_A_bar + r*d_n*d_p, b_q_lam, b_p_A_back + (t - 1)*s_p_A_back + r*d_n*d_p, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_28_0(b_p_y_bar + (t - 1)*s_p_y_bar + r*d_n, b_q_query + (t - 1)*s_q_query + r*d_p, b_p_A_seed + (t - 1)*s_p_A_seed + r*d_n*d_p, b_p_A_back + (t - 1 + 1)*s_p_A_back + r*d_n*d_p, b_p_A_bar + (t - 1)*s_p_A_bar + r*d_n*d_p, b_q_lam, b_p_A_back + (t - 1)*s_p_A_back + r*d_n*d_p, d_m, d_n, d_p, 0, 0, lengths[r] + before)
 
 cdef void row_30_0(
 array p0, array p1, array p2, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -1412,12 +1421,12 @@ array p0, array p1, array p2, long long d_m, long long d_n, long long d_p, long 
 cdef void segment_30(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_key = <array> call.p[5]
     cdef long long s_q_key = call.s[5]
     cdef array b_q_value = <array> call.p[6]
@@ -1453,7 +1462,7 @@ cdef void segment_30(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_30_0(b_q_A + (t - 1)*s_q_A + r*d_n*d_p, b_p_y_bar + (t - 1)*s_p_y_bar + r*d_n, b_t48 + (t - 1)*s_t48 + r*d_p, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_30_0(b_q_A + (t - 1)*s_q_A + r*d_n*d_p, b_p_y_bar + (t - 1)*s_p_y_bar + r*d_n, b_t48 + (t - 1)*s_t48 + r*d_p, d_m, d_n, d_p, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -1462,11 +1471,11 @@ cdef void segment_30(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_30_1(b_t48 + (t - 1)*s_t48 + r0*d_p, b_p_query_seed + (t - 1)*s_p_query_seed + r0*d_p, b_p_query_bar + (t - 1)*s_p_query_bar + r0*d_p, d_m, d_n, d_p, 0, (rows - r0)*d_p, lengths[r])
+            row_30_1(b_t48 + (t - 1)*s_t48 + r0*d_p, b_p_query_seed + (t - 1)*s_p_query_seed + r0*d_p, b_p_query_bar + (t - 1)*s_p_query_bar + r0*d_p, d_m, d_n, d_p, 0, (rows - r0)*d_p, lengths[r] + before)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_30_2(b_p_A_bar + (t - 1)*s_p_A_bar + r*d_n*d_p, b_q_key + (t - 1)*s_q_key + r*d_p, b_t49 + (t - 1)*s_t49 + r*d_n, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_30_2(b_p_A_bar + (t - 1)*s_p_A_bar + r*d_n*d_p, b_q_key + (t - 1)*s_q_key + r*d_p, b_t49 + (t - 1)*s_t49 + r*d_n, d_m, d_n, d_p, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -1475,11 +1484,11 @@ cdef void segment_30(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_30_3(b_t49 + (t - 1)*s_t49 + r0*d_n, b_p_value_seed + (t - 1)*s_p_value_seed + r0*d_n, b_p_value_bar + (t - 1)*s_p_value_bar + r0*d_n, d_m, d_n, d_p, 0, (rows - r0)*d_n, lengths[r])
+            row_30_3(b_t49 + (t - 1)*s_t49 + r0*d_n, b_p_value_seed + (t - 1)*s_p_value_seed + r0*d_n, b_p_value_bar + (t - 1)*s_p_value_bar + r0*d_n, d_m, d_n, d_p, 0, (rows - r0)*d_n, lengths[r] + before)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_30_4(b_p_A_bar + (t - 1)*s_p_A_bar + r*d_n*d_p, b_q_value + (t - 1)*s_q_value + r*d_n, b_t50 + (t - 1)*s_t50 + r*d_p, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_30_4(b_p_A_bar + (t - 1)*s_p_A_bar + r*d_n*d_p, b_q_value + (t - 1)*s_q_value + r*d_n, b_t50 + (t - 1)*s_t50 + r*d_p, d_m, d_n, d_p, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -1488,19 +1497,19 @@ cdef void segment_30(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_30_5(b_t50 + (t - 1)*s_t50 + r0*d_p, b_p_key_seed + (t - 1)*s_p_key_seed + r0*d_p, b_p_key_bar + (t - 1)*s_p_key_bar + r0*d_p, d_m, d_n, d_p, 0, (rows - r0)*d_p, lengths[r])
+            row_30_5(b_t50 + (t - 1)*s_t50 + r0*d_p, b_p_key_seed + (t - 1)*s_p_key_seed + r0*d_p, b_p_key_bar + (t - 1)*s_p_key_bar + r0*d_p, d_m, d_n, d_p, 0, (rows - r0)*d_p, lengths[r] + before)
     if spread:
         wait(call)
 
 cdef void segment_36(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_p_query_bar = <array> call.p[38]
@@ -1544,18 +1553,21 @@ cdef void segment_36(Call* call, long long t0, long long t1, long long r0, long 
 cdef void segment_39(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_p_A_back = <array> call.p[36]
     cdef long long s_p_A_back = call.s[36]
     cdef array b_p_A_init_bar = <array> call.p[44]
     t = t0
     rows = r1
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n*d_p):
-            b_p_A_init_bar[r*d_n*d_p + c] = b_p_A_back[(1 - 1)*s_p_A_back + r*d_n*d_p + c]
+            b_p_A_init_bar[r*d_n*d_p + c] = b_p_A_back[(t - 1)*s_p_A_back + r*d_n*d_p + c]
 
 cdef void row_40_0(
 array p0, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -1569,12 +1581,12 @@ array p0, long long d_m, long long d_n, long long d_p, long long first, long lon
 cdef void segment_40(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     cdef array b_q_Wk = <array> call.p[10]
     cdef array b_q_Wv = <array> call.p[11]
     cdef array b_q_Wq = <array> call.p[12]
@@ -1614,14 +1626,14 @@ cdef void segment_40(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_40_0(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_n, d_m, d_n, d_p, 0, (rows - r0)*d_n, lengths[r])
+            row_40_0(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_n, d_m, d_n, d_p, 0, (rows - r0)*d_n, lengths[r] + before)
     if spread:
         wait(call)
 
 cdef void rooms_unit_0(Call* call) noexcept nogil:
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     call.packed[0] = room(call, d_p, d_m)
     call.packed[1] = room(call, d_n, d_m)
     call.packed[2] = room(call, d_p, d_m)
@@ -1629,9 +1641,9 @@ cdef void rooms_unit_0(Call* call) noexcept nogil:
 
 cdef void unit_0(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     pack_share(call, id, d_p, d_m, <array> call.p[10], 1, d_m, call.packed[0])
     pack_share(call, id, d_n, d_m, <array> call.p[11], 1, d_m, call.packed[1])
     pack_share(call, id, d_p, d_m, <array> call.p[12], 1, d_m, call.packed[2])
@@ -1649,9 +1661,9 @@ cdef void unit_0(Call* call, long long id) noexcept nogil:
         segment_9(call, t0, t1, 0, batch, id)
 
 cdef void rooms_unit_10(Call* call) noexcept nogil:
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     call.packed[3] = room(call, d_m, d_p)
     call.packed[4] = room(call, d_m, d_n)
     call.packed[5] = room(call, d_m, d_p)
@@ -1659,9 +1671,9 @@ cdef void rooms_unit_10(Call* call) noexcept nogil:
 
 cdef void unit_10(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     if call.wanted[0]:
         segment_10(call, t0, t1, call.split[id], call.split[id + 1], id)
     if call.wanted[1]:
@@ -1684,9 +1696,9 @@ cdef void unit_10(Call* call, long long id) noexcept nogil:
         segment_21(call, t0, t1, call.split[id], call.split[id + 1], id)
 
 cdef void rooms_unit_26(Call* call) noexcept nogil:
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     call.packed[3] = room(call, d_m, d_p)
     call.packed[4] = room(call, d_m, d_n)
     call.packed[5] = room(call, d_m, d_p)
@@ -1694,9 +1706,9 @@ cdef void rooms_unit_26(Call* call) noexcept nogil:
 
 cdef void unit_26(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
-    cdef long long d_p = call.d[6]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
+    cdef long long d_p = call.d[7]
     if call.wanted[0]:
         segment_26(call, t0, t1, call.split[id], call.split[id + 1], id)
     if call.wanted[1]:

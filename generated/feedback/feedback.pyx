@@ -619,10 +619,10 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_h = <array> call.p[5]
     cdef long long s_q_h = call.s[5]
     cdef array b_q_y = <array> call.p[7]
@@ -633,14 +633,20 @@ cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long l
     t = t0
     rows = r1
     for r in range(r0, rows):
-        t = 0
-        row_0_0(b_a15 + r*d_n, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        t = 0 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_0_0(b_a15 + r*d_n, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
-        t = -1
-        row_0_1(b_a16 + r*d_n, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        t = -1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_0_1(b_a16 + r*d_n, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
-        t = 0
-        row_0_2(b_a17 + r*d_k, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+        t = 0 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_0_2(b_a17 + r*d_k, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_4_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -671,10 +677,10 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_4(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_z_h = <array> call.p[4]
@@ -724,11 +730,11 @@ cdef void segment_4(Call* call, long long t0, long long t1, long long r0, long l
         terms[3] = term(d_k, b_q_y + (t - 1 - 1)*s_q_y + r0*d_k, w_q_F)
         product(rows - r0, d_n, terms, 4, 1 if few else 0, b_t20 + (t - 1)*s_t20 + r0*d_n)
         for r in range(r0, rows):
-            row_4_0(b_t20 + (t - 1)*s_t20 + r*d_n, b_q_b, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_4_0(b_t20 + (t - 1)*s_t20 + r*d_n, b_q_b, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
         terms[0] = term(d_n, b_q_h + (t - 1)*s_q_h + r0*d_n, w_q_V)
         product(rows - r0, d_k, terms, 1, 0, b_t22 + (t - 1)*s_t22 + r0*d_k)
         for r in range(r0, rows):
-            row_4_1(b_t22 + (t - 1)*s_t22 + r*d_k, b_q_c, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_4_1(b_t22 + (t - 1)*s_t22 + r*d_k, b_q_c, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_12_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -784,12 +790,12 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_12(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_y = <array> call.p[7]
@@ -806,7 +812,7 @@ cdef void segment_12(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_12_0(b_q_y + (t - 1)*s_q_y + r*d_k, b_q_d + (t - 1)*s_q_d + r*d_k, b_t23 + (t - 1)*s_t23 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_12_0(b_q_y + (t - 1)*s_q_y + r*d_k, b_q_d + (t - 1)*s_q_d + r*d_k, b_t23 + (t - 1)*s_t23 + r, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -815,18 +821,18 @@ cdef void segment_12(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_12_1(b_t23 + (t - 1)*s_t23 + r0, b_q_e + (t - 1)*s_q_e + r0, d_k, d_m, d_n, 0, (rows - r0)*1, lengths[r])
+            row_12_1(b_t23 + (t - 1)*s_t23 + r0, b_q_e + (t - 1)*s_q_e + r0, d_k, d_m, d_n, 0, (rows - r0)*1, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1, r0, r1 = begin, end, top, bottom
     rows = r1
     if not call.more:
         for r in range(r0, rows):
-            row_12_2(b_t24 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_12_2(b_t24 + r, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_12_3(b_q_e + (t - 1)*s_q_e + r, b_t24 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_12_3(b_q_e + (t - 1)*s_q_e + r, b_t24 + r, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -849,19 +855,19 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_15(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_E = <array> call.p[16]
     cdef array b_t24 = <array> call.p[23]
     t = t0
     rows = r1
     if id == 0:
         rows = r1
-        row_15_0(b_q_E, d_k, d_m, d_n, 0, 0, lengths[r])
+        row_15_0(b_q_E, d_k, d_m, d_n, 0, 0, lengths[r] + before)
         for r in range(r0, rows):
-            row_15_1(b_t24 + r, b_q_E, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_15_1(b_t24 + r, b_q_E, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_16_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -898,10 +904,10 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_16(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_g_y_back = <array> call.p[24]
     cdef long long s_g_y_back = call.s[24]
     cdef array b_g_h_back = <array> call.p[27]
@@ -912,16 +918,24 @@ cdef void segment_16(Call* call, long long t0, long long t1, long long r0, long 
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_16_0(b_g_y_back + (t - 1)*s_g_y_back + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_16_0(b_g_y_back + (t - 1)*s_g_y_back + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_16_1(b_g_h_back + (t - 1)*s_g_h_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_16_1(b_g_h_back + (t - 1)*s_g_h_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_16_2(b_g_h_back2 + (t - 1)*s_g_h_back2 + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_16_2(b_g_h_back2 + (t - 1)*s_g_h_back2 + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
         t = lengths[r] + 2
-        row_16_3(b_g_h_back2 + (t - 1)*s_g_h_back2 + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_16_3(b_g_h_back2 + (t - 1)*s_g_h_back2 + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_20_0(
 array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -962,10 +976,10 @@ array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, 
 cdef void segment_20(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_h = <array> call.p[5]
@@ -1003,12 +1017,12 @@ cdef void segment_20(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_20_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_y_back + (t - 1 + 1)*s_g_y_back + r0*d_k, b_g_s_y + (t - 1)*s_g_s_y + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_20_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_y_back + (t - 1 + 1)*s_g_y_back + r0*d_k, b_g_s_y + (t - 1)*s_g_s_y + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
         terms[0] = term(d_k, b_g_s_y + (t - 1)*s_g_s_y + r0*d_k, wt_q_V)
         product(rows - r0, d_n, terms, 1, 0, b_t44 + (t - 1)*s_t44 + r0*d_n)
         if rows > r0:
             r = r0
-            row_20_1(b_t44 + (t - 1)*s_t44 + r0*d_n, b_g_h_back + (t - 1 + 1)*s_g_h_back + r0*d_n, b_g_h_back2 + (t - 1 + 2)*s_g_h_back2 + r0*d_n, b_q_h + (t - 1)*s_q_h + r0*d_n, b_g_s_h + (t - 1)*s_g_s_h + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
+            row_20_1(b_t44 + (t - 1)*s_t44 + r0*d_n, b_g_h_back + (t - 1 + 1)*s_g_h_back + r0*d_n, b_g_h_back2 + (t - 1 + 2)*s_g_h_back2 + r0*d_n, b_q_h + (t - 1)*s_q_h + r0*d_n, b_g_s_h + (t - 1)*s_g_s_h + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r] + before)
         terms[0] = term(d_n, b_g_s_h + (t - 1)*s_g_s_h + r0*d_n, wt_q_F)
         product(rows - r0, d_k, terms, 1, 0, b_g_y_back + (t - 1)*s_g_y_back + r0*d_k)
         terms[0] = term(d_n, b_g_s_h + (t - 1)*s_g_s_h + r0*d_n, wt_q_W1)
@@ -1019,12 +1033,12 @@ cdef void segment_20(Call* call, long long t0, long long t1, long long r0, long 
 cdef void segment_28(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_h = <array> call.p[5]
@@ -1101,10 +1115,10 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_35(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_g_y_back = <array> call.p[24]
     cdef long long s_g_y_back = call.s[24]
     cdef array b_g_h_back = <array> call.p[27]
@@ -1119,20 +1133,32 @@ cdef void segment_35(Call* call, long long t0, long long t1, long long r0, long 
     t = t0
     rows = r1
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_t45[r*d_n + c] = b_g_h_back[(1 - 1)*s_g_h_back + r*d_n + c]
+            b_t45[r*d_n + c] = b_g_h_back[(t - 1)*s_g_h_back + r*d_n + c]
     for r in range(r0, r1):
+        t = 2 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_t46[r*d_n + c] = b_g_h_back2[(2 - 1)*s_g_h_back2 + r*d_n + c]
+            b_t46[r*d_n + c] = b_g_h_back2[(t - 1)*s_g_h_back2 + r*d_n + c]
     if rows > r0:
         r = r0
-        row_35_0(b_t45 + r0*d_n, b_t46 + r0*d_n, b_g_h_init_bar + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
+        row_35_0(b_t45 + r0*d_n, b_t46 + r0*d_n, b_g_h_init_bar + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r] + before)
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_g_h_init2_bar[r*d_n + c] = b_g_h_back2[(1 - 1)*s_g_h_back2 + r*d_n + c]
+            b_g_h_init2_bar[r*d_n + c] = b_g_h_back2[(t - 1)*s_g_h_back2 + r*d_n + c]
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_k):
-            b_g_y_init_bar[r*d_k + c] = b_g_y_back[(1 - 1)*s_g_y_back + r*d_k + c]
+            b_g_y_init_bar[r*d_k + c] = b_g_y_back[(t - 1)*s_g_y_back + r*d_k + c]
 
 cdef void row_40_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1151,12 +1177,12 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_40(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_y = <array> call.p[7]
@@ -1188,7 +1214,7 @@ cdef void segment_40(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_40_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_d_bar + (t - 1)*s_g_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_40_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_d_bar + (t - 1)*s_g_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -1227,10 +1253,10 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_42(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_p_y_back = <array> call.p[48]
     cdef long long s_p_y_back = call.s[48]
     cdef array b_p_h_back = <array> call.p[51]
@@ -1241,16 +1267,24 @@ cdef void segment_42(Call* call, long long t0, long long t1, long long r0, long 
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_42_0(b_p_y_back + (t - 1)*s_p_y_back + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_42_0(b_p_y_back + (t - 1)*s_p_y_back + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_42_1(b_p_h_back + (t - 1)*s_p_h_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_42_1(b_p_h_back + (t - 1)*s_p_h_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_42_2(b_p_h_back2 + (t - 1)*s_p_h_back2 + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_42_2(b_p_h_back2 + (t - 1)*s_p_h_back2 + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
         t = lengths[r] + 2
-        row_42_3(b_p_h_back2 + (t - 1)*s_p_h_back2 + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_42_3(b_p_h_back2 + (t - 1)*s_p_h_back2 + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_46_0(
 array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1291,10 +1325,10 @@ array p0, array p1, array p2, array p3, array p4, array p5, long long d_k, long 
 cdef void segment_46(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_h = <array> call.p[5]
     cdef long long s_q_h = call.s[5]
     cdef array b_q_y = <array> call.p[7]
@@ -1334,12 +1368,12 @@ cdef void segment_46(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_46_0(b_p_y_seed + (t - 1)*s_p_y_seed + r0*d_k, b_p_y_back + (t - 1 + 1)*s_p_y_back + r0*d_k, b_q_y + (t - 1)*s_q_y + r0*d_k, b_p_s_y + (t - 1)*s_p_s_y + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_46_0(b_p_y_seed + (t - 1)*s_p_y_seed + r0*d_k, b_p_y_back + (t - 1 + 1)*s_p_y_back + r0*d_k, b_q_y + (t - 1)*s_q_y + r0*d_k, b_p_s_y + (t - 1)*s_p_s_y + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
         terms[0] = term(d_k, b_p_s_y + (t - 1)*s_p_s_y + r0*d_k, wt_q_V)
         product(rows - r0, d_n, terms, 1, 0, b_t68 + (t - 1)*s_t68 + r0*d_n)
         if rows > r0:
             r = r0
-            row_46_1(b_p_h_seed + (t - 1)*s_p_h_seed + r0*d_n, b_t68 + (t - 1)*s_t68 + r0*d_n, b_p_h_back + (t - 1 + 1)*s_p_h_back + r0*d_n, b_p_h_back2 + (t - 1 + 2)*s_p_h_back2 + r0*d_n, b_q_h + (t - 1)*s_q_h + r0*d_n, b_p_s_h + (t - 1)*s_p_s_h + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
+            row_46_1(b_p_h_seed + (t - 1)*s_p_h_seed + r0*d_n, b_t68 + (t - 1)*s_t68 + r0*d_n, b_p_h_back + (t - 1 + 1)*s_p_h_back + r0*d_n, b_p_h_back2 + (t - 1 + 2)*s_p_h_back2 + r0*d_n, b_q_h + (t - 1)*s_q_h + r0*d_n, b_p_s_h + (t - 1)*s_p_s_h + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r] + before)
         terms[0] = term(d_n, b_p_s_h + (t - 1)*s_p_s_h + r0*d_n, wt_q_F)
         product(rows - r0, d_k, terms, 1, 0, b_p_y_back + (t - 1)*s_p_y_back + r0*d_k)
         terms[0] = term(d_n, b_p_s_h + (t - 1)*s_p_s_h + r0*d_n, wt_q_W1)
@@ -1350,12 +1384,12 @@ cdef void segment_46(Call* call, long long t0, long long t1, long long r0, long 
 cdef void segment_54(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_h = <array> call.p[5]
@@ -1432,10 +1466,10 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_61(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_p_y_back = <array> call.p[48]
     cdef long long s_p_y_back = call.s[48]
     cdef array b_p_h_back = <array> call.p[51]
@@ -1450,20 +1484,32 @@ cdef void segment_61(Call* call, long long t0, long long t1, long long r0, long 
     t = t0
     rows = r1
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_t69[r*d_n + c] = b_p_h_back[(1 - 1)*s_p_h_back + r*d_n + c]
+            b_t69[r*d_n + c] = b_p_h_back[(t - 1)*s_p_h_back + r*d_n + c]
     for r in range(r0, r1):
+        t = 2 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_t70[r*d_n + c] = b_p_h_back2[(2 - 1)*s_p_h_back2 + r*d_n + c]
+            b_t70[r*d_n + c] = b_p_h_back2[(t - 1)*s_p_h_back2 + r*d_n + c]
     if rows > r0:
         r = r0
-        row_61_0(b_t69 + r0*d_n, b_t70 + r0*d_n, b_p_h_init_bar + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
+        row_61_0(b_t69 + r0*d_n, b_t70 + r0*d_n, b_p_h_init_bar + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r] + before)
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_p_h_init2_bar[r*d_n + c] = b_p_h_back2[(1 - 1)*s_p_h_back2 + r*d_n + c]
+            b_p_h_init2_bar[r*d_n + c] = b_p_h_back2[(t - 1)*s_p_h_back2 + r*d_n + c]
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_k):
-            b_p_y_init_bar[r*d_k + c] = b_p_y_back[(1 - 1)*s_p_y_back + r*d_k + c]
+            b_p_y_init_bar[r*d_k + c] = b_p_y_back[(t - 1)*s_p_y_back + r*d_k + c]
 
 cdef void row_66_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1477,12 +1523,12 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_66(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_U = <array> call.p[11]
     cdef array b_p_s_h = <array> call.p[54]
     cdef long long s_p_s_h = call.s[54]
@@ -1510,14 +1556,14 @@ cdef void segment_66(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_66_0(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_66_0(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
 
 cdef void rooms_unit_0(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     call.packed[0] = room(call, d_n, d_m)
     call.packed[1] = room(call, d_n, d_n)
     call.packed[2] = room(call, d_n, d_n)
@@ -1527,9 +1573,9 @@ cdef void rooms_unit_0(Call* call) noexcept nogil:
 
 cdef void unit_0(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     pack_share(call, id, d_n, d_m, <array> call.p[11], 1, d_m, call.packed[0])
     pack_share(call, id, d_n, d_n, <array> call.p[8], 1, d_n, call.packed[1])
     pack_share(call, id, d_n, d_n, <array> call.p[9], 1, d_n, call.packed[2])
@@ -1547,9 +1593,9 @@ cdef void unit_0(Call* call, long long id) noexcept nogil:
         segment_15(call, t0, t1, 0, batch, id)
 
 cdef void rooms_unit_16(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     call.packed[5] = room(call, d_n, d_k)
     call.packed[6] = room(call, d_k, d_n)
     call.packed[7] = room(call, d_n, d_n)
@@ -1559,9 +1605,9 @@ cdef void rooms_unit_16(Call* call) noexcept nogil:
 
 cdef void unit_16(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     pack_share(call, id, d_n, d_k, <array> call.p[13], d_n, 1, call.packed[5])
     pack_share(call, id, d_k, d_n, <array> call.p[10], d_k, 1, call.packed[6])
     pack_share(call, id, d_n, d_n, <array> call.p[8], d_n, 1, call.packed[7])
@@ -1583,9 +1629,9 @@ cdef void unit_16(Call* call, long long id) noexcept nogil:
         segment_40(call, t0, t1, call.split[id], call.split[id + 1], id)
 
 cdef void rooms_unit_42(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     call.packed[5] = room(call, d_n, d_k)
     call.packed[6] = room(call, d_k, d_n)
     call.packed[7] = room(call, d_n, d_n)
@@ -1595,9 +1641,9 @@ cdef void rooms_unit_42(Call* call) noexcept nogil:
 
 cdef void unit_42(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     pack_share(call, id, d_n, d_k, <array> call.p[13], d_n, 1, call.packed[5])
     pack_share(call, id, d_k, d_n, <array> call.p[10], d_k, 1, call.packed[6])
     pack_share(call, id, d_n, d_n, <array> call.p[8], d_n, 1, call.packed[7])

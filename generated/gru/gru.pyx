@@ -599,18 +599,20 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_h = <array> call.p[21]
     cdef long long s_q_h = call.s[21]
     cdef array b_a23 = <array> call.p[25]
     t = t0
     rows = r1
     for r in range(r0, rows):
-        t = 0
-        row_0_0(b_a23 + r*d_n, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        t = 0 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_0_0(b_a23 + r*d_n, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_4_0(
 array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -657,10 +659,10 @@ array p0, array p1, array p2, array p3, array p4, array p5, long long d_k, long 
 cdef void segment_4(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_Wr = <array> call.p[4]
@@ -742,12 +744,12 @@ cdef void segment_4(Call* call, long long t0, long long t1, long long r0, long l
         terms[1] = term(d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, w_q_Wz)
         product(rows - r0, d_n, terms, 2, 1 if few else 0, b_t26 + (t - 1)*s_t26 + r0*d_n)
         for r in range(r0, rows):
-            row_4_0(b_t24 + (t - 1)*s_t24 + r*d_n, b_q_br, b_q_r + (t - 1)*s_q_r + r*d_n, b_t26 + (t - 1)*s_t26 + r*d_n, b_q_bz, b_q_z + (t - 1)*s_q_z + r*d_n, b_q_h + (t - 1 - 1)*s_q_h + r*d_n, b_t29 + (t - 1)*s_t29 + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_4_0(b_t24 + (t - 1)*s_t24 + r*d_n, b_q_br, b_q_r + (t - 1)*s_q_r + r*d_n, b_t26 + (t - 1)*s_t26 + r*d_n, b_q_bz, b_q_z + (t - 1)*s_q_z + r*d_n, b_q_h + (t - 1 - 1)*s_q_h + r*d_n, b_t29 + (t - 1)*s_t29 + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
         terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_Ug)
         terms[1] = term(d_n, b_t29 + (t - 1)*s_t29 + r0*d_n, w_q_Wg)
         product(rows - r0, d_n, terms, 2, 1 if few else 0, b_t28 + (t - 1)*s_t28 + r0*d_n)
         for r in range(r0, rows):
-            row_4_1(b_t28 + (t - 1)*s_t28 + r*d_n, b_q_bg, b_q_g + (t - 1)*s_q_g + r*d_n, b_q_z + (t - 1)*s_q_z + r*d_n, b_q_h + (t - 1 - 1)*s_q_h + r*d_n, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_4_1(b_t28 + (t - 1)*s_t28 + r*d_n, b_q_bg, b_q_g + (t - 1)*s_q_g + r*d_n, b_q_z + (t - 1)*s_q_z + r*d_n, b_q_h + (t - 1 - 1)*s_q_h + r*d_n, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_15_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -815,12 +817,12 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_15(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_V = <array> call.p[13]
@@ -859,7 +861,7 @@ cdef void segment_15(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_15_0(b_t31 + (t - 1)*s_t31 + r*d_k, b_q_by, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_15_0(b_t31 + (t - 1)*s_t31 + r*d_k, b_q_by, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -867,7 +869,7 @@ cdef void segment_15(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_15_1(b_q_y + (t - 1)*s_q_y + r*d_k, b_q_d + (t - 1)*s_q_d + r*d_k, b_t32 + (t - 1)*s_t32 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_15_1(b_q_y + (t - 1)*s_q_y + r*d_k, b_q_d + (t - 1)*s_q_d + r*d_k, b_t32 + (t - 1)*s_t32 + r, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -876,18 +878,18 @@ cdef void segment_15(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_15_2(b_t32 + (t - 1)*s_t32 + r0, b_q_e + (t - 1)*s_q_e + r0, d_k, d_m, d_n, 0, (rows - r0)*1, lengths[r])
+            row_15_2(b_t32 + (t - 1)*s_t32 + r0, b_q_e + (t - 1)*s_q_e + r0, d_k, d_m, d_n, 0, (rows - r0)*1, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1, r0, r1 = begin, end, top, bottom
     rows = r1
     if not call.more:
         for r in range(r0, rows):
-            row_15_3(b_t33 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_15_3(b_t33 + r, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_15_4(b_q_e + (t - 1)*s_q_e + r, b_t33 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_15_4(b_q_e + (t - 1)*s_q_e + r, b_t33 + r, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -910,19 +912,19 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_20(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_E = <array> call.p[24]
     cdef array b_t33 = <array> call.p[32]
     t = t0
     rows = r1
     if id == 0:
         rows = r1
-        row_20_0(b_q_E, d_k, d_m, d_n, 0, 0, lengths[r])
+        row_20_0(b_q_E, d_k, d_m, d_n, 0, 0, lengths[r] + before)
         for r in range(r0, rows):
-            row_20_1(b_t33 + r, b_q_E, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_20_1(b_t33 + r, b_q_E, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_21_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -940,12 +942,12 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_21(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_y = <array> call.p[22]
@@ -960,7 +962,7 @@ cdef void segment_21(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_21_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_21_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -975,17 +977,19 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_23(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_g_h_back = <array> call.p[34]
     cdef long long s_g_h_back = call.s[34]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_23_0(b_g_h_back + (t - 1)*s_g_h_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_23_0(b_g_h_back + (t - 1)*s_g_h_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_24_0(
 array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1052,10 +1056,10 @@ array p0, array p1, array p2, array p3, array p4, array p5, long long d_k, long 
 cdef void segment_24(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_Wr = <array> call.p[4]
     cdef array b_q_Wz = <array> call.p[7]
     cdef array b_q_Wg = <array> call.p[10]
@@ -1117,28 +1121,28 @@ cdef void segment_24(Call* call, long long t0, long long t1, long long r0, long 
         product(rows - r0, d_n, terms, 1, 1 if few else 0, b_t60 + (t - 1)*s_t60 + r0*d_n)
         if rows > r0:
             r = r0
-            row_24_0(b_t60 + (t - 1)*s_t60 + r0*d_n, b_g_h_back + (t - 1 + 1)*s_g_h_back + r0*d_n, b_g_h_bar + (t - 1)*s_g_h_bar + r0*d_n, b_q_z + (t - 1)*s_q_z + r0*d_n, b_q_g + (t - 1)*s_q_g + r0*d_n, b_g_s_g + (t - 1)*s_g_s_g + r0*d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, b_g_s_z + (t - 1)*s_g_s_z + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
+            row_24_0(b_t60 + (t - 1)*s_t60 + r0*d_n, b_g_h_back + (t - 1 + 1)*s_g_h_back + r0*d_n, b_g_h_bar + (t - 1)*s_g_h_bar + r0*d_n, b_q_z + (t - 1)*s_q_z + r0*d_n, b_q_g + (t - 1)*s_q_g + r0*d_n, b_g_s_g + (t - 1)*s_g_s_g + r0*d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, b_g_s_z + (t - 1)*s_g_s_z + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r] + before)
         terms[0] = term(d_n, b_g_s_g + (t - 1)*s_g_s_g + r0*d_n, wt_q_Wg)
         product(rows - r0, d_n, terms, 1, 0, b_t59 + (t - 1)*s_t59 + r0*d_n)
         if rows > r0:
             r = r0
-            row_24_1(b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, b_t59 + (t - 1)*s_t59 + r0*d_n, b_q_r + (t - 1)*s_q_r + r0*d_n, b_g_s_r + (t - 1)*s_g_s_r + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
+            row_24_1(b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, b_t59 + (t - 1)*s_t59 + r0*d_n, b_q_r + (t - 1)*s_q_r + r0*d_n, b_g_s_r + (t - 1)*s_g_s_r + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r] + before)
         terms[0] = term(d_n, b_g_s_z + (t - 1)*s_g_s_z + r0*d_n, wt_q_Wz)
         terms[1] = term(d_n, b_g_s_r + (t - 1)*s_g_s_r + r0*d_n, wt_q_Wr)
         product(rows - r0, d_n, terms, 2, 0, b_t57 + (t - 1)*s_t57 + r0*d_n)
         if rows > r0:
             r = r0
-            row_24_2(b_t57 + (t - 1)*s_t57 + r0*d_n, b_q_r + (t - 1)*s_q_r + r0*d_n, b_t59 + (t - 1)*s_t59 + r0*d_n, b_q_z + (t - 1)*s_q_z + r0*d_n, b_g_h_bar + (t - 1)*s_g_h_bar + r0*d_n, b_g_h_back + (t - 1)*s_g_h_back + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
+            row_24_2(b_t57 + (t - 1)*s_t57 + r0*d_n, b_q_r + (t - 1)*s_q_r + r0*d_n, b_t59 + (t - 1)*s_t59 + r0*d_n, b_q_z + (t - 1)*s_q_z + r0*d_n, b_g_h_bar + (t - 1)*s_g_h_bar + r0*d_n, b_g_h_back + (t - 1)*s_g_h_back + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r] + before)
 
 cdef void segment_35(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_h = <array> call.p[21]
@@ -1220,18 +1224,21 @@ cdef void segment_35(Call* call, long long t0, long long t1, long long r0, long 
 cdef void segment_46(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_g_h_back = <array> call.p[34]
     cdef long long s_g_h_back = call.s[34]
     cdef array b_g_h_init_bar = <array> call.p[53]
     t = t0
     rows = r1
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_g_h_init_bar[r*d_n + c] = b_g_h_back[(1 - 1)*s_g_h_back + r*d_n + c]
+            b_g_h_init_bar[r*d_n + c] = b_g_h_back[(t - 1)*s_g_h_back + r*d_n + c]
 
 cdef void row_47_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1250,12 +1257,12 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_47(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_Ur = <array> call.p[5]
@@ -1299,7 +1306,7 @@ cdef void segment_47(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_47_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_d_bar + (t - 1)*s_g_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_47_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_d_bar + (t - 1)*s_g_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -1316,12 +1323,12 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_52(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_p_y_seed = <array> call.p[63]
     cdef long long s_p_y_seed = call.s[63]
     cdef array b_p_y_bar = <array> call.p[64]
@@ -1334,7 +1341,7 @@ cdef void segment_52(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_52_0(b_p_y_seed + (t - 1)*s_p_y_seed + r0*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_52_0(b_p_y_seed + (t - 1)*s_p_y_seed + r0*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -1349,17 +1356,19 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_54(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_p_h_back = <array> call.p[65]
     cdef long long s_p_h_back = call.s[65]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_54_0(b_p_h_back + (t - 1)*s_p_h_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_54_0(b_p_h_back + (t - 1)*s_p_h_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_55_0(
 array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, array p8, array p9, array p10, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1432,10 +1441,10 @@ array p0, array p1, array p2, array p3, array p4, array p5, long long d_k, long 
 cdef void segment_55(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_Wr = <array> call.p[4]
     cdef array b_q_Wz = <array> call.p[7]
     cdef array b_q_Wg = <array> call.p[10]
@@ -1505,28 +1514,28 @@ cdef void segment_55(Call* call, long long t0, long long t1, long long r0, long 
         product(rows - r0, d_n, terms, 1, 1 if few else 0, b_t95 + (t - 1)*s_t95 + r0*d_n)
         if rows > r0:
             r = r0
-            row_55_0(b_t95 + (t - 1)*s_t95 + r0*d_n, b_p_h_seed + (t - 1)*s_p_h_seed + r0*d_n, b_p_h_back + (t - 1 + 1)*s_p_h_back + r0*d_n, b_p_h_bar + (t - 1)*s_p_h_bar + r0*d_n, b_p_g_seed + (t - 1)*s_p_g_seed + r0*d_n, b_q_z + (t - 1)*s_q_z + r0*d_n, b_q_g + (t - 1)*s_q_g + r0*d_n, b_p_s_g + (t - 1)*s_p_s_g + r0*d_n, b_p_z_seed + (t - 1)*s_p_z_seed + r0*d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, b_p_s_z + (t - 1)*s_p_s_z + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
+            row_55_0(b_t95 + (t - 1)*s_t95 + r0*d_n, b_p_h_seed + (t - 1)*s_p_h_seed + r0*d_n, b_p_h_back + (t - 1 + 1)*s_p_h_back + r0*d_n, b_p_h_bar + (t - 1)*s_p_h_bar + r0*d_n, b_p_g_seed + (t - 1)*s_p_g_seed + r0*d_n, b_q_z + (t - 1)*s_q_z + r0*d_n, b_q_g + (t - 1)*s_q_g + r0*d_n, b_p_s_g + (t - 1)*s_p_s_g + r0*d_n, b_p_z_seed + (t - 1)*s_p_z_seed + r0*d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, b_p_s_z + (t - 1)*s_p_s_z + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r] + before)
         terms[0] = term(d_n, b_p_s_g + (t - 1)*s_p_s_g + r0*d_n, wt_q_Wg)
         product(rows - r0, d_n, terms, 1, 0, b_t94 + (t - 1)*s_t94 + r0*d_n)
         if rows > r0:
             r = r0
-            row_55_1(b_p_r_seed + (t - 1)*s_p_r_seed + r0*d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, b_t94 + (t - 1)*s_t94 + r0*d_n, b_q_r + (t - 1)*s_q_r + r0*d_n, b_p_s_r + (t - 1)*s_p_s_r + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
+            row_55_1(b_p_r_seed + (t - 1)*s_p_r_seed + r0*d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, b_t94 + (t - 1)*s_t94 + r0*d_n, b_q_r + (t - 1)*s_q_r + r0*d_n, b_p_s_r + (t - 1)*s_p_s_r + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r] + before)
         terms[0] = term(d_n, b_p_s_z + (t - 1)*s_p_s_z + r0*d_n, wt_q_Wz)
         terms[1] = term(d_n, b_p_s_r + (t - 1)*s_p_s_r + r0*d_n, wt_q_Wr)
         product(rows - r0, d_n, terms, 2, 0, b_t92 + (t - 1)*s_t92 + r0*d_n)
         if rows > r0:
             r = r0
-            row_55_2(b_t92 + (t - 1)*s_t92 + r0*d_n, b_q_r + (t - 1)*s_q_r + r0*d_n, b_t94 + (t - 1)*s_t94 + r0*d_n, b_q_z + (t - 1)*s_q_z + r0*d_n, b_p_h_bar + (t - 1)*s_p_h_bar + r0*d_n, b_p_h_back + (t - 1)*s_p_h_back + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
+            row_55_2(b_t92 + (t - 1)*s_t92 + r0*d_n, b_q_r + (t - 1)*s_q_r + r0*d_n, b_t94 + (t - 1)*s_t94 + r0*d_n, b_q_z + (t - 1)*s_q_z + r0*d_n, b_p_h_bar + (t - 1)*s_p_h_bar + r0*d_n, b_p_h_back + (t - 1)*s_p_h_back + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r] + before)
 
 cdef void segment_66(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_h = <array> call.p[21]
@@ -1608,18 +1617,21 @@ cdef void segment_66(Call* call, long long t0, long long t1, long long r0, long 
 cdef void segment_77(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_p_h_back = <array> call.p[65]
     cdef long long s_p_h_back = call.s[65]
     cdef array b_p_h_init_bar = <array> call.p[84]
     t = t0
     rows = r1
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_p_h_init_bar[r*d_n + c] = b_p_h_back[(1 - 1)*s_p_h_back + r*d_n + c]
+            b_p_h_init_bar[r*d_n + c] = b_p_h_back[(t - 1)*s_p_h_back + r*d_n + c]
 
 cdef void row_78_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1633,12 +1645,12 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_78(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_Ur = <array> call.p[5]
     cdef array b_q_Uz = <array> call.p[8]
     cdef array b_q_Ug = <array> call.p[11]
@@ -1678,14 +1690,14 @@ cdef void segment_78(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_78_0(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_78_0(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
 
 cdef void rooms_unit_0(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     call.packed[0] = room(call, d_n, d_m)
     call.packed[1] = room(call, d_n, d_n)
     call.packed[2] = room(call, d_n, d_m)
@@ -1697,9 +1709,9 @@ cdef void rooms_unit_0(Call* call) noexcept nogil:
 
 cdef void unit_0(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     pack_share(call, id, d_n, d_m, <array> call.p[5], 1, d_m, call.packed[0])
     pack_share(call, id, d_n, d_n, <array> call.p[4], 1, d_n, call.packed[1])
     pack_share(call, id, d_n, d_m, <array> call.p[8], 1, d_m, call.packed[2])
@@ -1719,9 +1731,9 @@ cdef void unit_0(Call* call, long long id) noexcept nogil:
         segment_20(call, t0, t1, 0, batch, id)
 
 cdef void rooms_unit_21(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     call.packed[7] = room(call, d_n, d_k)
     call.packed[8] = room(call, d_n, d_n)
     call.packed[9] = room(call, d_n, d_n)
@@ -1733,9 +1745,9 @@ cdef void rooms_unit_21(Call* call) noexcept nogil:
 
 cdef void unit_21(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     pack_share(call, id, d_n, d_k, <array> call.p[13], d_n, 1, call.packed[7])
     pack_share(call, id, d_n, d_n, <array> call.p[10], d_n, 1, call.packed[8])
     pack_share(call, id, d_n, d_n, <array> call.p[7], d_n, 1, call.packed[9])
@@ -1761,9 +1773,9 @@ cdef void unit_21(Call* call, long long id) noexcept nogil:
         segment_47(call, t0, t1, call.split[id], call.split[id + 1], id)
 
 cdef void rooms_unit_52(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     call.packed[7] = room(call, d_n, d_k)
     call.packed[8] = room(call, d_n, d_n)
     call.packed[9] = room(call, d_n, d_n)
@@ -1775,9 +1787,9 @@ cdef void rooms_unit_52(Call* call) noexcept nogil:
 
 cdef void unit_52(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     pack_share(call, id, d_n, d_k, <array> call.p[13], d_n, 1, call.packed[7])
     pack_share(call, id, d_n, d_n, <array> call.p[10], d_n, 1, call.packed[8])
     pack_share(call, id, d_n, d_n, <array> call.p[7], d_n, 1, call.packed[9])

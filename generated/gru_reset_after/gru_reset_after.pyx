@@ -599,18 +599,20 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_h = <array> call.p[22]
     cdef long long s_q_h = call.s[22]
     cdef array b_a24 = <array> call.p[26]
     t = t0
     rows = r1
     for r in range(r0, rows):
-        t = 0
-        row_0_0(b_a24 + r*d_n, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        t = 0 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_0_0(b_a24 + r*d_n, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_4_0(
 array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, array p8, array p9, array p10, array p11, array p12, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -649,10 +651,10 @@ array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, 
 cdef void segment_4(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_Wr = <array> call.p[4]
@@ -739,7 +741,7 @@ cdef void segment_4(Call* call, long long t0, long long t1, long long r0, long l
         terms[0] = term(d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, w_q_Wg)
         product(rows - r0, d_n, terms, 1, 0, b_t29 + (t - 1)*s_t29 + r0*d_n)
         for r in range(r0, rows):
-            row_4_0(b_t25 + (t - 1)*s_t25 + r*d_n, b_q_br, b_q_r + (t - 1)*s_q_r + r*d_n, b_t27 + (t - 1)*s_t27 + r*d_n, b_q_bz, b_q_z + (t - 1)*s_q_z + r*d_n, b_t29 + (t - 1)*s_t29 + r*d_n, b_q_ag, b_t30 + (t - 1)*s_t30 + r*d_n, b_q_bg, b_q_g + (t - 1)*s_q_g + r*d_n, b_q_h + (t - 1 - 1)*s_q_h + r*d_n, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_4_0(b_t25 + (t - 1)*s_t25 + r*d_n, b_q_br, b_q_r + (t - 1)*s_q_r + r*d_n, b_t27 + (t - 1)*s_t27 + r*d_n, b_q_bz, b_q_z + (t - 1)*s_q_z + r*d_n, b_t29 + (t - 1)*s_t29 + r*d_n, b_q_ag, b_t30 + (t - 1)*s_t30 + r*d_n, b_q_bg, b_q_g + (t - 1)*s_q_g + r*d_n, b_q_h + (t - 1 - 1)*s_q_h + r*d_n, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_14_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -807,12 +809,12 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_14(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_V = <array> call.p[14]
@@ -851,7 +853,7 @@ cdef void segment_14(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_14_0(b_t31 + (t - 1)*s_t31 + r*d_k, b_q_by, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_14_0(b_t31 + (t - 1)*s_t31 + r*d_k, b_q_by, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -859,7 +861,7 @@ cdef void segment_14(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_14_1(b_q_y + (t - 1)*s_q_y + r*d_k, b_q_d + (t - 1)*s_q_d + r*d_k, b_t32 + (t - 1)*s_t32 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_14_1(b_q_y + (t - 1)*s_q_y + r*d_k, b_q_d + (t - 1)*s_q_d + r*d_k, b_t32 + (t - 1)*s_t32 + r, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -868,18 +870,18 @@ cdef void segment_14(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_14_2(b_t32 + (t - 1)*s_t32 + r0, b_q_e + (t - 1)*s_q_e + r0, d_k, d_m, d_n, 0, (rows - r0)*1, lengths[r])
+            row_14_2(b_t32 + (t - 1)*s_t32 + r0, b_q_e + (t - 1)*s_q_e + r0, d_k, d_m, d_n, 0, (rows - r0)*1, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1, r0, r1 = begin, end, top, bottom
     rows = r1
     if not call.more:
         for r in range(r0, rows):
-            row_14_3(b_t33 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_14_3(b_t33 + r, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_14_4(b_q_e + (t - 1)*s_q_e + r, b_t33 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_14_4(b_q_e + (t - 1)*s_q_e + r, b_t33 + r, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -902,19 +904,19 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_19(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_E = <array> call.p[25]
     cdef array b_t33 = <array> call.p[33]
     t = t0
     rows = r1
     if id == 0:
         rows = r1
-        row_19_0(b_q_E, d_k, d_m, d_n, 0, 0, lengths[r])
+        row_19_0(b_q_E, d_k, d_m, d_n, 0, 0, lengths[r] + before)
         for r in range(r0, rows):
-            row_19_1(b_t33 + r, b_q_E, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_19_1(b_t33 + r, b_q_E, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_20_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -932,12 +934,12 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_20(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_y = <array> call.p[23]
@@ -952,7 +954,7 @@ cdef void segment_20(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_20_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_20_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -967,17 +969,19 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_22(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_g_h_back = <array> call.p[35]
     cdef long long s_g_h_back = call.s[35]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_22_0(b_g_h_back + (t - 1)*s_g_h_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_22_0(b_g_h_back + (t - 1)*s_g_h_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_23_0(
 array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, array p8, array p9, array p10, array p11, array p12, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1036,10 +1040,10 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_23(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_Wr = <array> call.p[4]
     cdef array b_q_Wz = <array> call.p[7]
     cdef array b_q_Wg = <array> call.p[10]
@@ -1103,14 +1107,14 @@ cdef void segment_23(Call* call, long long t0, long long t1, long long r0, long 
         terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V)
         product(rows - r0, d_n, terms, 1, 1 if few else 0, b_t62 + (t - 1)*s_t62 + r0*d_n)
         for r in range(r0, rows):
-            row_23_0(b_t62 + (t - 1)*s_t62 + r*d_n, b_g_h_back + (t - 1 + 1)*s_g_h_back + r*d_n, b_g_h_bar + (t - 1)*s_g_h_bar + r*d_n, b_q_z + (t - 1)*s_q_z + r*d_n, b_q_g + (t - 1)*s_q_g + r*d_n, b_g_s_g + (t - 1)*s_g_s_g + r*d_n, b_t29 + (t - 1)*s_t29 + r*d_n, b_q_ag, b_q_r + (t - 1)*s_q_r + r*d_n, b_g_s_r + (t - 1)*s_g_s_r + r*d_n, b_q_h + (t - 1 - 1)*s_q_h + r*d_n, b_g_s_z + (t - 1)*s_g_s_z + r*d_n, b_t61 + (t - 1)*s_t61 + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_23_0(b_t62 + (t - 1)*s_t62 + r*d_n, b_g_h_back + (t - 1 + 1)*s_g_h_back + r*d_n, b_g_h_bar + (t - 1)*s_g_h_bar + r*d_n, b_q_z + (t - 1)*s_q_z + r*d_n, b_q_g + (t - 1)*s_q_g + r*d_n, b_g_s_g + (t - 1)*s_g_s_g + r*d_n, b_t29 + (t - 1)*s_t29 + r*d_n, b_q_ag, b_q_r + (t - 1)*s_q_r + r*d_n, b_g_s_r + (t - 1)*s_g_s_r + r*d_n, b_q_h + (t - 1 - 1)*s_q_h + r*d_n, b_g_s_z + (t - 1)*s_g_s_z + r*d_n, b_t61 + (t - 1)*s_t61 + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
         terms[0] = term(d_n, b_g_s_r + (t - 1)*s_g_s_r + r0*d_n, wt_q_Wr)
         terms[1] = term(d_n, b_g_s_z + (t - 1)*s_g_s_z + r0*d_n, wt_q_Wz)
         terms[2] = term(d_n, b_t61 + (t - 1)*s_t61 + r0*d_n, wt_q_Wg)
         product(rows - r0, d_n, terms, 3, 0, b_t60 + (t - 1)*s_t60 + r0*d_n)
         if rows > r0:
             r = r0
-            row_23_1(b_t60 + (t - 1)*s_t60 + r0*d_n, b_q_z + (t - 1)*s_q_z + r0*d_n, b_g_h_bar + (t - 1)*s_g_h_bar + r0*d_n, b_g_h_back + (t - 1)*s_g_h_back + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
+            row_23_1(b_t60 + (t - 1)*s_t60 + r0*d_n, b_q_z + (t - 1)*s_q_z + r0*d_n, b_g_h_bar + (t - 1)*s_g_h_bar + r0*d_n, b_g_h_back + (t - 1)*s_g_h_back + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r] + before)
 
 cdef void row_35_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1135,12 +1139,12 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_35(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_r = <array> call.p[17]
@@ -1223,27 +1227,30 @@ cdef void segment_35(Call* call, long long t0, long long t1, long long r0, long 
     outer_sums(batch*(t1 - t0 + 1), left, 5, right, 3, pairs, 7, call.more, call, id)
     rows = r1
     if not call.more:
-        row_35_0(b_g_ag_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+        row_35_0(b_g_ag_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r] + before)
     for t in range(t1, t0 - 1, -1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_35_1(b_q_r + (t - 1)*s_q_r + r*d_n, b_g_s_g + (t - 1)*s_g_s_g + r*d_n, b_g_ag_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+            row_35_1(b_q_r + (t - 1)*s_q_r + r*d_n, b_g_s_g + (t - 1)*s_g_s_g + r*d_n, b_g_ag_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r] + before)
 
 cdef void segment_47(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_g_h_back = <array> call.p[35]
     cdef long long s_g_h_back = call.s[35]
     cdef array b_g_h_init_bar = <array> call.p[55]
     t = t0
     rows = r1
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_g_h_init_bar[r*d_n + c] = b_g_h_back[(1 - 1)*s_g_h_back + r*d_n + c]
+            b_g_h_init_bar[r*d_n + c] = b_g_h_back[(t - 1)*s_g_h_back + r*d_n + c]
 
 cdef void row_48_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1262,12 +1269,12 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_48(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_Ur = <array> call.p[5]
@@ -1311,7 +1318,7 @@ cdef void segment_48(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_48_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_d_bar + (t - 1)*s_g_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_48_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_d_bar + (t - 1)*s_g_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -1328,12 +1335,12 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_53(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_p_y_seed = <array> call.p[65]
     cdef long long s_p_y_seed = call.s[65]
     cdef array b_p_y_bar = <array> call.p[66]
@@ -1346,7 +1353,7 @@ cdef void segment_53(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_53_0(b_p_y_seed + (t - 1)*s_p_y_seed + r0*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_53_0(b_p_y_seed + (t - 1)*s_p_y_seed + r0*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -1361,17 +1368,19 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_55(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_p_h_back = <array> call.p[67]
     cdef long long s_p_h_back = call.s[67]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_55_0(b_p_h_back + (t - 1)*s_p_h_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_55_0(b_p_h_back + (t - 1)*s_p_h_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_56_0(
 array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, array p8, array p9, array p10, array p11, array p12, array p13, array p14, array p15, array p16, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1436,10 +1445,10 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_56(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_Wr = <array> call.p[4]
     cdef array b_q_Wz = <array> call.p[7]
     cdef array b_q_Wg = <array> call.p[10]
@@ -1511,14 +1520,14 @@ cdef void segment_56(Call* call, long long t0, long long t1, long long r0, long 
         terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V)
         product(rows - r0, d_n, terms, 1, 1 if few else 0, b_t99 + (t - 1)*s_t99 + r0*d_n)
         for r in range(r0, rows):
-            row_56_0(b_t99 + (t - 1)*s_t99 + r*d_n, b_p_h_seed + (t - 1)*s_p_h_seed + r*d_n, b_p_h_back + (t - 1 + 1)*s_p_h_back + r*d_n, b_p_h_bar + (t - 1)*s_p_h_bar + r*d_n, b_p_g_seed + (t - 1)*s_p_g_seed + r*d_n, b_q_z + (t - 1)*s_q_z + r*d_n, b_q_g + (t - 1)*s_q_g + r*d_n, b_p_s_g + (t - 1)*s_p_s_g + r*d_n, b_p_r_seed + (t - 1)*s_p_r_seed + r*d_n, b_t29 + (t - 1)*s_t29 + r*d_n, b_q_ag, b_q_r + (t - 1)*s_q_r + r*d_n, b_p_s_r + (t - 1)*s_p_s_r + r*d_n, b_p_z_seed + (t - 1)*s_p_z_seed + r*d_n, b_q_h + (t - 1 - 1)*s_q_h + r*d_n, b_p_s_z + (t - 1)*s_p_s_z + r*d_n, b_t98 + (t - 1)*s_t98 + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_56_0(b_t99 + (t - 1)*s_t99 + r*d_n, b_p_h_seed + (t - 1)*s_p_h_seed + r*d_n, b_p_h_back + (t - 1 + 1)*s_p_h_back + r*d_n, b_p_h_bar + (t - 1)*s_p_h_bar + r*d_n, b_p_g_seed + (t - 1)*s_p_g_seed + r*d_n, b_q_z + (t - 1)*s_q_z + r*d_n, b_q_g + (t - 1)*s_q_g + r*d_n, b_p_s_g + (t - 1)*s_p_s_g + r*d_n, b_p_r_seed + (t - 1)*s_p_r_seed + r*d_n, b_t29 + (t - 1)*s_t29 + r*d_n, b_q_ag, b_q_r + (t - 1)*s_q_r + r*d_n, b_p_s_r + (t - 1)*s_p_s_r + r*d_n, b_p_z_seed + (t - 1)*s_p_z_seed + r*d_n, b_q_h + (t - 1 - 1)*s_q_h + r*d_n, b_p_s_z + (t - 1)*s_p_s_z + r*d_n, b_t98 + (t - 1)*s_t98 + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
         terms[0] = term(d_n, b_p_s_r + (t - 1)*s_p_s_r + r0*d_n, wt_q_Wr)
         terms[1] = term(d_n, b_p_s_z + (t - 1)*s_p_s_z + r0*d_n, wt_q_Wz)
         terms[2] = term(d_n, b_t98 + (t - 1)*s_t98 + r0*d_n, wt_q_Wg)
         product(rows - r0, d_n, terms, 3, 0, b_t97 + (t - 1)*s_t97 + r0*d_n)
         if rows > r0:
             r = r0
-            row_56_1(b_t97 + (t - 1)*s_t97 + r0*d_n, b_q_z + (t - 1)*s_q_z + r0*d_n, b_p_h_bar + (t - 1)*s_p_h_bar + r0*d_n, b_p_h_back + (t - 1)*s_p_h_back + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
+            row_56_1(b_t97 + (t - 1)*s_t97 + r0*d_n, b_q_z + (t - 1)*s_q_z + r0*d_n, b_p_h_bar + (t - 1)*s_p_h_bar + r0*d_n, b_p_h_back + (t - 1)*s_p_h_back + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r] + before)
 
 cdef void row_68_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1543,12 +1552,12 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_68(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_r = <array> call.p[17]
@@ -1631,27 +1640,30 @@ cdef void segment_68(Call* call, long long t0, long long t1, long long r0, long 
     outer_sums(batch*(t1 - t0 + 1), left, 5, right, 3, pairs, 7, call.more, call, id)
     rows = r1
     if not call.more:
-        row_68_0(b_p_ag_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+        row_68_0(b_p_ag_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r] + before)
     for t in range(t1, t0 - 1, -1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_68_1(b_q_r + (t - 1)*s_q_r + r*d_n, b_p_s_g + (t - 1)*s_p_s_g + r*d_n, b_p_ag_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+            row_68_1(b_q_r + (t - 1)*s_q_r + r*d_n, b_p_s_g + (t - 1)*s_p_s_g + r*d_n, b_p_ag_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r] + before)
 
 cdef void segment_80(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_p_h_back = <array> call.p[67]
     cdef long long s_p_h_back = call.s[67]
     cdef array b_p_h_init_bar = <array> call.p[87]
     t = t0
     rows = r1
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_p_h_init_bar[r*d_n + c] = b_p_h_back[(1 - 1)*s_p_h_back + r*d_n + c]
+            b_p_h_init_bar[r*d_n + c] = b_p_h_back[(t - 1)*s_p_h_back + r*d_n + c]
 
 cdef void row_81_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1665,12 +1677,12 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_81(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_Ur = <array> call.p[5]
     cdef array b_q_Uz = <array> call.p[8]
     cdef array b_q_Ug = <array> call.p[11]
@@ -1710,14 +1722,14 @@ cdef void segment_81(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_81_0(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_81_0(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
 
 cdef void rooms_unit_0(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     call.packed[0] = room(call, d_n, d_m)
     call.packed[1] = room(call, d_n, d_m)
     call.packed[2] = room(call, d_n, d_n)
@@ -1729,9 +1741,9 @@ cdef void rooms_unit_0(Call* call) noexcept nogil:
 
 cdef void unit_0(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     pack_share(call, id, d_n, d_m, <array> call.p[11], 1, d_m, call.packed[0])
     pack_share(call, id, d_n, d_m, <array> call.p[5], 1, d_m, call.packed[1])
     pack_share(call, id, d_n, d_n, <array> call.p[4], 1, d_n, call.packed[2])
@@ -1751,9 +1763,9 @@ cdef void unit_0(Call* call, long long id) noexcept nogil:
         segment_19(call, t0, t1, 0, batch, id)
 
 cdef void rooms_unit_20(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     call.packed[7] = room(call, d_n, d_k)
     call.packed[8] = room(call, d_n, d_n)
     call.packed[9] = room(call, d_n, d_n)
@@ -1765,9 +1777,9 @@ cdef void rooms_unit_20(Call* call) noexcept nogil:
 
 cdef void unit_20(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     pack_share(call, id, d_n, d_k, <array> call.p[14], d_n, 1, call.packed[7])
     pack_share(call, id, d_n, d_n, <array> call.p[4], d_n, 1, call.packed[8])
     pack_share(call, id, d_n, d_n, <array> call.p[7], d_n, 1, call.packed[9])
@@ -1793,9 +1805,9 @@ cdef void unit_20(Call* call, long long id) noexcept nogil:
         segment_48(call, t0, t1, call.split[id], call.split[id + 1], id)
 
 cdef void rooms_unit_53(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     call.packed[7] = room(call, d_n, d_k)
     call.packed[8] = room(call, d_n, d_n)
     call.packed[9] = room(call, d_n, d_n)
@@ -1807,9 +1819,9 @@ cdef void rooms_unit_53(Call* call) noexcept nogil:
 
 cdef void unit_53(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     pack_share(call, id, d_n, d_k, <array> call.p[14], d_n, 1, call.packed[7])
     pack_share(call, id, d_n, d_n, <array> call.p[4], d_n, 1, call.packed[8])
     pack_share(call, id, d_n, d_n, <array> call.p[7], d_n, 1, call.packed[9])

@@ -891,8 +891,8 @@ array p0, array p1, array p2, array p3, array p4, long long d_n, long long first
 cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_n = call.d[4]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_n = call.d[5]
     cdef array b_q_u = <array> call.p[2]
     cdef array b_q_W = <array> call.p[4]
     cdef array b_q_z = <array> call.p[5]
@@ -907,7 +907,7 @@ cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long l
     terms[0] = term(d_n, b_q_x + r0*d_n, w_q_W)
     product(rows - r0, d_n, terms, 1, 0, b_t7 + r0*d_n)
     for r in range(r0, rows):
-        row_0_0(b_t7 + r*d_n, b_q_u + r*d_n, b_q_b, b_q_z + r*d_n, b_next_q_x + r*d_n, d_n, 0, 0, lengths[r])
+        row_0_0(b_t7 + r*d_n, b_q_u + r*d_n, b_q_b, b_q_z + r*d_n, b_next_q_x + r*d_n, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_1_0(
 array p0, array p1, array p2, long long d_n, long long first, long long last, long long steps
@@ -947,8 +947,8 @@ array p0, array p1, long long d_n, long long first, long long last, long long st
 cdef void segment_1(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_n = call.d[4]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_n = call.d[5]
     cdef array b_q_d = <array> call.p[3]
     cdef array b_q_x = <array> call.p[6]
     cdef array b_t8 = <array> call.p[10]
@@ -956,10 +956,10 @@ cdef void segment_1(Call* call, long long t0, long long t1, long long r0, long l
     t = t0
     rows = r1
     for r in range(r0, rows):
-        row_1_0(b_q_x + r*d_n, b_q_d + r*d_n, b_t9 + r, d_n, 0, 0, lengths[r])
+        row_1_0(b_q_x + r*d_n, b_q_d + r*d_n, b_t9 + r, d_n, 0, 0, lengths[r] + before)
     if rows > r0:
         r = r0
-        row_1_1(b_t9 + r0, b_t8 + r0, d_n, 0, (rows - r0)*1, lengths[r])
+        row_1_1(b_t9 + r0, b_t8 + r0, d_n, 0, (rows - r0)*1, lengths[r] + before)
 
 cdef void row_3_0(
 array p0, long long d_n, long long first, long long last, long long steps
@@ -980,17 +980,17 @@ array p0, array p1, long long d_n, long long first, long long last, long long st
 cdef void segment_3(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_n = call.d[4]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_n = call.d[5]
     cdef array b_q_E = <array> call.p[8]
     cdef array b_t8 = <array> call.p[10]
     t = t0
     rows = r1
     if id == 0:
         rows = r1
-        row_3_0(b_q_E, d_n, 0, 0, lengths[r])
+        row_3_0(b_q_E, d_n, 0, 0, lengths[r] + before)
         for r in range(r0, rows):
-            row_3_1(b_t8 + r, b_q_E, d_n, 0, 0, lengths[r])
+            row_3_1(b_t8 + r, b_q_E, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_4_0(
 array p0, array p1, array p2, array p3, array p4, long long d_n, long long first, long long last, long long steps
@@ -1014,8 +1014,8 @@ array p0, array p1, array p2, array p3, array p4, long long d_n, long long first
 cdef void segment_4(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_n = call.d[4]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_n = call.d[5]
     cdef array b_q_d = <array> call.p[3]
     cdef array b_q_W = <array> call.p[4]
     cdef array b_q_x = <array> call.p[6]
@@ -1031,13 +1031,13 @@ cdef void segment_4(Call* call, long long t0, long long t1, long long r0, long l
     product(rows - r0, d_n, terms, 1, 0, b_t18 + r0*d_n)
     if rows > r0:
         r = r0
-        row_4_0(b_q_x + r0*d_n, b_q_d + r0*d_n, b_t18 + r0*d_n, b_g_x_bar + r0*d_n, b_next_g_s + r0*d_n, d_n, 0, (rows - r0)*d_n, lengths[r])
+        row_4_0(b_q_x + r0*d_n, b_q_d + r0*d_n, b_t18 + r0*d_n, b_g_x_bar + r0*d_n, b_next_g_s + r0*d_n, d_n, 0, (rows - r0)*d_n, lengths[r] + before)
 
 cdef void segment_5(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_n = call.d[4]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_n = call.d[5]
     cdef array b_q_x = <array> call.p[6]
     cdef array b_g_s = <array> call.p[13]
     cdef array b_g_W_free_bar = <array> call.p[14]
@@ -1078,8 +1078,8 @@ array p0, array p1, array p2, array p3, array p4, long long d_n, long long first
 cdef void segment_7(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_n = call.d[4]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_n = call.d[5]
     cdef array b_q_d = <array> call.p[3]
     cdef array b_q_x = <array> call.p[6]
     cdef array b_g_s = <array> call.p[13]
@@ -1089,7 +1089,7 @@ cdef void segment_7(Call* call, long long t0, long long t1, long long r0, long l
     rows = r1
     if rows > r0:
         r = r0
-        row_7_0(b_g_s + r0*d_n, b_g_u_bar + r0*d_n, b_q_x + r0*d_n, b_q_d + r0*d_n, b_g_d_bar + r0*d_n, d_n, 0, (rows - r0)*d_n, lengths[r])
+        row_7_0(b_g_s + r0*d_n, b_g_u_bar + r0*d_n, b_q_x + r0*d_n, b_q_d + r0*d_n, b_g_d_bar + r0*d_n, d_n, 0, (rows - r0)*d_n, lengths[r] + before)
 
 cdef void row_9_0(
 array p0, array p1, long long d_n, long long first, long long last, long long steps
@@ -1123,18 +1123,18 @@ array p0, array p1, long long d_n, long long first, long long last, long long st
 cdef void segment_9(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_n = call.d[4]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_n = call.d[5]
     cdef array b_g_W_free_bar = <array> call.p[14]
     cdef array b_g_W_symmetric_bar = <array> call.p[18]
     cdef array b_g_W_bar = <array> call.p[19]
     t = t0
     rows = r1
     if id == 0:
-        row_9_0(b_g_W_free_bar, b_g_W_symmetric_bar, d_n, 0, 0, lengths[r])
+        row_9_0(b_g_W_free_bar, b_g_W_symmetric_bar, d_n, 0, 0, lengths[r] + before)
     wait(call)
     if id == 0:
-        row_9_1(b_g_W_symmetric_bar, b_g_W_bar, d_n, 0, 0, lengths[r])
+        row_9_1(b_g_W_symmetric_bar, b_g_W_bar, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_11_0(
 array p0, array p1, array p2, array p3, array p4, long long d_n, long long first, long long last, long long steps
@@ -1157,8 +1157,8 @@ array p0, array p1, array p2, array p3, array p4, long long d_n, long long first
 cdef void segment_11(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_n = call.d[4]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_n = call.d[5]
     cdef array b_q_W = <array> call.p[4]
     cdef array b_q_x = <array> call.p[6]
     cdef array b_p_x_seed = <array> call.p[21]
@@ -1174,13 +1174,13 @@ cdef void segment_11(Call* call, long long t0, long long t1, long long r0, long 
     product(rows - r0, d_n, terms, 1, 0, b_t28 + r0*d_n)
     if rows > r0:
         r = r0
-        row_11_0(b_p_x_seed + r0*d_n, b_t28 + r0*d_n, b_p_x_bar + r0*d_n, b_q_x + r0*d_n, b_next_p_s + r0*d_n, d_n, 0, (rows - r0)*d_n, lengths[r])
+        row_11_0(b_p_x_seed + r0*d_n, b_t28 + r0*d_n, b_p_x_bar + r0*d_n, b_q_x + r0*d_n, b_next_p_s + r0*d_n, d_n, 0, (rows - r0)*d_n, lengths[r] + before)
 
 cdef void segment_12(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_n = call.d[4]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_n = call.d[5]
     cdef array b_q_x = <array> call.p[6]
     cdef array b_p_s = <array> call.p[23]
     cdef array b_p_W_free_bar = <array> call.p[24]
@@ -1216,8 +1216,8 @@ array p0, array p1, array p2, long long d_n, long long first, long long last, lo
 cdef void segment_14(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_n = call.d[4]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_n = call.d[5]
     cdef array b_p_s = <array> call.p[23]
     cdef array b_p_u_bar = <array> call.p[26]
     cdef array b_p_d_bar = <array> call.p[27]
@@ -1225,7 +1225,7 @@ cdef void segment_14(Call* call, long long t0, long long t1, long long r0, long 
     rows = r1
     if rows > r0:
         r = r0
-        row_14_0(b_p_s + r0*d_n, b_p_u_bar + r0*d_n, b_p_d_bar + r0*d_n, d_n, 0, (rows - r0)*d_n, lengths[r])
+        row_14_0(b_p_s + r0*d_n, b_p_u_bar + r0*d_n, b_p_d_bar + r0*d_n, d_n, 0, (rows - r0)*d_n, lengths[r] + before)
 
 cdef void row_16_0(
 array p0, array p1, long long d_n, long long first, long long last, long long steps
@@ -1259,22 +1259,22 @@ array p0, array p1, long long d_n, long long first, long long last, long long st
 cdef void segment_16(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_n = call.d[4]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_n = call.d[5]
     cdef array b_p_W_free_bar = <array> call.p[24]
     cdef array b_p_W_symmetric_bar = <array> call.p[28]
     cdef array b_p_W_bar = <array> call.p[29]
     t = t0
     rows = r1
     if id == 0:
-        row_16_0(b_p_W_free_bar, b_p_W_symmetric_bar, d_n, 0, 0, lengths[r])
+        row_16_0(b_p_W_free_bar, b_p_W_symmetric_bar, d_n, 0, 0, lengths[r] + before)
     wait(call)
     if id == 0:
-        row_16_1(b_p_W_symmetric_bar, b_p_W_bar, d_n, 0, 0, lengths[r])
+        row_16_1(b_p_W_symmetric_bar, b_p_W_bar, d_n, 0, 0, lengths[r] + before)
 
 cdef void solve_0(Call* call, double* report, long long t, long long id) noexcept nogil:
     cdef long long r0 = call.split[id], r1 = call.split[id + 1]
-    cdef long long d_n = call.d[4]
+    cdef long long d_n = call.d[5]
     cdef Unknown unknowns[1]
     unknowns[0].state = <array> call.p[6]
     unknowns[0].image = <array> call.p[31]
@@ -1283,7 +1283,7 @@ cdef void solve_0(Call* call, double* report, long long t, long long id) noexcep
 
 cdef void solve_4(Call* call, double* report, long long t, long long id) noexcept nogil:
     cdef long long r0 = call.split[id], r1 = call.split[id + 1]
-    cdef long long d_n = call.d[4]
+    cdef long long d_n = call.d[5]
     cdef Unknown unknowns[1]
     unknowns[0].state = <array> call.p[13]
     unknowns[0].image = <array> call.p[32]
@@ -1292,7 +1292,7 @@ cdef void solve_4(Call* call, double* report, long long t, long long id) noexcep
 
 cdef void solve_11(Call* call, double* report, long long t, long long id) noexcept nogil:
     cdef long long r0 = call.split[id], r1 = call.split[id + 1]
-    cdef long long d_n = call.d[4]
+    cdef long long d_n = call.d[5]
     cdef Unknown unknowns[1]
     unknowns[0].state = <array> call.p[23]
     unknowns[0].image = <array> call.p[33]
@@ -1300,13 +1300,13 @@ cdef void solve_11(Call* call, double* report, long long t, long long id) noexce
     settle(call, segment_11, unknowns, 1, 1, report, t, r0, r1, id)
 
 cdef void rooms_unit_0(Call* call) noexcept nogil:
-    cdef long long d_n = call.d[4]
+    cdef long long d_n = call.d[5]
     call.packed[0] = room(call, d_n, d_n)
     pass
 
 cdef void unit_0(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_n = call.d[4]
+    cdef long long d_n = call.d[5]
     pack_share(call, id, d_n, d_n, <array> call.p[4], 1, d_n, call.packed[0])
     wait(call)
     if call.wanted[0]:
@@ -1318,13 +1318,13 @@ cdef void unit_0(Call* call, long long id) noexcept nogil:
         segment_3(call, t0, t1, 0, batch, id)
 
 cdef void rooms_piece_0(Call* call) noexcept nogil:
-    cdef long long d_n = call.d[4]
+    cdef long long d_n = call.d[5]
     call.packed[0] = room(call, d_n, d_n)
     pass
 
 cdef void piece_0(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_n = call.d[4]
+    cdef long long d_n = call.d[5]
     pack_share(call, id, d_n, d_n, <array> call.p[4], 1, d_n, call.packed[0])
     wait(call)
     if call.wanted[0]:
@@ -1334,13 +1334,13 @@ cdef void piece_0(Call* call, long long id) noexcept nogil:
             segment_0(call, t0, t1, call.split[id], call.split[id + 1], id)
 
 cdef void rooms_unit_4(Call* call) noexcept nogil:
-    cdef long long d_n = call.d[4]
+    cdef long long d_n = call.d[5]
     call.packed[1] = room(call, d_n, d_n)
     pass
 
 cdef void unit_4(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_n = call.d[4]
+    cdef long long d_n = call.d[5]
     pack_share(call, id, d_n, d_n, <array> call.p[4], d_n, 1, call.packed[1])
     wait(call)
     if call.wanted[0]:
@@ -1356,13 +1356,13 @@ cdef void unit_4(Call* call, long long id) noexcept nogil:
         segment_9(call, t0, t1, 0, batch, id)
 
 cdef void rooms_piece_4(Call* call) noexcept nogil:
-    cdef long long d_n = call.d[4]
+    cdef long long d_n = call.d[5]
     call.packed[1] = room(call, d_n, d_n)
     pass
 
 cdef void piece_4(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_n = call.d[4]
+    cdef long long d_n = call.d[5]
     pack_share(call, id, d_n, d_n, <array> call.p[4], d_n, 1, call.packed[1])
     wait(call)
     if call.wanted[0]:
@@ -1372,13 +1372,13 @@ cdef void piece_4(Call* call, long long id) noexcept nogil:
             segment_4(call, t0, t1, call.split[id], call.split[id + 1], id)
 
 cdef void rooms_unit_11(Call* call) noexcept nogil:
-    cdef long long d_n = call.d[4]
+    cdef long long d_n = call.d[5]
     call.packed[1] = room(call, d_n, d_n)
     pass
 
 cdef void unit_11(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_n = call.d[4]
+    cdef long long d_n = call.d[5]
     pack_share(call, id, d_n, d_n, <array> call.p[4], d_n, 1, call.packed[1])
     wait(call)
     if call.wanted[0]:
@@ -1394,13 +1394,13 @@ cdef void unit_11(Call* call, long long id) noexcept nogil:
         segment_16(call, t0, t1, 0, batch, id)
 
 cdef void rooms_piece_11(Call* call) noexcept nogil:
-    cdef long long d_n = call.d[4]
+    cdef long long d_n = call.d[5]
     call.packed[1] = room(call, d_n, d_n)
     pass
 
 cdef void piece_11(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_n = call.d[4]
+    cdef long long d_n = call.d[5]
     pack_share(call, id, d_n, d_n, <array> call.p[4], d_n, 1, call.packed[1])
     wait(call)
     if call.wanted[0]:

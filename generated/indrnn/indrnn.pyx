@@ -609,11 +609,11 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, 
 cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_q_h1 = <array> call.p[7]
     cdef long long s_q_h1 = call.s[7]
     cdef array b_q_h2 = <array> call.p[9]
@@ -623,11 +623,15 @@ cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long l
     t = t0
     rows = r1
     for r in range(r0, rows):
-        t = 0
-        row_0_0(b_a17 + r*d_n, b_q_h1 + (t - 1)*s_q_h1 + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+        t = 0 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_0_0(b_a17 + r*d_n, b_q_h1 + (t - 1)*s_q_h1 + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
-        t = 0
-        row_0_1(b_a18 + r*d_p, b_q_h2 + (t - 1)*s_q_h2 + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+        t = 0 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_0_1(b_a18 + r*d_p, b_q_h2 + (t - 1)*s_q_h2 + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
 
 cdef void row_3_0(
 array p0, array p1, array p2, array p3, array p4, array p5, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -649,11 +653,11 @@ array p0, array p1, array p2, array p3, array p4, array p5, long long d_k, long 
 cdef void segment_3(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_u1 = <array> call.p[4]
@@ -686,7 +690,7 @@ cdef void segment_3(Call* call, long long t0, long long t1, long long r0, long l
         terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_W1)
         product(rows - r0, d_n, terms, 1, 1 if few else 0, b_t19 + (t - 1)*s_t19 + r0*d_n)
         for r in range(r0, rows):
-            row_3_0(b_t19 + (t - 1)*s_t19 + r*d_n, b_q_u1, b_q_h1 + (t - 1 - 1)*s_q_h1 + r*d_n, b_q_b1, b_q_z_h1 + (t - 1)*s_q_z_h1 + r*d_n, b_q_h1 + (t - 1)*s_q_h1 + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_3_0(b_t19 + (t - 1)*s_t19 + r*d_n, b_q_u1, b_q_h1 + (t - 1 - 1)*s_q_h1 + r*d_n, b_q_b1, b_q_z_h1 + (t - 1)*s_q_z_h1 + r*d_n, b_q_h1 + (t - 1)*s_q_h1 + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
 
 cdef void row_6_0(
 array p0, array p1, array p2, array p3, array p4, array p5, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -708,11 +712,11 @@ array p0, array p1, array p2, array p3, array p4, array p5, long long d_k, long 
 cdef void segment_6(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_q_u2 = <array> call.p[5]
     cdef array b_q_h1 = <array> call.p[7]
     cdef long long s_q_h1 = call.s[7]
@@ -745,7 +749,7 @@ cdef void segment_6(Call* call, long long t0, long long t1, long long r0, long l
         terms[0] = term(d_n, b_q_h1 + (t - 1)*s_q_h1 + r0*d_n, w_q_W2)
         product(rows - r0, d_p, terms, 1, 1 if few else 0, b_t20 + (t - 1)*s_t20 + r0*d_p)
         for r in range(r0, rows):
-            row_6_0(b_t20 + (t - 1)*s_t20 + r*d_p, b_q_u2, b_q_h2 + (t - 1 - 1)*s_q_h2 + r*d_p, b_q_b2, b_q_z_h2 + (t - 1)*s_q_z_h2 + r*d_p, b_q_h2 + (t - 1)*s_q_h2 + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_6_0(b_t20 + (t - 1)*s_t20 + r*d_p, b_q_u2, b_q_h2 + (t - 1 - 1)*s_q_h2 + r*d_p, b_q_b2, b_q_z_h2 + (t - 1)*s_q_z_h2 + r*d_p, b_q_h2 + (t - 1)*s_q_h2 + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
 
 cdef void row_8_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -813,13 +817,13 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, 
 cdef void segment_8(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_h2 = <array> call.p[9]
@@ -858,7 +862,7 @@ cdef void segment_8(Call* call, long long t0, long long t1, long long r0, long l
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_8_0(b_t21 + (t - 1)*s_t21 + r*d_k, b_q_c, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_8_0(b_t21 + (t - 1)*s_t21 + r*d_k, b_q_c, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -866,7 +870,7 @@ cdef void segment_8(Call* call, long long t0, long long t1, long long r0, long l
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_8_1(b_q_y + (t - 1)*s_q_y + r*d_k, b_q_d + (t - 1)*s_q_d + r*d_k, b_t22 + (t - 1)*s_t22 + r, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_8_1(b_q_y + (t - 1)*s_q_y + r*d_k, b_q_d + (t - 1)*s_q_d + r*d_k, b_t22 + (t - 1)*s_t22 + r, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -875,18 +879,18 @@ cdef void segment_8(Call* call, long long t0, long long t1, long long r0, long l
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_8_2(b_t22 + (t - 1)*s_t22 + r0, b_q_e + (t - 1)*s_q_e + r0, d_k, d_m, d_n, d_p, 0, (rows - r0)*1, lengths[r])
+            row_8_2(b_t22 + (t - 1)*s_t22 + r0, b_q_e + (t - 1)*s_q_e + r0, d_k, d_m, d_n, d_p, 0, (rows - r0)*1, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1, r0, r1 = begin, end, top, bottom
     rows = r1
     if not call.more:
         for r in range(r0, rows):
-            row_8_3(b_t23 + r, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_8_3(b_t23 + r, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_8_4(b_q_e + (t - 1)*s_q_e + r, b_t23 + r, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_8_4(b_q_e + (t - 1)*s_q_e + r, b_t23 + r, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -909,20 +913,20 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, 
 cdef void segment_13(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_q_E = <array> call.p[18]
     cdef array b_t23 = <array> call.p[25]
     t = t0
     rows = r1
     if id == 0:
         rows = r1
-        row_13_0(b_q_E, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+        row_13_0(b_q_E, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
         for r in range(r0, rows):
-            row_13_1(b_t23 + r, b_q_E, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_13_1(b_t23 + r, b_q_E, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
 
 cdef void row_14_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -940,13 +944,13 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_14(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_y = <array> call.p[10]
@@ -961,7 +965,7 @@ cdef void segment_14(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_14_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, d_k, d_m, d_n, d_p, 0, (rows - r0)*d_k, lengths[r])
+            row_14_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, d_k, d_m, d_n, d_p, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -976,18 +980,20 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_16(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_g_h2_back = <array> call.p[27]
     cdef long long s_g_h2_back = call.s[27]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_16_0(b_g_h2_back + (t - 1)*s_g_h2_back + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_16_0(b_g_h2_back + (t - 1)*s_g_h2_back + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
 
 cdef void row_17_0(
 array p0, array p1, array p2, array p3, array p4, array p5, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -1010,11 +1016,11 @@ array p0, array p1, array p2, array p3, array p4, array p5, long long d_k, long 
 cdef void segment_17(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_q_u2 = <array> call.p[5]
     cdef array b_q_z_h2 = <array> call.p[8]
     cdef long long s_q_z_h2 = call.s[8]
@@ -1050,7 +1056,7 @@ cdef void segment_17(Call* call, long long t0, long long t1, long long r0, long 
         terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V)
         product(rows - r0, d_p, terms, 1, 1 if few else 0, b_t43 + (t - 1)*s_t43 + r0*d_p)
         for r in range(r0, rows):
-            row_17_0(b_t43 + (t - 1)*s_t43 + r*d_p, b_g_h2_back + (t - 1 + 1)*s_g_h2_back + r*d_p, b_q_z_h2 + (t - 1)*s_q_z_h2 + r*d_p, b_g_s_h2 + (t - 1)*s_g_s_h2 + r*d_p, b_q_u2, b_g_h2_back + (t - 1)*s_g_h2_back + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_17_0(b_t43 + (t - 1)*s_t43 + r*d_p, b_g_h2_back + (t - 1 + 1)*s_g_h2_back + r*d_p, b_q_z_h2 + (t - 1)*s_q_z_h2 + r*d_p, b_g_s_h2 + (t - 1)*s_g_s_h2 + r*d_p, b_q_u2, b_g_h2_back + (t - 1)*s_g_h2_back + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
 
 cdef void row_21_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -1063,18 +1069,20 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_21(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_g_h1_back = <array> call.p[30]
     cdef long long s_g_h1_back = call.s[30]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_21_0(b_g_h1_back + (t - 1)*s_g_h1_back + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_21_0(b_g_h1_back + (t - 1)*s_g_h1_back + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
 
 cdef void row_22_0(
 array p0, array p1, array p2, array p3, array p4, array p5, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -1097,11 +1105,11 @@ array p0, array p1, array p2, array p3, array p4, array p5, long long d_k, long 
 cdef void segment_22(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_q_u1 = <array> call.p[4]
     cdef array b_q_z_h1 = <array> call.p[6]
     cdef long long s_q_z_h1 = call.s[6]
@@ -1137,7 +1145,7 @@ cdef void segment_22(Call* call, long long t0, long long t1, long long r0, long 
         terms[0] = term(d_p, b_g_s_h2 + (t - 1)*s_g_s_h2 + r0*d_p, wt_q_W2)
         product(rows - r0, d_n, terms, 1, 1 if few else 0, b_t44 + (t - 1)*s_t44 + r0*d_n)
         for r in range(r0, rows):
-            row_22_0(b_t44 + (t - 1)*s_t44 + r*d_n, b_g_h1_back + (t - 1 + 1)*s_g_h1_back + r*d_n, b_q_z_h1 + (t - 1)*s_q_z_h1 + r*d_n, b_g_s_h1 + (t - 1)*s_g_s_h1 + r*d_n, b_q_u1, b_g_h1_back + (t - 1)*s_g_h1_back + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_22_0(b_t44 + (t - 1)*s_t44 + r*d_n, b_g_h1_back + (t - 1 + 1)*s_g_h1_back + r*d_n, b_q_z_h1 + (t - 1)*s_q_z_h1 + r*d_n, b_g_s_h1 + (t - 1)*s_g_s_h1 + r*d_n, b_q_u1, b_g_h1_back + (t - 1)*s_g_h1_back + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
 
 cdef void row_25_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -1182,13 +1190,13 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_25(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_h1 = <array> call.p[7]
@@ -1216,18 +1224,18 @@ cdef void segment_25(Call* call, long long t0, long long t1, long long r0, long 
     rows = r1
     rows = r1
     if not call.more:
-        row_25_0(b_g_u1_bar, d_k, d_m, d_n, d_p, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+        row_25_0(b_g_u1_bar, d_k, d_m, d_n, d_p, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r] + before)
     for t in range(t1, t0 - 1, -1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_25_1(b_q_h1 + (t - 1 - 1)*s_q_h1 + r*d_n, b_g_s_h1 + (t - 1)*s_g_s_h1 + r*d_n, b_g_u1_bar, d_k, d_m, d_n, d_p, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+            row_25_1(b_q_h1 + (t - 1 - 1)*s_q_h1 + r*d_n, b_g_s_h1 + (t - 1)*s_g_s_h1 + r*d_n, b_g_u1_bar, d_k, d_m, d_n, d_p, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r] + before)
     rows = r1
     if not call.more:
-        row_25_2(b_g_u2_bar, d_k, d_m, d_n, d_p, share(d_p, id, threads), share(d_p, id + 1, threads), lengths[r])
+        row_25_2(b_g_u2_bar, d_k, d_m, d_n, d_p, share(d_p, id, threads), share(d_p, id + 1, threads), lengths[r] + before)
     for t in range(t1, t0 - 1, -1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_25_3(b_q_h2 + (t - 1 - 1)*s_q_h2 + r*d_p, b_g_s_h2 + (t - 1)*s_g_s_h2 + r*d_p, b_g_u2_bar, d_k, d_m, d_n, d_p, share(d_p, id, threads), share(d_p, id + 1, threads), lengths[r])
+            row_25_3(b_q_h2 + (t - 1 - 1)*s_q_h2 + r*d_p, b_g_s_h2 + (t - 1)*s_g_s_h2 + r*d_p, b_g_u2_bar, d_k, d_m, d_n, d_p, share(d_p, id, threads), share(d_p, id + 1, threads), lengths[r] + before)
     t = t0
     left[0].columns = d_n
     left[0].rows = b_g_s_h1 + (t - 1)*s_g_s_h1
@@ -1261,11 +1269,11 @@ cdef void segment_25(Call* call, long long t0, long long t1, long long r0, long 
 cdef void segment_33(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_g_h2_back = <array> call.p[27]
     cdef long long s_g_h2_back = call.s[27]
     cdef array b_g_h1_back = <array> call.p[30]
@@ -1275,11 +1283,17 @@ cdef void segment_33(Call* call, long long t0, long long t1, long long r0, long 
     t = t0
     rows = r1
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_g_h1_init_bar[r*d_n + c] = b_g_h1_back[(1 - 1)*s_g_h1_back + r*d_n + c]
+            b_g_h1_init_bar[r*d_n + c] = b_g_h1_back[(t - 1)*s_g_h1_back + r*d_n + c]
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_p):
-            b_g_h2_init_bar[r*d_p + c] = b_g_h2_back[(1 - 1)*s_g_h2_back + r*d_p + c]
+            b_g_h2_init_bar[r*d_p + c] = b_g_h2_back[(t - 1)*s_g_h2_back + r*d_p + c]
 
 cdef void row_35_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -1298,13 +1312,13 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_35(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_y = <array> call.p[10]
@@ -1336,7 +1350,7 @@ cdef void segment_35(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_35_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_d_bar + (t - 1)*s_g_d_bar + r0*d_k, d_k, d_m, d_n, d_p, 0, (rows - r0)*d_k, lengths[r])
+            row_35_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_d_bar + (t - 1)*s_g_d_bar + r0*d_k, d_k, d_m, d_n, d_p, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -1353,13 +1367,13 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long d_p, 
 cdef void segment_37(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_p_y_seed = <array> call.p[49]
     cdef long long s_p_y_seed = call.s[49]
     cdef array b_p_y_bar = <array> call.p[50]
@@ -1372,7 +1386,7 @@ cdef void segment_37(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_37_0(b_p_y_seed + (t - 1)*s_p_y_seed + r0*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, d_k, d_m, d_n, d_p, 0, (rows - r0)*d_k, lengths[r])
+            row_37_0(b_p_y_seed + (t - 1)*s_p_y_seed + r0*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, d_k, d_m, d_n, d_p, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -1387,18 +1401,20 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_39(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_p_h2_back = <array> call.p[51]
     cdef long long s_p_h2_back = call.s[51]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_39_0(b_p_h2_back + (t - 1)*s_p_h2_back + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_39_0(b_p_h2_back + (t - 1)*s_p_h2_back + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
 
 cdef void row_40_0(
 array p0, array p1, array p2, array p3, array p4, array p5, array p6, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -1422,11 +1438,11 @@ array p0, array p1, array p2, array p3, array p4, array p5, array p6, long long 
 cdef void segment_40(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_q_u2 = <array> call.p[5]
     cdef array b_q_z_h2 = <array> call.p[8]
     cdef long long s_q_z_h2 = call.s[8]
@@ -1464,7 +1480,7 @@ cdef void segment_40(Call* call, long long t0, long long t1, long long r0, long 
         terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V)
         product(rows - r0, d_p, terms, 1, 1 if few else 0, b_t67 + (t - 1)*s_t67 + r0*d_p)
         for r in range(r0, rows):
-            row_40_0(b_t67 + (t - 1)*s_t67 + r*d_p, b_p_h2_seed + (t - 1)*s_p_h2_seed + r*d_p, b_p_h2_back + (t - 1 + 1)*s_p_h2_back + r*d_p, b_q_z_h2 + (t - 1)*s_q_z_h2 + r*d_p, b_p_s_h2 + (t - 1)*s_p_s_h2 + r*d_p, b_q_u2, b_p_h2_back + (t - 1)*s_p_h2_back + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_40_0(b_t67 + (t - 1)*s_t67 + r*d_p, b_p_h2_seed + (t - 1)*s_p_h2_seed + r*d_p, b_p_h2_back + (t - 1 + 1)*s_p_h2_back + r*d_p, b_q_z_h2 + (t - 1)*s_q_z_h2 + r*d_p, b_p_s_h2 + (t - 1)*s_p_s_h2 + r*d_p, b_q_u2, b_p_h2_back + (t - 1)*s_p_h2_back + r*d_p, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
 
 cdef void row_44_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -1477,18 +1493,20 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_44(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_p_h1_back = <array> call.p[54]
     cdef long long s_p_h1_back = call.s[54]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_44_0(b_p_h1_back + (t - 1)*s_p_h1_back + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_44_0(b_p_h1_back + (t - 1)*s_p_h1_back + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
 
 cdef void row_45_0(
 array p0, array p1, array p2, array p3, array p4, array p5, array p6, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -1512,11 +1530,11 @@ array p0, array p1, array p2, array p3, array p4, array p5, array p6, long long 
 cdef void segment_45(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_q_u1 = <array> call.p[4]
     cdef array b_q_z_h1 = <array> call.p[6]
     cdef long long s_q_z_h1 = call.s[6]
@@ -1554,7 +1572,7 @@ cdef void segment_45(Call* call, long long t0, long long t1, long long r0, long 
         terms[0] = term(d_p, b_p_s_h2 + (t - 1)*s_p_s_h2 + r0*d_p, wt_q_W2)
         product(rows - r0, d_n, terms, 1, 1 if few else 0, b_t68 + (t - 1)*s_t68 + r0*d_n)
         for r in range(r0, rows):
-            row_45_0(b_t68 + (t - 1)*s_t68 + r*d_n, b_p_h1_seed + (t - 1)*s_p_h1_seed + r*d_n, b_p_h1_back + (t - 1 + 1)*s_p_h1_back + r*d_n, b_q_z_h1 + (t - 1)*s_q_z_h1 + r*d_n, b_p_s_h1 + (t - 1)*s_p_s_h1 + r*d_n, b_q_u1, b_p_h1_back + (t - 1)*s_p_h1_back + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r])
+            row_45_0(b_t68 + (t - 1)*s_t68 + r*d_n, b_p_h1_seed + (t - 1)*s_p_h1_seed + r*d_n, b_p_h1_back + (t - 1 + 1)*s_p_h1_back + r*d_n, b_q_z_h1 + (t - 1)*s_q_z_h1 + r*d_n, b_p_s_h1 + (t - 1)*s_p_s_h1 + r*d_n, b_q_u1, b_p_h1_back + (t - 1)*s_p_h1_back + r*d_n, d_k, d_m, d_n, d_p, 0, 0, lengths[r] + before)
 
 cdef void row_48_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -1599,13 +1617,13 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_48(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_h1 = <array> call.p[7]
@@ -1633,18 +1651,18 @@ cdef void segment_48(Call* call, long long t0, long long t1, long long r0, long 
     rows = r1
     rows = r1
     if not call.more:
-        row_48_0(b_p_u1_bar, d_k, d_m, d_n, d_p, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+        row_48_0(b_p_u1_bar, d_k, d_m, d_n, d_p, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r] + before)
     for t in range(t1, t0 - 1, -1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_48_1(b_q_h1 + (t - 1 - 1)*s_q_h1 + r*d_n, b_p_s_h1 + (t - 1)*s_p_s_h1 + r*d_n, b_p_u1_bar, d_k, d_m, d_n, d_p, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+            row_48_1(b_q_h1 + (t - 1 - 1)*s_q_h1 + r*d_n, b_p_s_h1 + (t - 1)*s_p_s_h1 + r*d_n, b_p_u1_bar, d_k, d_m, d_n, d_p, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r] + before)
     rows = r1
     if not call.more:
-        row_48_2(b_p_u2_bar, d_k, d_m, d_n, d_p, share(d_p, id, threads), share(d_p, id + 1, threads), lengths[r])
+        row_48_2(b_p_u2_bar, d_k, d_m, d_n, d_p, share(d_p, id, threads), share(d_p, id + 1, threads), lengths[r] + before)
     for t in range(t1, t0 - 1, -1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_48_3(b_q_h2 + (t - 1 - 1)*s_q_h2 + r*d_p, b_p_s_h2 + (t - 1)*s_p_s_h2 + r*d_p, b_p_u2_bar, d_k, d_m, d_n, d_p, share(d_p, id, threads), share(d_p, id + 1, threads), lengths[r])
+            row_48_3(b_q_h2 + (t - 1 - 1)*s_q_h2 + r*d_p, b_p_s_h2 + (t - 1)*s_p_s_h2 + r*d_p, b_p_u2_bar, d_k, d_m, d_n, d_p, share(d_p, id, threads), share(d_p, id + 1, threads), lengths[r] + before)
     t = t0
     left[0].columns = d_n
     left[0].rows = b_p_s_h1 + (t - 1)*s_p_s_h1
@@ -1678,11 +1696,11 @@ cdef void segment_48(Call* call, long long t0, long long t1, long long r0, long 
 cdef void segment_56(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_p_h2_back = <array> call.p[51]
     cdef long long s_p_h2_back = call.s[51]
     cdef array b_p_h1_back = <array> call.p[54]
@@ -1692,11 +1710,17 @@ cdef void segment_56(Call* call, long long t0, long long t1, long long r0, long 
     t = t0
     rows = r1
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_p_h1_init_bar[r*d_n + c] = b_p_h1_back[(1 - 1)*s_p_h1_back + r*d_n + c]
+            b_p_h1_init_bar[r*d_n + c] = b_p_h1_back[(t - 1)*s_p_h1_back + r*d_n + c]
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_p):
-            b_p_h2_init_bar[r*d_p + c] = b_p_h2_back[(1 - 1)*s_p_h2_back + r*d_p + c]
+            b_p_h2_init_bar[r*d_p + c] = b_p_h2_back[(t - 1)*s_p_h2_back + r*d_p + c]
 
 cdef void row_58_0(
 array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long first, long long last, long long steps
@@ -1710,13 +1734,13 @@ array p0, long long d_k, long long d_m, long long d_n, long long d_p, long long 
 cdef void segment_58(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     cdef array b_q_W1 = <array> call.p[11]
     cdef array b_p_s_h1 = <array> call.p[56]
     cdef long long s_p_s_h1 = call.s[56]
@@ -1744,15 +1768,15 @@ cdef void segment_58(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_58_0(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, d_p, 0, (rows - r0)*d_k, lengths[r])
+            row_58_0(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, d_p, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
 
 cdef void rooms_unit_0(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     call.packed[0] = room(call, d_n, d_m)
     call.packed[1] = room(call, d_p, d_n)
     call.packed[2] = room(call, d_k, d_p)
@@ -1760,10 +1784,10 @@ cdef void rooms_unit_0(Call* call) noexcept nogil:
 
 cdef void unit_0(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     pack_share(call, id, d_n, d_m, <array> call.p[11], 1, d_m, call.packed[0])
     pack_share(call, id, d_p, d_n, <array> call.p[13], 1, d_n, call.packed[1])
     pack_share(call, id, d_k, d_p, <array> call.p[15], 1, d_p, call.packed[2])
@@ -1781,10 +1805,10 @@ cdef void unit_0(Call* call, long long id) noexcept nogil:
         segment_13(call, t0, t1, 0, batch, id)
 
 cdef void rooms_unit_14(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     call.packed[3] = room(call, d_p, d_k)
     call.packed[4] = room(call, d_n, d_p)
     call.packed[5] = room(call, d_m, d_n)
@@ -1792,10 +1816,10 @@ cdef void rooms_unit_14(Call* call) noexcept nogil:
 
 cdef void unit_14(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     pack_share(call, id, d_p, d_k, <array> call.p[15], d_p, 1, call.packed[3])
     pack_share(call, id, d_n, d_p, <array> call.p[13], d_n, 1, call.packed[4])
     wait(call)
@@ -1821,10 +1845,10 @@ cdef void unit_14(Call* call, long long id) noexcept nogil:
         segment_35(call, t0, t1, call.split[id], call.split[id + 1], id)
 
 cdef void rooms_unit_37(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     call.packed[3] = room(call, d_p, d_k)
     call.packed[4] = room(call, d_n, d_p)
     call.packed[5] = room(call, d_m, d_n)
@@ -1832,10 +1856,10 @@ cdef void rooms_unit_37(Call* call) noexcept nogil:
 
 cdef void unit_37(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
-    cdef long long d_p = call.d[7]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
+    cdef long long d_p = call.d[8]
     pack_share(call, id, d_p, d_k, <array> call.p[15], d_p, 1, call.packed[3])
     pack_share(call, id, d_n, d_p, <array> call.p[13], d_n, 1, call.packed[4])
     wait(call)

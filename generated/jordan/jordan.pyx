@@ -609,10 +609,10 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_s = <array> call.p[5]
     cdef long long s_q_s = call.s[5]
     cdef array b_q_y = <array> call.p[9]
@@ -622,11 +622,15 @@ cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long l
     t = t0
     rows = r1
     for r in range(r0, rows):
-        t = 0
-        row_0_0(b_a15 + r*d_k, b_q_s + (t - 1)*s_q_s + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+        t = 0 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_0_0(b_a15 + r*d_k, b_q_s + (t - 1)*s_q_s + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
-        t = 0
-        row_0_1(b_a16 + r*d_k, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+        t = 0 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_0_1(b_a16 + r*d_k, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_3_0(
 array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -675,10 +679,10 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_3(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_mu = <array> call.p[4]
@@ -724,16 +728,16 @@ cdef void segment_3(Call* call, long long t0, long long t1, long long r0, long l
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_3_0(b_q_mu, b_q_s + (t - 1 - 1)*s_q_s + r*d_k, b_q_y + (t - 1 - 1)*s_q_y + r*d_k, b_q_s + (t - 1)*s_q_s + r*d_k, b_t18 + (t - 1)*s_t18 + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_3_0(b_q_mu, b_q_s + (t - 1 - 1)*s_q_s + r*d_k, b_q_y + (t - 1 - 1)*s_q_y + r*d_k, b_q_s + (t - 1)*s_q_s + r*d_k, b_t18 + (t - 1)*s_t18 + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
         terms[0] = term(d_m, b_q_x + (t - 1)*s_q_x + r0*d_m, w_q_U)
         terms[1] = term(d_k, b_t18 + (t - 1)*s_t18 + r0*d_k, w_q_W)
         product(rows - r0, d_n, terms, 2, 1 if few else 0, b_t17 + (t - 1)*s_t17 + r0*d_n)
         for r in range(r0, rows):
-            row_3_1(b_t17 + (t - 1)*s_t17 + r*d_n, b_q_b, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_3_1(b_t17 + (t - 1)*s_t17 + r*d_n, b_q_b, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
         terms[0] = term(d_n, b_q_h + (t - 1)*s_q_h + r0*d_n, w_q_V)
         product(rows - r0, d_k, terms, 1, 0, b_t20 + (t - 1)*s_t20 + r0*d_k)
         for r in range(r0, rows):
-            row_3_2(b_t20 + (t - 1)*s_t20 + r*d_k, b_q_c, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_3_2(b_t20 + (t - 1)*s_t20 + r*d_k, b_q_c, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_11_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -789,12 +793,12 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_11(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_y = <array> call.p[9]
@@ -811,7 +815,7 @@ cdef void segment_11(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_11_0(b_q_y + (t - 1)*s_q_y + r*d_k, b_q_d + (t - 1)*s_q_d + r*d_k, b_t21 + (t - 1)*s_t21 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_11_0(b_q_y + (t - 1)*s_q_y + r*d_k, b_q_d + (t - 1)*s_q_d + r*d_k, b_t21 + (t - 1)*s_t21 + r, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -820,18 +824,18 @@ cdef void segment_11(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_11_1(b_t21 + (t - 1)*s_t21 + r0, b_q_e + (t - 1)*s_q_e + r0, d_k, d_m, d_n, 0, (rows - r0)*1, lengths[r])
+            row_11_1(b_t21 + (t - 1)*s_t21 + r0, b_q_e + (t - 1)*s_q_e + r0, d_k, d_m, d_n, 0, (rows - r0)*1, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1, r0, r1 = begin, end, top, bottom
     rows = r1
     if not call.more:
         for r in range(r0, rows):
-            row_11_2(b_t22 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_11_2(b_t22 + r, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_11_3(b_q_e + (t - 1)*s_q_e + r, b_t22 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_11_3(b_q_e + (t - 1)*s_q_e + r, b_t22 + r, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -854,19 +858,19 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_14(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_E = <array> call.p[16]
     cdef array b_t22 = <array> call.p[23]
     t = t0
     rows = r1
     if id == 0:
         rows = r1
-        row_14_0(b_q_E, d_k, d_m, d_n, 0, 0, lengths[r])
+        row_14_0(b_q_E, d_k, d_m, d_n, 0, 0, lengths[r] + before)
         for r in range(r0, rows):
-            row_14_1(b_t22 + r, b_q_E, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_14_1(b_t22 + r, b_q_E, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_15_0(
 array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -903,12 +907,12 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_15(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_h = <array> call.p[7]
@@ -934,7 +938,7 @@ cdef void segment_15(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_15_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, b_g_s_y + (t - 1)*s_g_s_y + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_15_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, b_g_s_y + (t - 1)*s_g_s_y + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -957,19 +961,19 @@ cdef void segment_15(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_15_1(b_q_h + (t - 1)*s_q_h + r0*d_n, b_g_h_bar + (t - 1)*s_g_h_bar + r0*d_n, b_g_s_h + (t - 1)*s_g_s_h + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
+            row_15_1(b_q_h + (t - 1)*s_q_h + r0*d_n, b_g_h_bar + (t - 1)*s_g_h_bar + r0*d_n, b_g_s_h + (t - 1)*s_g_s_h + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r] + before)
     if spread:
         wait(call)
 
 cdef void segment_19(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_h = <array> call.p[7]
@@ -1030,17 +1034,17 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_24(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_g_s_init_bar = <array> call.p[33]
     cdef array b_g_y_init_bar = <array> call.p[34]
     t = t0
     rows = r1
     if rows > r0:
         r = r0
-        row_24_0(b_g_s_init_bar + r0*d_k, b_g_y_init_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+        row_24_0(b_g_s_init_bar + r0*d_k, b_g_y_init_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
 
 cdef void row_26_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1059,12 +1063,12 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_26(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_y = <array> call.p[9]
@@ -1096,7 +1100,7 @@ cdef void segment_26(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_26_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_d_bar + (t - 1)*s_g_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_26_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_d_bar + (t - 1)*s_g_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -1111,17 +1115,19 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_28(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_p_s_back = <array> call.p[45]
     cdef long long s_p_s_back = call.s[45]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_28_0(b_p_s_back + (t - 1)*s_p_s_back + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_28_0(b_p_s_back + (t - 1)*s_p_s_back + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_29_0(
 array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1141,10 +1147,10 @@ array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, 
 cdef void segment_29(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_mu = <array> call.p[4]
     cdef array b_p_s_seed = <array> call.p[37]
     cdef long long s_p_s_seed = call.s[37]
@@ -1157,7 +1163,7 @@ cdef void segment_29(Call* call, long long t0, long long t1, long long r0, long 
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_29_0(b_p_s_seed + (t - 1)*s_p_s_seed + r*d_k, b_p_s_back + (t - 1 + 1)*s_p_s_back + r*d_k, b_p_s_bar + (t - 1)*s_p_s_bar + r*d_k, b_q_mu, b_p_s_back + (t - 1)*s_p_s_back + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_29_0(b_p_s_seed + (t - 1)*s_p_s_seed + r*d_k, b_p_s_back + (t - 1 + 1)*s_p_s_back + r*d_k, b_p_s_bar + (t - 1)*s_p_s_bar + r*d_k, b_q_mu, b_p_s_back + (t - 1)*s_p_s_back + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_31_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1176,12 +1182,12 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_31(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_mu = <array> call.p[4]
     cdef array b_p_y_back = <array> call.p[40]
     cdef long long s_p_y_back = call.s[40]
@@ -1194,7 +1200,7 @@ cdef void segment_31(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_31_0(b_q_mu, b_p_s_bar + (t - 1)*s_p_s_bar + r*d_k, b_p_y_back + (t - 1)*s_p_y_back + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_31_0(b_q_mu, b_p_s_bar + (t - 1)*s_p_s_bar + r*d_k, b_p_y_back + (t - 1)*s_p_y_back + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -1209,17 +1215,19 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_32(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_p_y_back = <array> call.p[40]
     cdef long long s_p_y_back = call.s[40]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_32_0(b_p_y_back + (t - 1)*s_p_y_back + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_32_0(b_p_y_back + (t - 1)*s_p_y_back + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_33_0(
 array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1259,12 +1267,12 @@ array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, 
 cdef void segment_33(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_h = <array> call.p[7]
     cdef long long s_q_h = call.s[7]
     cdef array b_q_y = <array> call.p[9]
@@ -1296,7 +1304,7 @@ cdef void segment_33(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_33_0(b_p_y_seed + (t - 1)*s_p_y_seed + r0*d_k, b_p_y_back + (t - 1 + 1)*s_p_y_back + r0*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, b_q_y + (t - 1)*s_q_y + r0*d_k, b_p_s_y + (t - 1)*s_p_s_y + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_33_0(b_p_y_seed + (t - 1)*s_p_y_seed + r0*d_k, b_p_y_back + (t - 1 + 1)*s_p_y_back + r0*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, b_q_y + (t - 1)*s_q_y + r0*d_k, b_p_s_y + (t - 1)*s_p_s_y + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -1319,19 +1327,19 @@ cdef void segment_33(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_33_1(b_p_h_seed + (t - 1)*s_p_h_seed + r0*d_n, b_t55 + (t - 1)*s_t55 + r0*d_n, b_p_h_bar + (t - 1)*s_p_h_bar + r0*d_n, b_q_h + (t - 1)*s_q_h + r0*d_n, b_p_s_h + (t - 1)*s_p_s_h + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
+            row_33_1(b_p_h_seed + (t - 1)*s_p_h_seed + r0*d_n, b_t55 + (t - 1)*s_t55 + r0*d_n, b_p_h_bar + (t - 1)*s_p_h_bar + r0*d_n, b_q_h + (t - 1)*s_q_h + r0*d_n, b_p_s_h + (t - 1)*s_p_s_h + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r] + before)
     if spread:
         wait(call)
 
 cdef void segment_38(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_h = <array> call.p[7]
@@ -1382,10 +1390,10 @@ cdef void segment_38(Call* call, long long t0, long long t1, long long r0, long 
 cdef void segment_43(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_p_y_back = <array> call.p[40]
     cdef long long s_p_y_back = call.s[40]
     cdef array b_p_s_back = <array> call.p[45]
@@ -1395,11 +1403,17 @@ cdef void segment_43(Call* call, long long t0, long long t1, long long r0, long 
     t = t0
     rows = r1
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_k):
-            b_p_s_init_bar[r*d_k + c] = b_p_s_back[(1 - 1)*s_p_s_back + r*d_k + c]
+            b_p_s_init_bar[r*d_k + c] = b_p_s_back[(t - 1)*s_p_s_back + r*d_k + c]
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_k):
-            b_p_y_init_bar[r*d_k + c] = b_p_y_back[(1 - 1)*s_p_y_back + r*d_k + c]
+            b_p_y_init_bar[r*d_k + c] = b_p_y_back[(t - 1)*s_p_y_back + r*d_k + c]
 
 cdef void row_45_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1413,12 +1427,12 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_45(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_U = <array> call.p[11]
     cdef array b_p_s_h = <array> call.p[44]
     cdef long long s_p_s_h = call.s[44]
@@ -1446,14 +1460,14 @@ cdef void segment_45(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_45_0(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_45_0(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
 
 cdef void rooms_unit_0(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     call.packed[0] = room(call, d_n, d_m)
     call.packed[1] = room(call, d_n, d_k)
     call.packed[2] = room(call, d_k, d_n)
@@ -1461,9 +1475,9 @@ cdef void rooms_unit_0(Call* call) noexcept nogil:
 
 cdef void unit_0(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     pack_share(call, id, d_n, d_m, <array> call.p[11], 1, d_m, call.packed[0])
     pack_share(call, id, d_n, d_k, <array> call.p[10], 1, d_k, call.packed[1])
     pack_share(call, id, d_k, d_n, <array> call.p[13], 1, d_n, call.packed[2])
@@ -1479,18 +1493,18 @@ cdef void unit_0(Call* call, long long id) noexcept nogil:
         segment_14(call, t0, t1, 0, batch, id)
 
 cdef void rooms_unit_15(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     call.packed[3] = room(call, d_n, d_k)
     call.packed[4] = room(call, d_m, d_n)
     pass
 
 cdef void unit_15(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     pack_share(call, id, d_n, d_k, <array> call.p[13], d_n, 1, call.packed[3])
     wait(call)
     if call.wanted[0]:
@@ -1507,18 +1521,18 @@ cdef void unit_15(Call* call, long long id) noexcept nogil:
         segment_26(call, t0, t1, call.split[id], call.split[id + 1], id)
 
 cdef void rooms_unit_28(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     call.packed[3] = room(call, d_n, d_k)
     call.packed[4] = room(call, d_m, d_n)
     pass
 
 cdef void unit_28(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     pack_share(call, id, d_n, d_k, <array> call.p[13], d_n, 1, call.packed[3])
     wait(call)
     if call.wanted[0]:

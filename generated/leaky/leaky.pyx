@@ -599,18 +599,20 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_v = <array> call.p[6]
     cdef long long s_q_v = call.s[6]
     cdef array b_a14 = <array> call.p[16]
     t = t0
     rows = r1
     for r in range(r0, rows):
-        t = 0
-        row_0_0(b_a14 + r*d_n, b_q_v + (t - 1)*s_q_v + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        t = 0 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_0_0(b_a14 + r*d_n, b_q_v + (t - 1)*s_q_v + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_2_0(
 array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -626,10 +628,10 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_2(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_v = <array> call.p[6]
     cdef long long s_q_v = call.s[6]
     cdef array b_q_r = <array> call.p[7]
@@ -638,11 +640,16 @@ cdef void segment_2(Call* call, long long t0, long long t1, long long r0, long l
     t = t0
     rows = r1
     for r in range(r0, r1):
+        t = 0 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_t17[r*d_n + c] = b_q_v[(0 - 1)*s_q_v + r*d_n + c]
+            b_t17[r*d_n + c] = b_q_v[(t - 1)*s_q_v + r*d_n + c]
     for r in range(r0, rows):
-        t = 0
-        row_2_0(b_t17 + r*d_n, b_q_r + (t - 1)*s_q_r + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        t = 0 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_2_0(b_t17 + r*d_n, b_q_r + (t - 1)*s_q_r + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_4_0(
 array p0, array p1, array p2, array p3, array p4, array p5, array p6, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -668,10 +675,10 @@ array p0, array p1, array p2, array p3, array p4, array p5, array p6, long long 
 cdef void segment_4(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_dt = <array> call.p[4]
@@ -708,7 +715,7 @@ cdef void segment_4(Call* call, long long t0, long long t1, long long r0, long l
         terms[1] = term(d_n, b_q_r + (t - 1 - 1)*s_q_r + r0*d_n, w_q_W)
         product(rows - r0, d_n, terms, 2, 1 if few else 0, b_t15 + (t - 1)*s_t15 + r0*d_n)
         for r in range(r0, rows):
-            row_4_0(b_q_v + (t - 1 - 1)*s_q_v + r*d_n, b_q_dt, b_q_tau, b_t15 + (t - 1)*s_t15 + r*d_n, b_q_b, b_q_v + (t - 1)*s_q_v + r*d_n, b_q_r + (t - 1)*s_q_r + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_4_0(b_q_v + (t - 1 - 1)*s_q_v + r*d_n, b_q_dt, b_q_tau, b_t15 + (t - 1)*s_t15 + r*d_n, b_q_b, b_q_v + (t - 1)*s_q_v + r*d_n, b_q_r + (t - 1)*s_q_r + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_7_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -776,12 +783,12 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_7(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_r = <array> call.p[7]
@@ -820,7 +827,7 @@ cdef void segment_7(Call* call, long long t0, long long t1, long long r0, long l
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_7_0(b_t18 + (t - 1)*s_t18 + r*d_k, b_q_c, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_7_0(b_t18 + (t - 1)*s_t18 + r*d_k, b_q_c, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -828,7 +835,7 @@ cdef void segment_7(Call* call, long long t0, long long t1, long long r0, long l
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_7_1(b_q_y + (t - 1)*s_q_y + r*d_k, b_q_d + (t - 1)*s_q_d + r*d_k, b_t19 + (t - 1)*s_t19 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_7_1(b_q_y + (t - 1)*s_q_y + r*d_k, b_q_d + (t - 1)*s_q_d + r*d_k, b_t19 + (t - 1)*s_t19 + r, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -837,18 +844,18 @@ cdef void segment_7(Call* call, long long t0, long long t1, long long r0, long l
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_7_2(b_t19 + (t - 1)*s_t19 + r0, b_q_e + (t - 1)*s_q_e + r0, d_k, d_m, d_n, 0, (rows - r0)*1, lengths[r])
+            row_7_2(b_t19 + (t - 1)*s_t19 + r0, b_q_e + (t - 1)*s_q_e + r0, d_k, d_m, d_n, 0, (rows - r0)*1, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1, r0, r1 = begin, end, top, bottom
     rows = r1
     if not call.more:
         for r in range(r0, rows):
-            row_7_3(b_t20 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_7_3(b_t20 + r, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_7_4(b_q_e + (t - 1)*s_q_e + r, b_t20 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_7_4(b_q_e + (t - 1)*s_q_e + r, b_t20 + r, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -871,19 +878,19 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_12(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_E = <array> call.p[15]
     cdef array b_t20 = <array> call.p[21]
     t = t0
     rows = r1
     if id == 0:
         rows = r1
-        row_12_0(b_q_E, d_k, d_m, d_n, 0, 0, lengths[r])
+        row_12_0(b_q_E, d_k, d_m, d_n, 0, 0, lengths[r] + before)
         for r in range(r0, rows):
-            row_12_1(b_t20 + r, b_q_E, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_12_1(b_t20 + r, b_q_E, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_13_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -901,12 +908,12 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_13(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_y = <array> call.p[8]
@@ -921,7 +928,7 @@ cdef void segment_13(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_13_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_13_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -944,10 +951,10 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_15(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_g_r_back = <array> call.p[24]
     cdef long long s_g_r_back = call.s[24]
     cdef array b_g_v_back = <array> call.p[26]
@@ -956,10 +963,14 @@ cdef void segment_15(Call* call, long long t0, long long t1, long long r0, long 
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_15_0(b_g_r_back + (t - 1)*s_g_r_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_15_0(b_g_r_back + (t - 1)*s_g_r_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_15_1(b_g_v_back + (t - 1)*s_g_v_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_15_1(b_g_v_back + (t - 1)*s_g_v_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_17_0(
 array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, array p8, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -991,10 +1002,10 @@ array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, 
 cdef void segment_17(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_dt = <array> call.p[4]
     cdef array b_q_tau = <array> call.p[5]
     cdef array b_q_r = <array> call.p[7]
@@ -1037,25 +1048,28 @@ cdef void segment_17(Call* call, long long t0, long long t1, long long r0, long 
         terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V)
         product(rows - r0, d_n, terms, 1, 1 if few else 0, b_t36 + (t - 1)*s_t36 + r0*d_n)
         for r in range(r0, rows):
-            row_17_0(b_t36 + (t - 1)*s_t36 + r*d_n, b_g_r_back + (t - 1 + 1)*s_g_r_back + r*d_n, b_q_r + (t - 1)*s_q_r + r*d_n, b_g_v_back + (t - 1 + 1)*s_g_v_back + r*d_n, b_g_v_bar + (t - 1)*s_g_v_bar + r*d_n, b_q_dt, b_q_tau, b_t35 + (t - 1)*s_t35 + r*d_n, b_g_v_back + (t - 1)*s_g_v_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_17_0(b_t36 + (t - 1)*s_t36 + r*d_n, b_g_r_back + (t - 1 + 1)*s_g_r_back + r*d_n, b_q_r + (t - 1)*s_q_r + r*d_n, b_g_v_back + (t - 1 + 1)*s_g_v_back + r*d_n, b_g_v_bar + (t - 1)*s_g_v_bar + r*d_n, b_q_dt, b_q_tau, b_t35 + (t - 1)*s_t35 + r*d_n, b_g_v_back + (t - 1)*s_g_v_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
         terms[0] = term(d_n, b_t35 + (t - 1)*s_t35 + r0*d_n, wt_q_W)
         product(rows - r0, d_n, terms, 1, 0, b_g_r_back + (t - 1)*s_g_r_back + r0*d_n)
 
 cdef void segment_22(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_g_r_init_bar = <array> call.p[23]
     cdef array b_g_r_back = <array> call.p[24]
     cdef long long s_g_r_back = call.s[24]
     t = t0
     rows = r1
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_g_r_init_bar[r*d_n + c] = b_g_r_back[(1 - 1)*s_g_r_back + r*d_n + c]
+            b_g_r_init_bar[r*d_n + c] = b_g_r_back[(t - 1)*s_g_r_back + r*d_n + c]
 
 cdef void row_23_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1082,12 +1096,12 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_23(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_dt = <array> call.p[4]
@@ -1138,11 +1152,11 @@ cdef void segment_23(Call* call, long long t0, long long t1, long long r0, long 
     outer_sums(batch*(t1 - t0 + 1), left, 2, right, 3, pairs, 3, call.more, call, id)
     rows = r1
     if not call.more:
-        row_23_0(b_g_b_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+        row_23_0(b_g_b_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r] + before)
     for t in range(t1, t0 - 1, -1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_23_1(b_q_dt, b_q_tau, b_g_v_bar + (t - 1)*s_g_v_bar + r*d_n, b_g_b_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+            row_23_1(b_q_dt, b_q_tau, b_g_v_bar + (t - 1)*s_g_v_bar + r*d_n, b_g_b_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r] + before)
 
 cdef void row_28_0(
 array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1165,10 +1179,10 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_28(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_t17 = <array> call.p[18]
     cdef array b_g_r_init_bar = <array> call.p[23]
     cdef array b_g_v_back = <array> call.p[26]
@@ -1178,11 +1192,14 @@ cdef void segment_28(Call* call, long long t0, long long t1, long long r0, long 
     t = t0
     rows = r1
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_t37[r*d_n + c] = b_g_v_back[(1 - 1)*s_g_v_back + r*d_n + c]
+            b_t37[r*d_n + c] = b_g_v_back[(t - 1)*s_g_v_back + r*d_n + c]
     if rows > r0:
         r = r0
-        row_28_0(b_t17 + r0*d_n, b_g_r_init_bar + r0*d_n, b_t37 + r0*d_n, b_g_v_init_bar + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
+        row_28_0(b_t17 + r0*d_n, b_g_r_init_bar + r0*d_n, b_t37 + r0*d_n, b_g_v_init_bar + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r] + before)
 
 cdef void row_30_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1201,12 +1218,12 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_30(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_y = <array> call.p[8]
@@ -1238,7 +1255,7 @@ cdef void segment_30(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_30_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_d_bar + (t - 1)*s_g_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_30_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_d_bar + (t - 1)*s_g_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -1255,12 +1272,12 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_32(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_p_y_seed = <array> call.p[41]
     cdef long long s_p_y_seed = call.s[41]
     cdef array b_p_y_bar = <array> call.p[42]
@@ -1273,7 +1290,7 @@ cdef void segment_32(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_32_0(b_p_y_seed + (t - 1)*s_p_y_seed + r0*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_32_0(b_p_y_seed + (t - 1)*s_p_y_seed + r0*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -1296,10 +1313,10 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_34(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_p_r_back = <array> call.p[44]
     cdef long long s_p_r_back = call.s[44]
     cdef array b_p_v_back = <array> call.p[46]
@@ -1308,10 +1325,14 @@ cdef void segment_34(Call* call, long long t0, long long t1, long long r0, long 
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_34_0(b_p_r_back + (t - 1)*s_p_r_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_34_0(b_p_r_back + (t - 1)*s_p_r_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_34_1(b_p_v_back + (t - 1)*s_p_v_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_34_1(b_p_v_back + (t - 1)*s_p_v_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_36_0(
 array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, array p8, array p9, array p10, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1345,10 +1366,10 @@ array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, 
 cdef void segment_36(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_dt = <array> call.p[4]
     cdef array b_q_tau = <array> call.p[5]
     cdef array b_q_r = <array> call.p[7]
@@ -1395,25 +1416,28 @@ cdef void segment_36(Call* call, long long t0, long long t1, long long r0, long 
         terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V)
         product(rows - r0, d_n, terms, 1, 1 if few else 0, b_t56 + (t - 1)*s_t56 + r0*d_n)
         for r in range(r0, rows):
-            row_36_0(b_t56 + (t - 1)*s_t56 + r*d_n, b_p_r_seed + (t - 1)*s_p_r_seed + r*d_n, b_p_r_back + (t - 1 + 1)*s_p_r_back + r*d_n, b_p_v_seed + (t - 1)*s_p_v_seed + r*d_n, b_q_r + (t - 1)*s_q_r + r*d_n, b_p_v_back + (t - 1 + 1)*s_p_v_back + r*d_n, b_p_v_bar + (t - 1)*s_p_v_bar + r*d_n, b_q_dt, b_q_tau, b_t55 + (t - 1)*s_t55 + r*d_n, b_p_v_back + (t - 1)*s_p_v_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_36_0(b_t56 + (t - 1)*s_t56 + r*d_n, b_p_r_seed + (t - 1)*s_p_r_seed + r*d_n, b_p_r_back + (t - 1 + 1)*s_p_r_back + r*d_n, b_p_v_seed + (t - 1)*s_p_v_seed + r*d_n, b_q_r + (t - 1)*s_q_r + r*d_n, b_p_v_back + (t - 1 + 1)*s_p_v_back + r*d_n, b_p_v_bar + (t - 1)*s_p_v_bar + r*d_n, b_q_dt, b_q_tau, b_t55 + (t - 1)*s_t55 + r*d_n, b_p_v_back + (t - 1)*s_p_v_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
         terms[0] = term(d_n, b_t55 + (t - 1)*s_t55 + r0*d_n, wt_q_W)
         product(rows - r0, d_n, terms, 1, 0, b_p_r_back + (t - 1)*s_p_r_back + r0*d_n)
 
 cdef void segment_41(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_p_r_init_bar = <array> call.p[43]
     cdef array b_p_r_back = <array> call.p[44]
     cdef long long s_p_r_back = call.s[44]
     t = t0
     rows = r1
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_p_r_init_bar[r*d_n + c] = b_p_r_back[(1 - 1)*s_p_r_back + r*d_n + c]
+            b_p_r_init_bar[r*d_n + c] = b_p_r_back[(t - 1)*s_p_r_back + r*d_n + c]
 
 cdef void row_42_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1440,12 +1464,12 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_42(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_dt = <array> call.p[4]
@@ -1496,11 +1520,11 @@ cdef void segment_42(Call* call, long long t0, long long t1, long long r0, long 
     outer_sums(batch*(t1 - t0 + 1), left, 2, right, 3, pairs, 3, call.more, call, id)
     rows = r1
     if not call.more:
-        row_42_0(b_p_b_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+        row_42_0(b_p_b_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r] + before)
     for t in range(t1, t0 - 1, -1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_42_1(b_q_dt, b_q_tau, b_p_v_bar + (t - 1)*s_p_v_bar + r*d_n, b_p_b_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+            row_42_1(b_q_dt, b_q_tau, b_p_v_bar + (t - 1)*s_p_v_bar + r*d_n, b_p_b_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r] + before)
 
 cdef void row_47_0(
 array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1523,10 +1547,10 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_47(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_t17 = <array> call.p[18]
     cdef array b_p_r_init_bar = <array> call.p[43]
     cdef array b_p_v_back = <array> call.p[46]
@@ -1536,11 +1560,14 @@ cdef void segment_47(Call* call, long long t0, long long t1, long long r0, long 
     t = t0
     rows = r1
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_t57[r*d_n + c] = b_p_v_back[(1 - 1)*s_p_v_back + r*d_n + c]
+            b_t57[r*d_n + c] = b_p_v_back[(t - 1)*s_p_v_back + r*d_n + c]
     if rows > r0:
         r = r0
-        row_47_0(b_t17 + r0*d_n, b_p_r_init_bar + r0*d_n, b_t57 + r0*d_n, b_p_v_init_bar + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
+        row_47_0(b_t17 + r0*d_n, b_p_r_init_bar + r0*d_n, b_t57 + r0*d_n, b_p_v_init_bar + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r] + before)
 
 cdef void row_49_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1554,12 +1581,12 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_49(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_U = <array> call.p[10]
     cdef array b_p_x_bar = <array> call.p[54]
     cdef long long s_p_x_bar = call.s[54]
@@ -1587,14 +1614,14 @@ cdef void segment_49(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_49_0(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_49_0(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
 
 cdef void rooms_unit_0(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     call.packed[0] = room(call, d_n, d_m)
     call.packed[1] = room(call, d_n, d_n)
     call.packed[2] = room(call, d_k, d_n)
@@ -1602,9 +1629,9 @@ cdef void rooms_unit_0(Call* call) noexcept nogil:
 
 cdef void unit_0(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     pack_share(call, id, d_n, d_m, <array> call.p[10], 1, d_m, call.packed[0])
     pack_share(call, id, d_n, d_n, <array> call.p[9], 1, d_n, call.packed[1])
     pack_share(call, id, d_k, d_n, <array> call.p[12], 1, d_n, call.packed[2])
@@ -1622,9 +1649,9 @@ cdef void unit_0(Call* call, long long id) noexcept nogil:
         segment_12(call, t0, t1, 0, batch, id)
 
 cdef void rooms_unit_13(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     call.packed[3] = room(call, d_n, d_k)
     call.packed[4] = room(call, d_n, d_n)
     call.packed[5] = room(call, d_m, d_n)
@@ -1632,9 +1659,9 @@ cdef void rooms_unit_13(Call* call) noexcept nogil:
 
 cdef void unit_13(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     pack_share(call, id, d_n, d_k, <array> call.p[12], d_n, 1, call.packed[3])
     pack_share(call, id, d_n, d_n, <array> call.p[9], d_n, 1, call.packed[4])
     wait(call)
@@ -1658,9 +1685,9 @@ cdef void unit_13(Call* call, long long id) noexcept nogil:
         segment_30(call, t0, t1, call.split[id], call.split[id + 1], id)
 
 cdef void rooms_unit_32(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     call.packed[3] = room(call, d_n, d_k)
     call.packed[4] = room(call, d_n, d_n)
     call.packed[5] = room(call, d_m, d_n)
@@ -1668,9 +1695,9 @@ cdef void rooms_unit_32(Call* call) noexcept nogil:
 
 cdef void unit_32(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     pack_share(call, id, d_n, d_k, <array> call.p[12], d_n, 1, call.packed[3])
     pack_share(call, id, d_n, d_n, <array> call.p[9], d_n, 1, call.packed[4])
     wait(call)

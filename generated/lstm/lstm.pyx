@@ -609,10 +609,10 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_c = <array> call.p[26]
     cdef long long s_q_c = call.s[26]
     cdef array b_q_h = <array> call.p[27]
@@ -622,11 +622,15 @@ cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long l
     t = t0
     rows = r1
     for r in range(r0, rows):
-        t = 0
-        row_0_0(b_a29 + r*d_n, b_q_c + (t - 1)*s_q_c + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        t = 0 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_0_0(b_a29 + r*d_n, b_q_c + (t - 1)*s_q_c + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
-        t = 0
-        row_0_1(b_a30 + r*d_n, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        t = 0 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_0_1(b_a30 + r*d_n, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_6_0(
 array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, array p8, array p9, array p10, array p11, array p12, array p13, array p14, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -667,10 +671,10 @@ array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, 
 cdef void segment_6(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_Wi = <array> call.p[4]
@@ -778,7 +782,7 @@ cdef void segment_6(Call* call, long long t0, long long t1, long long r0, long l
         terms[1] = term(d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, w_q_Wo)
         product(rows - r0, d_n, terms, 2, 1 if few else 0, b_t37 + (t - 1)*s_t37 + r0*d_n)
         for r in range(r0, rows):
-            row_6_0(b_t31 + (t - 1)*s_t31 + r*d_n, b_q_bi, b_q_i + (t - 1)*s_q_i + r*d_n, b_t33 + (t - 1)*s_t33 + r*d_n, b_q_bf, b_q_f + (t - 1)*s_q_f + r*d_n, b_t35 + (t - 1)*s_t35 + r*d_n, b_q_bg, b_q_g + (t - 1)*s_q_g + r*d_n, b_t37 + (t - 1)*s_t37 + r*d_n, b_q_bo, b_q_o + (t - 1)*s_q_o + r*d_n, b_q_c + (t - 1 - 1)*s_q_c + r*d_n, b_q_c + (t - 1)*s_q_c + r*d_n, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_6_0(b_t31 + (t - 1)*s_t31 + r*d_n, b_q_bi, b_q_i + (t - 1)*s_q_i + r*d_n, b_t33 + (t - 1)*s_t33 + r*d_n, b_q_bf, b_q_f + (t - 1)*s_q_f + r*d_n, b_t35 + (t - 1)*s_t35 + r*d_n, b_q_bg, b_q_g + (t - 1)*s_q_g + r*d_n, b_t37 + (t - 1)*s_t37 + r*d_n, b_q_bo, b_q_o + (t - 1)*s_q_o + r*d_n, b_q_c + (t - 1 - 1)*s_q_c + r*d_n, b_q_c + (t - 1)*s_q_c + r*d_n, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_20_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -846,12 +850,12 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_20(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_V = <array> call.p[16]
@@ -890,7 +894,7 @@ cdef void segment_20(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_20_0(b_t39 + (t - 1)*s_t39 + r*d_k, b_q_by, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_20_0(b_t39 + (t - 1)*s_t39 + r*d_k, b_q_by, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -898,7 +902,7 @@ cdef void segment_20(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_20_1(b_q_y + (t - 1)*s_q_y + r*d_k, b_q_d + (t - 1)*s_q_d + r*d_k, b_t40 + (t - 1)*s_t40 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_20_1(b_q_y + (t - 1)*s_q_y + r*d_k, b_q_d + (t - 1)*s_q_d + r*d_k, b_t40 + (t - 1)*s_t40 + r, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -907,18 +911,18 @@ cdef void segment_20(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_20_2(b_t40 + (t - 1)*s_t40 + r0, b_q_e + (t - 1)*s_q_e + r0, d_k, d_m, d_n, 0, (rows - r0)*1, lengths[r])
+            row_20_2(b_t40 + (t - 1)*s_t40 + r0, b_q_e + (t - 1)*s_q_e + r0, d_k, d_m, d_n, 0, (rows - r0)*1, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1, r0, r1 = begin, end, top, bottom
     rows = r1
     if not call.more:
         for r in range(r0, rows):
-            row_20_3(b_t41 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_20_3(b_t41 + r, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_20_4(b_q_e + (t - 1)*s_q_e + r, b_t41 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_20_4(b_q_e + (t - 1)*s_q_e + r, b_t41 + r, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -941,19 +945,19 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_25(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_E = <array> call.p[30]
     cdef array b_t41 = <array> call.p[39]
     t = t0
     rows = r1
     if id == 0:
         rows = r1
-        row_25_0(b_q_E, d_k, d_m, d_n, 0, 0, lengths[r])
+        row_25_0(b_q_E, d_k, d_m, d_n, 0, 0, lengths[r] + before)
         for r in range(r0, rows):
-            row_25_1(b_t41 + r, b_q_E, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_25_1(b_t41 + r, b_q_E, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_26_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -971,12 +975,12 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_26(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_y = <array> call.p[28]
@@ -991,7 +995,7 @@ cdef void segment_26(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_26_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_26_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -1014,10 +1018,10 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_28(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_g_h_back = <array> call.p[41]
     cdef long long s_g_h_back = call.s[41]
     cdef array b_g_c_back = <array> call.p[43]
@@ -1026,10 +1030,14 @@ cdef void segment_28(Call* call, long long t0, long long t1, long long r0, long 
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_28_0(b_g_h_back + (t - 1)*s_g_h_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_28_0(b_g_h_back + (t - 1)*s_g_h_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_28_1(b_g_c_back + (t - 1)*s_g_c_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_28_1(b_g_c_back + (t - 1)*s_g_c_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_30_0(
 array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, array p8, array p9, array p10, array p11, array p12, array p13, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1081,10 +1089,10 @@ array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, 
 cdef void segment_30(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_Wi = <array> call.p[4]
     cdef array b_q_Wf = <array> call.p[7]
     cdef array b_q_Wg = <array> call.p[10]
@@ -1154,7 +1162,7 @@ cdef void segment_30(Call* call, long long t0, long long t1, long long r0, long 
         product(rows - r0, d_n, terms, 1, 1 if few else 0, b_t77 + (t - 1)*s_t77 + r0*d_n)
         if rows > r0:
             r = r0
-            row_30_0(b_t77 + (t - 1)*s_t77 + r0*d_n, b_g_h_back + (t - 1 + 1)*s_g_h_back + r0*d_n, b_q_c + (t - 1)*s_q_c + r0*d_n, b_q_o + (t - 1)*s_q_o + r0*d_n, b_g_c_back + (t - 1 + 1)*s_g_c_back + r0*d_n, b_q_g + (t - 1)*s_q_g + r0*d_n, b_q_i + (t - 1)*s_q_i + r0*d_n, b_g_s_i + (t - 1)*s_g_s_i + r0*d_n, b_q_c + (t - 1 - 1)*s_q_c + r0*d_n, b_q_f + (t - 1)*s_q_f + r0*d_n, b_g_s_f + (t - 1)*s_g_s_f + r0*d_n, b_g_s_g + (t - 1)*s_g_s_g + r0*d_n, b_g_s_o + (t - 1)*s_g_s_o + r0*d_n, b_g_c_back + (t - 1)*s_g_c_back + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
+            row_30_0(b_t77 + (t - 1)*s_t77 + r0*d_n, b_g_h_back + (t - 1 + 1)*s_g_h_back + r0*d_n, b_q_c + (t - 1)*s_q_c + r0*d_n, b_q_o + (t - 1)*s_q_o + r0*d_n, b_g_c_back + (t - 1 + 1)*s_g_c_back + r0*d_n, b_q_g + (t - 1)*s_q_g + r0*d_n, b_q_i + (t - 1)*s_q_i + r0*d_n, b_g_s_i + (t - 1)*s_g_s_i + r0*d_n, b_q_c + (t - 1 - 1)*s_q_c + r0*d_n, b_q_f + (t - 1)*s_q_f + r0*d_n, b_g_s_f + (t - 1)*s_g_s_f + r0*d_n, b_g_s_g + (t - 1)*s_g_s_g + r0*d_n, b_g_s_o + (t - 1)*s_g_s_o + r0*d_n, b_g_c_back + (t - 1)*s_g_c_back + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r] + before)
         terms[0] = term(d_n, b_g_s_i + (t - 1)*s_g_s_i + r0*d_n, wt_q_Wi)
         terms[1] = term(d_n, b_g_s_f + (t - 1)*s_g_s_f + r0*d_n, wt_q_Wf)
         terms[2] = term(d_n, b_g_s_g + (t - 1)*s_g_s_g + r0*d_n, wt_q_Wg)
@@ -1164,12 +1172,12 @@ cdef void segment_30(Call* call, long long t0, long long t1, long long r0, long 
 cdef void segment_46(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_h = <array> call.p[27]
@@ -1260,10 +1268,10 @@ cdef void segment_46(Call* call, long long t0, long long t1, long long r0, long 
 cdef void segment_60(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_g_h_back = <array> call.p[41]
     cdef long long s_g_h_back = call.s[41]
     cdef array b_g_c_back = <array> call.p[43]
@@ -1273,11 +1281,17 @@ cdef void segment_60(Call* call, long long t0, long long t1, long long r0, long 
     t = t0
     rows = r1
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_g_c_init_bar[r*d_n + c] = b_g_c_back[(1 - 1)*s_g_c_back + r*d_n + c]
+            b_g_c_init_bar[r*d_n + c] = b_g_c_back[(t - 1)*s_g_c_back + r*d_n + c]
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_g_h_init_bar[r*d_n + c] = b_g_h_back[(1 - 1)*s_g_h_back + r*d_n + c]
+            b_g_h_init_bar[r*d_n + c] = b_g_h_back[(t - 1)*s_g_h_back + r*d_n + c]
 
 cdef void row_62_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1296,12 +1310,12 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_62(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_Ui = <array> call.p[5]
@@ -1351,7 +1365,7 @@ cdef void segment_62(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_62_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_d_bar + (t - 1)*s_g_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_62_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_d_bar + (t - 1)*s_g_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -1368,12 +1382,12 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_68(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_p_y_seed = <array> call.p[78]
     cdef long long s_p_y_seed = call.s[78]
     cdef array b_p_y_bar = <array> call.p[79]
@@ -1386,7 +1400,7 @@ cdef void segment_68(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_68_0(b_p_y_seed + (t - 1)*s_p_y_seed + r0*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_68_0(b_p_y_seed + (t - 1)*s_p_y_seed + r0*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -1409,10 +1423,10 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_70(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_p_h_back = <array> call.p[80]
     cdef long long s_p_h_back = call.s[80]
     cdef array b_p_c_back = <array> call.p[82]
@@ -1421,10 +1435,14 @@ cdef void segment_70(Call* call, long long t0, long long t1, long long r0, long 
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_70_0(b_p_h_back + (t - 1)*s_p_h_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_70_0(b_p_h_back + (t - 1)*s_p_h_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_70_1(b_p_c_back + (t - 1)*s_p_c_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_70_1(b_p_c_back + (t - 1)*s_p_c_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_72_0(
 array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, array p8, array p9, array p10, array p11, array p12, array p13, array p14, array p15, array p16, array p17, array p18, array p19, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1486,10 +1504,10 @@ array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, 
 cdef void segment_72(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_Wi = <array> call.p[4]
     cdef array b_q_Wf = <array> call.p[7]
     cdef array b_q_Wg = <array> call.p[10]
@@ -1571,7 +1589,7 @@ cdef void segment_72(Call* call, long long t0, long long t1, long long r0, long 
         product(rows - r0, d_n, terms, 1, 1 if few else 0, b_t124 + (t - 1)*s_t124 + r0*d_n)
         if rows > r0:
             r = r0
-            row_72_0(b_t124 + (t - 1)*s_t124 + r0*d_n, b_p_h_seed + (t - 1)*s_p_h_seed + r0*d_n, b_p_h_back + (t - 1 + 1)*s_p_h_back + r0*d_n, b_p_c_seed + (t - 1)*s_p_c_seed + r0*d_n, b_q_c + (t - 1)*s_q_c + r0*d_n, b_q_o + (t - 1)*s_q_o + r0*d_n, b_p_c_back + (t - 1 + 1)*s_p_c_back + r0*d_n, b_p_i_seed + (t - 1)*s_p_i_seed + r0*d_n, b_q_g + (t - 1)*s_q_g + r0*d_n, b_q_i + (t - 1)*s_q_i + r0*d_n, b_p_s_i + (t - 1)*s_p_s_i + r0*d_n, b_p_f_seed + (t - 1)*s_p_f_seed + r0*d_n, b_q_c + (t - 1 - 1)*s_q_c + r0*d_n, b_q_f + (t - 1)*s_q_f + r0*d_n, b_p_s_f + (t - 1)*s_p_s_f + r0*d_n, b_p_g_seed + (t - 1)*s_p_g_seed + r0*d_n, b_p_s_g + (t - 1)*s_p_s_g + r0*d_n, b_p_o_seed + (t - 1)*s_p_o_seed + r0*d_n, b_p_s_o + (t - 1)*s_p_s_o + r0*d_n, b_p_c_back + (t - 1)*s_p_c_back + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
+            row_72_0(b_t124 + (t - 1)*s_t124 + r0*d_n, b_p_h_seed + (t - 1)*s_p_h_seed + r0*d_n, b_p_h_back + (t - 1 + 1)*s_p_h_back + r0*d_n, b_p_c_seed + (t - 1)*s_p_c_seed + r0*d_n, b_q_c + (t - 1)*s_q_c + r0*d_n, b_q_o + (t - 1)*s_q_o + r0*d_n, b_p_c_back + (t - 1 + 1)*s_p_c_back + r0*d_n, b_p_i_seed + (t - 1)*s_p_i_seed + r0*d_n, b_q_g + (t - 1)*s_q_g + r0*d_n, b_q_i + (t - 1)*s_q_i + r0*d_n, b_p_s_i + (t - 1)*s_p_s_i + r0*d_n, b_p_f_seed + (t - 1)*s_p_f_seed + r0*d_n, b_q_c + (t - 1 - 1)*s_q_c + r0*d_n, b_q_f + (t - 1)*s_q_f + r0*d_n, b_p_s_f + (t - 1)*s_p_s_f + r0*d_n, b_p_g_seed + (t - 1)*s_p_g_seed + r0*d_n, b_p_s_g + (t - 1)*s_p_s_g + r0*d_n, b_p_o_seed + (t - 1)*s_p_o_seed + r0*d_n, b_p_s_o + (t - 1)*s_p_s_o + r0*d_n, b_p_c_back + (t - 1)*s_p_c_back + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r] + before)
         terms[0] = term(d_n, b_p_s_i + (t - 1)*s_p_s_i + r0*d_n, wt_q_Wi)
         terms[1] = term(d_n, b_p_s_f + (t - 1)*s_p_s_f + r0*d_n, wt_q_Wf)
         terms[2] = term(d_n, b_p_s_g + (t - 1)*s_p_s_g + r0*d_n, wt_q_Wg)
@@ -1581,12 +1599,12 @@ cdef void segment_72(Call* call, long long t0, long long t1, long long r0, long 
 cdef void segment_88(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_h = <array> call.p[27]
@@ -1677,10 +1695,10 @@ cdef void segment_88(Call* call, long long t0, long long t1, long long r0, long 
 cdef void segment_102(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_p_h_back = <array> call.p[80]
     cdef long long s_p_h_back = call.s[80]
     cdef array b_p_c_back = <array> call.p[82]
@@ -1690,11 +1708,17 @@ cdef void segment_102(Call* call, long long t0, long long t1, long long r0, long
     t = t0
     rows = r1
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_p_c_init_bar[r*d_n + c] = b_p_c_back[(1 - 1)*s_p_c_back + r*d_n + c]
+            b_p_c_init_bar[r*d_n + c] = b_p_c_back[(t - 1)*s_p_c_back + r*d_n + c]
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_p_h_init_bar[r*d_n + c] = b_p_h_back[(1 - 1)*s_p_h_back + r*d_n + c]
+            b_p_h_init_bar[r*d_n + c] = b_p_h_back[(t - 1)*s_p_h_back + r*d_n + c]
 
 cdef void row_104_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1708,12 +1732,12 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_104(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_Ui = <array> call.p[5]
     cdef array b_q_Uf = <array> call.p[8]
     cdef array b_q_Ug = <array> call.p[11]
@@ -1759,14 +1783,14 @@ cdef void segment_104(Call* call, long long t0, long long t1, long long r0, long
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_104_0(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_104_0(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
 
 cdef void rooms_unit_0(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     call.packed[0] = room(call, d_n, d_m)
     call.packed[1] = room(call, d_n, d_n)
     call.packed[2] = room(call, d_n, d_m)
@@ -1780,9 +1804,9 @@ cdef void rooms_unit_0(Call* call) noexcept nogil:
 
 cdef void unit_0(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     pack_share(call, id, d_n, d_m, <array> call.p[5], 1, d_m, call.packed[0])
     pack_share(call, id, d_n, d_n, <array> call.p[4], 1, d_n, call.packed[1])
     pack_share(call, id, d_n, d_m, <array> call.p[8], 1, d_m, call.packed[2])
@@ -1804,9 +1828,9 @@ cdef void unit_0(Call* call, long long id) noexcept nogil:
         segment_25(call, t0, t1, 0, batch, id)
 
 cdef void rooms_unit_26(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     call.packed[9] = room(call, d_n, d_k)
     call.packed[10] = room(call, d_n, d_n)
     call.packed[11] = room(call, d_n, d_n)
@@ -1820,9 +1844,9 @@ cdef void rooms_unit_26(Call* call) noexcept nogil:
 
 cdef void unit_26(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     pack_share(call, id, d_n, d_k, <array> call.p[16], d_n, 1, call.packed[9])
     pack_share(call, id, d_n, d_n, <array> call.p[4], d_n, 1, call.packed[10])
     pack_share(call, id, d_n, d_n, <array> call.p[7], d_n, 1, call.packed[11])
@@ -1850,9 +1874,9 @@ cdef void unit_26(Call* call, long long id) noexcept nogil:
         segment_62(call, t0, t1, call.split[id], call.split[id + 1], id)
 
 cdef void rooms_unit_68(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     call.packed[9] = room(call, d_n, d_k)
     call.packed[10] = room(call, d_n, d_n)
     call.packed[11] = room(call, d_n, d_n)
@@ -1866,9 +1890,9 @@ cdef void rooms_unit_68(Call* call) noexcept nogil:
 
 cdef void unit_68(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     pack_share(call, id, d_n, d_k, <array> call.p[16], d_n, 1, call.packed[9])
     pack_share(call, id, d_n, d_n, <array> call.p[4], d_n, 1, call.packed[10])
     pack_share(call, id, d_n, d_n, <array> call.p[7], d_n, 1, call.packed[11])

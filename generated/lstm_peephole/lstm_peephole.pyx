@@ -609,10 +609,10 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_c = <array> call.p[27]
     cdef long long s_q_c = call.s[27]
     cdef array b_q_h = <array> call.p[30]
@@ -622,11 +622,15 @@ cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long l
     t = t0
     rows = r1
     for r in range(r0, rows):
-        t = 0
-        row_0_0(b_a32 + r*d_n, b_q_c + (t - 1)*s_q_c + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        t = 0 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_0_0(b_a32 + r*d_n, b_q_c + (t - 1)*s_q_c + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
-        t = 0
-        row_0_1(b_a33 + r*d_n, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        t = 0 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_0_1(b_a33 + r*d_n, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_6_0(
 array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, array p8, array p9, array p10, array p11, array p12, array p13, array p14, array p15, array p16, array p17, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -673,10 +677,10 @@ array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, 
 cdef void segment_6(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_Wi = <array> call.p[4]
@@ -787,7 +791,7 @@ cdef void segment_6(Call* call, long long t0, long long t1, long long r0, long l
         terms[1] = term(d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, w_q_Wo)
         product(rows - r0, d_n, terms, 2, 1 if few else 0, b_t40 + (t - 1)*s_t40 + r0*d_n)
         for r in range(r0, rows):
-            row_6_0(b_t34 + (t - 1)*s_t34 + r*d_n, b_q_qi, b_q_c + (t - 1 - 1)*s_q_c + r*d_n, b_q_bi, b_q_i + (t - 1)*s_q_i + r*d_n, b_t36 + (t - 1)*s_t36 + r*d_n, b_q_qf, b_q_bf, b_q_f + (t - 1)*s_q_f + r*d_n, b_t38 + (t - 1)*s_t38 + r*d_n, b_q_bg, b_q_g + (t - 1)*s_q_g + r*d_n, b_q_c + (t - 1)*s_q_c + r*d_n, b_t40 + (t - 1)*s_t40 + r*d_n, b_q_qo, b_q_bo, b_q_o + (t - 1)*s_q_o + r*d_n, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_6_0(b_t34 + (t - 1)*s_t34 + r*d_n, b_q_qi, b_q_c + (t - 1 - 1)*s_q_c + r*d_n, b_q_bi, b_q_i + (t - 1)*s_q_i + r*d_n, b_t36 + (t - 1)*s_t36 + r*d_n, b_q_qf, b_q_bf, b_q_f + (t - 1)*s_q_f + r*d_n, b_t38 + (t - 1)*s_t38 + r*d_n, b_q_bg, b_q_g + (t - 1)*s_q_g + r*d_n, b_q_c + (t - 1)*s_q_c + r*d_n, b_t40 + (t - 1)*s_t40 + r*d_n, b_q_qo, b_q_bo, b_q_o + (t - 1)*s_q_o + r*d_n, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_20_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -855,12 +859,12 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_20(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_V = <array> call.p[19]
@@ -899,7 +903,7 @@ cdef void segment_20(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_20_0(b_t42 + (t - 1)*s_t42 + r*d_k, b_q_by, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_20_0(b_t42 + (t - 1)*s_t42 + r*d_k, b_q_by, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -907,7 +911,7 @@ cdef void segment_20(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_20_1(b_q_y + (t - 1)*s_q_y + r*d_k, b_q_d + (t - 1)*s_q_d + r*d_k, b_t43 + (t - 1)*s_t43 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_20_1(b_q_y + (t - 1)*s_q_y + r*d_k, b_q_d + (t - 1)*s_q_d + r*d_k, b_t43 + (t - 1)*s_t43 + r, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -916,18 +920,18 @@ cdef void segment_20(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_20_2(b_t43 + (t - 1)*s_t43 + r0, b_q_e + (t - 1)*s_q_e + r0, d_k, d_m, d_n, 0, (rows - r0)*1, lengths[r])
+            row_20_2(b_t43 + (t - 1)*s_t43 + r0, b_q_e + (t - 1)*s_q_e + r0, d_k, d_m, d_n, 0, (rows - r0)*1, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1, r0, r1 = begin, end, top, bottom
     rows = r1
     if not call.more:
         for r in range(r0, rows):
-            row_20_3(b_t44 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_20_3(b_t44 + r, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_20_4(b_q_e + (t - 1)*s_q_e + r, b_t44 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_20_4(b_q_e + (t - 1)*s_q_e + r, b_t44 + r, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -950,19 +954,19 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_25(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_E = <array> call.p[33]
     cdef array b_t44 = <array> call.p[42]
     t = t0
     rows = r1
     if id == 0:
         rows = r1
-        row_25_0(b_q_E, d_k, d_m, d_n, 0, 0, lengths[r])
+        row_25_0(b_q_E, d_k, d_m, d_n, 0, 0, lengths[r] + before)
         for r in range(r0, rows):
-            row_25_1(b_t44 + r, b_q_E, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_25_1(b_t44 + r, b_q_E, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_26_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -980,12 +984,12 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_26(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_y = <array> call.p[31]
@@ -1000,7 +1004,7 @@ cdef void segment_26(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_26_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_26_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -1023,10 +1027,10 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_28(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_g_h_back = <array> call.p[44]
     cdef long long s_g_h_back = call.s[44]
     cdef array b_g_c_back = <array> call.p[48]
@@ -1035,10 +1039,14 @@ cdef void segment_28(Call* call, long long t0, long long t1, long long r0, long 
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_28_0(b_g_h_back + (t - 1)*s_g_h_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_28_0(b_g_h_back + (t - 1)*s_g_h_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_28_1(b_g_c_back + (t - 1)*s_g_c_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_28_1(b_g_c_back + (t - 1)*s_g_c_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_30_0(
 array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, array p8, array p9, array p10, array p11, array p12, array p13, array p14, array p15, array p16, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1097,10 +1105,10 @@ array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, 
 cdef void segment_30(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_Wi = <array> call.p[4]
     cdef array b_q_qi = <array> call.p[7]
     cdef array b_q_Wf = <array> call.p[8]
@@ -1172,7 +1180,7 @@ cdef void segment_30(Call* call, long long t0, long long t1, long long r0, long 
         terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V)
         product(rows - r0, d_n, terms, 1, 1 if few else 0, b_t83 + (t - 1)*s_t83 + r0*d_n)
         for r in range(r0, rows):
-            row_30_0(b_t83 + (t - 1)*s_t83 + r*d_n, b_g_h_back + (t - 1 + 1)*s_g_h_back + r*d_n, b_q_c + (t - 1)*s_q_c + r*d_n, b_q_o + (t - 1)*s_q_o + r*d_n, b_g_s_o + (t - 1)*s_g_s_o + r*d_n, b_q_qo, b_g_c_back + (t - 1 + 1)*s_g_c_back + r*d_n, b_q_g + (t - 1)*s_q_g + r*d_n, b_q_i + (t - 1)*s_q_i + r*d_n, b_g_s_i + (t - 1)*s_g_s_i + r*d_n, b_q_c + (t - 1 - 1)*s_q_c + r*d_n, b_q_f + (t - 1)*s_q_f + r*d_n, b_g_s_f + (t - 1)*s_g_s_f + r*d_n, b_g_s_g + (t - 1)*s_g_s_g + r*d_n, b_q_qi, b_q_qf, b_g_c_back + (t - 1)*s_g_c_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_30_0(b_t83 + (t - 1)*s_t83 + r*d_n, b_g_h_back + (t - 1 + 1)*s_g_h_back + r*d_n, b_q_c + (t - 1)*s_q_c + r*d_n, b_q_o + (t - 1)*s_q_o + r*d_n, b_g_s_o + (t - 1)*s_g_s_o + r*d_n, b_q_qo, b_g_c_back + (t - 1 + 1)*s_g_c_back + r*d_n, b_q_g + (t - 1)*s_q_g + r*d_n, b_q_i + (t - 1)*s_q_i + r*d_n, b_g_s_i + (t - 1)*s_g_s_i + r*d_n, b_q_c + (t - 1 - 1)*s_q_c + r*d_n, b_q_f + (t - 1)*s_q_f + r*d_n, b_g_s_f + (t - 1)*s_g_s_f + r*d_n, b_g_s_g + (t - 1)*s_g_s_g + r*d_n, b_q_qi, b_q_qf, b_g_c_back + (t - 1)*s_g_c_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
         terms[0] = term(d_n, b_g_s_i + (t - 1)*s_g_s_i + r0*d_n, wt_q_Wi)
         terms[1] = term(d_n, b_g_s_f + (t - 1)*s_g_s_f + r0*d_n, wt_q_Wf)
         terms[2] = term(d_n, b_g_s_g + (t - 1)*s_g_s_g + r0*d_n, wt_q_Wg)
@@ -1242,12 +1250,12 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_46(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_c = <array> call.p[27]
@@ -1341,33 +1349,33 @@ cdef void segment_46(Call* call, long long t0, long long t1, long long r0, long 
     outer_sums(batch*(t1 - t0 + 1), left, 5, right, 3, pairs, 9, call.more, call, id)
     rows = r1
     if not call.more:
-        row_46_0(b_g_qi_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+        row_46_0(b_g_qi_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r] + before)
     for t in range(t1, t0 - 1, -1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_46_1(b_q_c + (t - 1 - 1)*s_q_c + r*d_n, b_g_s_i + (t - 1)*s_g_s_i + r*d_n, b_g_qi_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+            row_46_1(b_q_c + (t - 1 - 1)*s_q_c + r*d_n, b_g_s_i + (t - 1)*s_g_s_i + r*d_n, b_g_qi_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r] + before)
     rows = r1
     if not call.more:
-        row_46_2(b_g_qf_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+        row_46_2(b_g_qf_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r] + before)
     for t in range(t1, t0 - 1, -1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_46_3(b_q_c + (t - 1 - 1)*s_q_c + r*d_n, b_g_s_f + (t - 1)*s_g_s_f + r*d_n, b_g_qf_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+            row_46_3(b_q_c + (t - 1 - 1)*s_q_c + r*d_n, b_g_s_f + (t - 1)*s_g_s_f + r*d_n, b_g_qf_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r] + before)
     rows = r1
     if not call.more:
-        row_46_4(b_g_qo_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+        row_46_4(b_g_qo_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r] + before)
     for t in range(t1, t0 - 1, -1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_46_5(b_q_c + (t - 1)*s_q_c + r*d_n, b_g_s_o + (t - 1)*s_g_s_o + r*d_n, b_g_qo_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+            row_46_5(b_q_c + (t - 1)*s_q_c + r*d_n, b_g_s_o + (t - 1)*s_g_s_o + r*d_n, b_g_qo_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r] + before)
 
 cdef void segment_63(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_g_h_back = <array> call.p[44]
     cdef long long s_g_h_back = call.s[44]
     cdef array b_g_c_back = <array> call.p[48]
@@ -1377,11 +1385,17 @@ cdef void segment_63(Call* call, long long t0, long long t1, long long r0, long 
     t = t0
     rows = r1
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_g_c_init_bar[r*d_n + c] = b_g_c_back[(1 - 1)*s_g_c_back + r*d_n + c]
+            b_g_c_init_bar[r*d_n + c] = b_g_c_back[(t - 1)*s_g_c_back + r*d_n + c]
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_g_h_init_bar[r*d_n + c] = b_g_h_back[(1 - 1)*s_g_h_back + r*d_n + c]
+            b_g_h_init_bar[r*d_n + c] = b_g_h_back[(t - 1)*s_g_h_back + r*d_n + c]
 
 cdef void row_65_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1400,12 +1414,12 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_65(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_Ui = <array> call.p[5]
@@ -1455,7 +1469,7 @@ cdef void segment_65(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_65_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_d_bar + (t - 1)*s_g_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_65_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_d_bar + (t - 1)*s_g_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -1472,12 +1486,12 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_71(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_p_y_seed = <array> call.p[84]
     cdef long long s_p_y_seed = call.s[84]
     cdef array b_p_y_bar = <array> call.p[85]
@@ -1490,7 +1504,7 @@ cdef void segment_71(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_71_0(b_p_y_seed + (t - 1)*s_p_y_seed + r0*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_71_0(b_p_y_seed + (t - 1)*s_p_y_seed + r0*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -1513,10 +1527,10 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_73(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_p_h_back = <array> call.p[86]
     cdef long long s_p_h_back = call.s[86]
     cdef array b_p_c_back = <array> call.p[90]
@@ -1525,10 +1539,14 @@ cdef void segment_73(Call* call, long long t0, long long t1, long long r0, long 
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_73_0(b_p_h_back + (t - 1)*s_p_h_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_73_0(b_p_h_back + (t - 1)*s_p_h_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_73_1(b_p_c_back + (t - 1)*s_p_c_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_73_1(b_p_c_back + (t - 1)*s_p_c_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_75_0(
 array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, array p8, array p9, array p10, array p11, array p12, array p13, array p14, array p15, array p16, array p17, array p18, array p19, array p20, array p21, array p22, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1597,10 +1615,10 @@ array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, 
 cdef void segment_75(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_Wi = <array> call.p[4]
     cdef array b_q_qi = <array> call.p[7]
     cdef array b_q_Wf = <array> call.p[8]
@@ -1684,7 +1702,7 @@ cdef void segment_75(Call* call, long long t0, long long t1, long long r0, long 
         terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V)
         product(rows - r0, d_n, terms, 1, 1 if few else 0, b_t133 + (t - 1)*s_t133 + r0*d_n)
         for r in range(r0, rows):
-            row_75_0(b_t133 + (t - 1)*s_t133 + r*d_n, b_p_h_seed + (t - 1)*s_p_h_seed + r*d_n, b_p_h_back + (t - 1 + 1)*s_p_h_back + r*d_n, b_p_o_seed + (t - 1)*s_p_o_seed + r*d_n, b_q_c + (t - 1)*s_q_c + r*d_n, b_q_o + (t - 1)*s_q_o + r*d_n, b_p_s_o + (t - 1)*s_p_s_o + r*d_n, b_p_c_seed + (t - 1)*s_p_c_seed + r*d_n, b_q_qo, b_p_c_back + (t - 1 + 1)*s_p_c_back + r*d_n, b_p_i_seed + (t - 1)*s_p_i_seed + r*d_n, b_q_g + (t - 1)*s_q_g + r*d_n, b_q_i + (t - 1)*s_q_i + r*d_n, b_p_s_i + (t - 1)*s_p_s_i + r*d_n, b_p_f_seed + (t - 1)*s_p_f_seed + r*d_n, b_q_c + (t - 1 - 1)*s_q_c + r*d_n, b_q_f + (t - 1)*s_q_f + r*d_n, b_p_s_f + (t - 1)*s_p_s_f + r*d_n, b_p_g_seed + (t - 1)*s_p_g_seed + r*d_n, b_p_s_g + (t - 1)*s_p_s_g + r*d_n, b_q_qi, b_q_qf, b_p_c_back + (t - 1)*s_p_c_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_75_0(b_t133 + (t - 1)*s_t133 + r*d_n, b_p_h_seed + (t - 1)*s_p_h_seed + r*d_n, b_p_h_back + (t - 1 + 1)*s_p_h_back + r*d_n, b_p_o_seed + (t - 1)*s_p_o_seed + r*d_n, b_q_c + (t - 1)*s_q_c + r*d_n, b_q_o + (t - 1)*s_q_o + r*d_n, b_p_s_o + (t - 1)*s_p_s_o + r*d_n, b_p_c_seed + (t - 1)*s_p_c_seed + r*d_n, b_q_qo, b_p_c_back + (t - 1 + 1)*s_p_c_back + r*d_n, b_p_i_seed + (t - 1)*s_p_i_seed + r*d_n, b_q_g + (t - 1)*s_q_g + r*d_n, b_q_i + (t - 1)*s_q_i + r*d_n, b_p_s_i + (t - 1)*s_p_s_i + r*d_n, b_p_f_seed + (t - 1)*s_p_f_seed + r*d_n, b_q_c + (t - 1 - 1)*s_q_c + r*d_n, b_q_f + (t - 1)*s_q_f + r*d_n, b_p_s_f + (t - 1)*s_p_s_f + r*d_n, b_p_g_seed + (t - 1)*s_p_g_seed + r*d_n, b_p_s_g + (t - 1)*s_p_s_g + r*d_n, b_q_qi, b_q_qf, b_p_c_back + (t - 1)*s_p_c_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
         terms[0] = term(d_n, b_p_s_i + (t - 1)*s_p_s_i + r0*d_n, wt_q_Wi)
         terms[1] = term(d_n, b_p_s_f + (t - 1)*s_p_s_f + r0*d_n, wt_q_Wf)
         terms[2] = term(d_n, b_p_s_g + (t - 1)*s_p_s_g + r0*d_n, wt_q_Wg)
@@ -1754,12 +1772,12 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_91(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_c = <array> call.p[27]
@@ -1853,33 +1871,33 @@ cdef void segment_91(Call* call, long long t0, long long t1, long long r0, long 
     outer_sums(batch*(t1 - t0 + 1), left, 5, right, 3, pairs, 9, call.more, call, id)
     rows = r1
     if not call.more:
-        row_91_0(b_p_qi_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+        row_91_0(b_p_qi_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r] + before)
     for t in range(t1, t0 - 1, -1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_91_1(b_q_c + (t - 1 - 1)*s_q_c + r*d_n, b_p_s_i + (t - 1)*s_p_s_i + r*d_n, b_p_qi_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+            row_91_1(b_q_c + (t - 1 - 1)*s_q_c + r*d_n, b_p_s_i + (t - 1)*s_p_s_i + r*d_n, b_p_qi_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r] + before)
     rows = r1
     if not call.more:
-        row_91_2(b_p_qf_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+        row_91_2(b_p_qf_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r] + before)
     for t in range(t1, t0 - 1, -1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_91_3(b_q_c + (t - 1 - 1)*s_q_c + r*d_n, b_p_s_f + (t - 1)*s_p_s_f + r*d_n, b_p_qf_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+            row_91_3(b_q_c + (t - 1 - 1)*s_q_c + r*d_n, b_p_s_f + (t - 1)*s_p_s_f + r*d_n, b_p_qf_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r] + before)
     rows = r1
     if not call.more:
-        row_91_4(b_p_qo_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+        row_91_4(b_p_qo_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r] + before)
     for t in range(t1, t0 - 1, -1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_91_5(b_q_c + (t - 1)*s_q_c + r*d_n, b_p_s_o + (t - 1)*s_p_s_o + r*d_n, b_p_qo_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r])
+            row_91_5(b_q_c + (t - 1)*s_q_c + r*d_n, b_p_s_o + (t - 1)*s_p_s_o + r*d_n, b_p_qo_bar, d_k, d_m, d_n, share(d_n, id, threads), share(d_n, id + 1, threads), lengths[r] + before)
 
 cdef void segment_108(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_p_h_back = <array> call.p[86]
     cdef long long s_p_h_back = call.s[86]
     cdef array b_p_c_back = <array> call.p[90]
@@ -1889,11 +1907,17 @@ cdef void segment_108(Call* call, long long t0, long long t1, long long r0, long
     t = t0
     rows = r1
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_p_c_init_bar[r*d_n + c] = b_p_c_back[(1 - 1)*s_p_c_back + r*d_n + c]
+            b_p_c_init_bar[r*d_n + c] = b_p_c_back[(t - 1)*s_p_c_back + r*d_n + c]
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_p_h_init_bar[r*d_n + c] = b_p_h_back[(1 - 1)*s_p_h_back + r*d_n + c]
+            b_p_h_init_bar[r*d_n + c] = b_p_h_back[(t - 1)*s_p_h_back + r*d_n + c]
 
 cdef void row_110_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1907,12 +1931,12 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_110(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_Ui = <array> call.p[5]
     cdef array b_q_Uf = <array> call.p[9]
     cdef array b_q_Ug = <array> call.p[13]
@@ -1958,14 +1982,14 @@ cdef void segment_110(Call* call, long long t0, long long t1, long long r0, long
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_110_0(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_110_0(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
 
 cdef void rooms_unit_0(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     call.packed[0] = room(call, d_n, d_m)
     call.packed[1] = room(call, d_n, d_n)
     call.packed[2] = room(call, d_n, d_m)
@@ -1979,9 +2003,9 @@ cdef void rooms_unit_0(Call* call) noexcept nogil:
 
 cdef void unit_0(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     pack_share(call, id, d_n, d_m, <array> call.p[5], 1, d_m, call.packed[0])
     pack_share(call, id, d_n, d_n, <array> call.p[4], 1, d_n, call.packed[1])
     pack_share(call, id, d_n, d_m, <array> call.p[9], 1, d_m, call.packed[2])
@@ -2003,9 +2027,9 @@ cdef void unit_0(Call* call, long long id) noexcept nogil:
         segment_25(call, t0, t1, 0, batch, id)
 
 cdef void rooms_unit_26(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     call.packed[9] = room(call, d_n, d_k)
     call.packed[10] = room(call, d_n, d_n)
     call.packed[11] = room(call, d_n, d_n)
@@ -2019,9 +2043,9 @@ cdef void rooms_unit_26(Call* call) noexcept nogil:
 
 cdef void unit_26(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     pack_share(call, id, d_n, d_k, <array> call.p[19], d_n, 1, call.packed[9])
     pack_share(call, id, d_n, d_n, <array> call.p[4], d_n, 1, call.packed[10])
     pack_share(call, id, d_n, d_n, <array> call.p[8], d_n, 1, call.packed[11])
@@ -2049,9 +2073,9 @@ cdef void unit_26(Call* call, long long id) noexcept nogil:
         segment_65(call, t0, t1, call.split[id], call.split[id + 1], id)
 
 cdef void rooms_unit_71(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     call.packed[9] = room(call, d_n, d_k)
     call.packed[10] = room(call, d_n, d_n)
     call.packed[11] = room(call, d_n, d_n)
@@ -2065,9 +2089,9 @@ cdef void rooms_unit_71(Call* call) noexcept nogil:
 
 cdef void unit_71(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     pack_share(call, id, d_n, d_k, <array> call.p[19], d_n, 1, call.packed[9])
     pack_share(call, id, d_n, d_n, <array> call.p[4], d_n, 1, call.packed[10])
     pack_share(call, id, d_n, d_n, <array> call.p[8], d_n, 1, call.packed[11])

@@ -599,18 +599,20 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_h = <array> call.p[5]
     cdef long long s_q_h = call.s[5]
     cdef array b_a13 = <array> call.p[15]
     t = t0
     rows = r1
     for r in range(r0, rows):
-        t = 0
-        row_0_0(b_a13 + r*d_n, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        t = 0 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_0_0(b_a13 + r*d_n, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_2_0(
 array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -629,10 +631,10 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_2(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_z = <array> call.p[4]
@@ -667,7 +669,7 @@ cdef void segment_2(Call* call, long long t0, long long t1, long long r0, long l
         terms[1] = term(d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, w_q_Whh)
         product(rows - r0, d_n, terms, 2, 1 if few else 0, b_t15 + (t - 1)*s_t15 + r0*d_n)
         for r in range(r0, rows):
-            row_2_0(b_t15 + (t - 1)*s_t15 + r*d_n, b_q_bh, b_q_z + (t - 1)*s_q_z + r*d_n, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_2_0(b_t15 + (t - 1)*s_t15 + r*d_n, b_q_bh, b_q_z + (t - 1)*s_q_z + r*d_n, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_5_0(
 array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -737,12 +739,12 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_5(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_h = <array> call.p[5]
@@ -783,7 +785,7 @@ cdef void segment_5(Call* call, long long t0, long long t1, long long r0, long l
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_5_0(b_t16 + (t - 1)*s_t16 + r*d_k, b_q_by, b_q_s + (t - 1)*s_q_s + r*d_k, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_5_0(b_t16 + (t - 1)*s_t16 + r*d_k, b_q_by, b_q_s + (t - 1)*s_q_s + r*d_k, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -791,7 +793,7 @@ cdef void segment_5(Call* call, long long t0, long long t1, long long r0, long l
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_5_1(b_q_y + (t - 1)*s_q_y + r*d_k, b_q_d + (t - 1)*s_q_d + r*d_k, b_t17 + (t - 1)*s_t17 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_5_1(b_q_y + (t - 1)*s_q_y + r*d_k, b_q_d + (t - 1)*s_q_d + r*d_k, b_t17 + (t - 1)*s_t17 + r, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -800,18 +802,18 @@ cdef void segment_5(Call* call, long long t0, long long t1, long long r0, long l
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_5_2(b_t17 + (t - 1)*s_t17 + r0, b_q_e + (t - 1)*s_q_e + r0, d_k, d_m, d_n, 0, (rows - r0)*1, lengths[r])
+            row_5_2(b_t17 + (t - 1)*s_t17 + r0, b_q_e + (t - 1)*s_q_e + r0, d_k, d_m, d_n, 0, (rows - r0)*1, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1, r0, r1 = begin, end, top, bottom
     rows = r1
     if not call.more:
         for r in range(r0, rows):
-            row_5_3(b_t18 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_5_3(b_t18 + r, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_5_4(b_q_e + (t - 1)*s_q_e + r, b_t18 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_5_4(b_q_e + (t - 1)*s_q_e + r, b_t18 + r, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -834,19 +836,19 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_11(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_E = <array> call.p[14]
     cdef array b_t18 = <array> call.p[19]
     t = t0
     rows = r1
     if id == 0:
         rows = r1
-        row_11_0(b_q_E, d_k, d_m, d_n, 0, 0, lengths[r])
+        row_11_0(b_q_E, d_k, d_m, d_n, 0, 0, lengths[r] + before)
         for r in range(r0, rows):
-            row_11_1(b_t18 + r, b_q_E, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_11_1(b_t18 + r, b_q_E, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_12_0(
 array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -868,12 +870,12 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_12(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_y = <array> call.p[7]
@@ -890,7 +892,7 @@ cdef void segment_12(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_12_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, b_g_s_bar + (t - 1)*s_g_s_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_12_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, b_g_s_bar + (t - 1)*s_g_s_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -905,17 +907,19 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_15(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_g_h_back = <array> call.p[22]
     cdef long long s_g_h_back = call.s[22]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_15_0(b_g_h_back + (t - 1)*s_g_h_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_15_0(b_g_h_back + (t - 1)*s_g_h_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_16_0(
 array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -937,10 +941,10 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_16(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_h = <array> call.p[5]
     cdef long long s_q_h = call.s[5]
     cdef array b_q_Whh = <array> call.p[9]
@@ -978,19 +982,19 @@ cdef void segment_16(Call* call, long long t0, long long t1, long long r0, long 
         product(rows - r0, d_n, terms, 1, 1 if few else 0, b_t32 + (t - 1)*s_t32 + r0*d_n)
         if rows > r0:
             r = r0
-            row_16_0(b_t32 + (t - 1)*s_t32 + r0*d_n, b_g_h_back + (t - 1 + 1)*s_g_h_back + r0*d_n, b_q_h + (t - 1)*s_q_h + r0*d_n, b_g_z_bar + (t - 1)*s_g_z_bar + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
+            row_16_0(b_t32 + (t - 1)*s_t32 + r0*d_n, b_g_h_back + (t - 1 + 1)*s_g_h_back + r0*d_n, b_q_h + (t - 1)*s_q_h + r0*d_n, b_g_z_bar + (t - 1)*s_g_z_bar + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r] + before)
         terms[0] = term(d_n, b_g_z_bar + (t - 1)*s_g_z_bar + r0*d_n, wt_q_Whh)
         product(rows - r0, d_n, terms, 1, 0, b_g_h_back + (t - 1)*s_g_h_back + r0*d_n)
 
 cdef void segment_19(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_h = <array> call.p[5]
@@ -1039,18 +1043,21 @@ cdef void segment_19(Call* call, long long t0, long long t1, long long r0, long 
 cdef void segment_24(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_g_h_back = <array> call.p[22]
     cdef long long s_g_h_back = call.s[22]
     cdef array b_g_h_init_bar = <array> call.p[30]
     t = t0
     rows = r1
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_g_h_init_bar[r*d_n + c] = b_g_h_back[(1 - 1)*s_g_h_back + r*d_n + c]
+            b_g_h_init_bar[r*d_n + c] = b_g_h_back[(t - 1)*s_g_h_back + r*d_n + c]
 
 cdef void row_25_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1069,12 +1076,12 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_25(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_y = <array> call.p[7]
@@ -1106,7 +1113,7 @@ cdef void segment_25(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_25_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_d_bar + (t - 1)*s_g_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_25_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_d_bar + (t - 1)*s_g_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -1130,12 +1137,12 @@ array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, 
 cdef void segment_27(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_y = <array> call.p[7]
     cdef long long s_q_y = call.s[7]
     cdef array b_p_s_seed = <array> call.p[36]
@@ -1154,7 +1161,7 @@ cdef void segment_27(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_27_0(b_p_y_seed + (t - 1)*s_p_y_seed + r0*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, b_q_y + (t - 1)*s_q_y + r0*d_k, b_p_s_seed + (t - 1)*s_p_s_seed + r0*d_k, b_p_s_bar + (t - 1)*s_p_s_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_27_0(b_p_y_seed + (t - 1)*s_p_y_seed + r0*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, b_q_y + (t - 1)*s_q_y + r0*d_k, b_p_s_seed + (t - 1)*s_p_s_seed + r0*d_k, b_p_s_bar + (t - 1)*s_p_s_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -1169,17 +1176,19 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_30(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_p_h_back = <array> call.p[40]
     cdef long long s_p_h_back = call.s[40]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_30_0(b_p_h_back + (t - 1)*s_p_h_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_30_0(b_p_h_back + (t - 1)*s_p_h_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_31_0(
 array p0, array p1, array p2, array p3, array p4, array p5, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1204,10 +1213,10 @@ array p0, array p1, array p2, array p3, array p4, array p5, long long d_k, long 
 cdef void segment_31(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_h = <array> call.p[5]
     cdef long long s_q_h = call.s[5]
     cdef array b_q_Whh = <array> call.p[9]
@@ -1249,19 +1258,19 @@ cdef void segment_31(Call* call, long long t0, long long t1, long long r0, long 
         product(rows - r0, d_n, terms, 1, 1 if few else 0, b_t50 + (t - 1)*s_t50 + r0*d_n)
         if rows > r0:
             r = r0
-            row_31_0(b_t50 + (t - 1)*s_t50 + r0*d_n, b_p_h_seed + (t - 1)*s_p_h_seed + r0*d_n, b_p_h_back + (t - 1 + 1)*s_p_h_back + r0*d_n, b_p_z_seed + (t - 1)*s_p_z_seed + r0*d_n, b_q_h + (t - 1)*s_q_h + r0*d_n, b_p_z_bar + (t - 1)*s_p_z_bar + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
+            row_31_0(b_t50 + (t - 1)*s_t50 + r0*d_n, b_p_h_seed + (t - 1)*s_p_h_seed + r0*d_n, b_p_h_back + (t - 1 + 1)*s_p_h_back + r0*d_n, b_p_z_seed + (t - 1)*s_p_z_seed + r0*d_n, b_q_h + (t - 1)*s_q_h + r0*d_n, b_p_z_bar + (t - 1)*s_p_z_bar + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r] + before)
         terms[0] = term(d_n, b_p_z_bar + (t - 1)*s_p_z_bar + r0*d_n, wt_q_Whh)
         product(rows - r0, d_n, terms, 1, 0, b_p_h_back + (t - 1)*s_p_h_back + r0*d_n)
 
 cdef void segment_34(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_h = <array> call.p[5]
@@ -1310,18 +1319,21 @@ cdef void segment_34(Call* call, long long t0, long long t1, long long r0, long 
 cdef void segment_39(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_p_h_back = <array> call.p[40]
     cdef long long s_p_h_back = call.s[40]
     cdef array b_p_h_init_bar = <array> call.p[48]
     t = t0
     rows = r1
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_p_h_init_bar[r*d_n + c] = b_p_h_back[(1 - 1)*s_p_h_back + r*d_n + c]
+            b_p_h_init_bar[r*d_n + c] = b_p_h_back[(t - 1)*s_p_h_back + r*d_n + c]
 
 cdef void row_40_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1335,12 +1347,12 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_40(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_Whx = <array> call.p[8]
     cdef array b_p_z_bar = <array> call.p[42]
     cdef long long s_p_z_bar = call.s[42]
@@ -1368,14 +1380,14 @@ cdef void segment_40(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_40_0(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_40_0(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
 
 cdef void rooms_unit_0(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     call.packed[0] = room(call, d_n, d_m)
     call.packed[1] = room(call, d_n, d_n)
     call.packed[2] = room(call, d_k, d_n)
@@ -1383,9 +1395,9 @@ cdef void rooms_unit_0(Call* call) noexcept nogil:
 
 cdef void unit_0(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     pack_share(call, id, d_n, d_m, <array> call.p[8], 1, d_m, call.packed[0])
     pack_share(call, id, d_n, d_n, <array> call.p[9], 1, d_n, call.packed[1])
     pack_share(call, id, d_k, d_n, <array> call.p[11], 1, d_n, call.packed[2])
@@ -1401,9 +1413,9 @@ cdef void unit_0(Call* call, long long id) noexcept nogil:
         segment_11(call, t0, t1, 0, batch, id)
 
 cdef void rooms_unit_12(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     call.packed[3] = room(call, d_n, d_k)
     call.packed[4] = room(call, d_n, d_n)
     call.packed[5] = room(call, d_m, d_n)
@@ -1411,9 +1423,9 @@ cdef void rooms_unit_12(Call* call) noexcept nogil:
 
 cdef void unit_12(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     pack_share(call, id, d_n, d_k, <array> call.p[11], d_n, 1, call.packed[3])
     pack_share(call, id, d_n, d_n, <array> call.p[9], d_n, 1, call.packed[4])
     wait(call)
@@ -1435,9 +1447,9 @@ cdef void unit_12(Call* call, long long id) noexcept nogil:
         segment_25(call, t0, t1, call.split[id], call.split[id + 1], id)
 
 cdef void rooms_unit_27(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     call.packed[3] = room(call, d_n, d_k)
     call.packed[4] = room(call, d_n, d_n)
     call.packed[5] = room(call, d_m, d_n)
@@ -1445,9 +1457,9 @@ cdef void rooms_unit_27(Call* call) noexcept nogil:
 
 cdef void unit_27(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     pack_share(call, id, d_n, d_k, <array> call.p[11], d_n, 1, call.packed[3])
     pack_share(call, id, d_n, d_n, <array> call.p[9], d_n, 1, call.packed[4])
     wait(call)

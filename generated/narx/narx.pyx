@@ -619,10 +619,10 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_y = <array> call.p[15]
     cdef long long s_q_y = call.s[15]
     cdef array b_a16 = <array> call.p[18]
@@ -631,14 +631,20 @@ cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long l
     t = t0
     rows = r1
     for r in range(r0, rows):
-        t = 0
-        row_0_0(b_a16 + r*d_k, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+        t = 0 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_0_0(b_a16 + r*d_k, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
-        t = -1
-        row_0_1(b_a17 + r*d_k, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+        t = -1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_0_1(b_a17 + r*d_k, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
-        t = -2
-        row_0_2(b_a18 + r*d_k, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+        t = -2 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_0_2(b_a18 + r*d_k, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_6_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -668,10 +674,10 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_6(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_A1 = <array> call.p[4]
@@ -729,11 +735,11 @@ cdef void segment_6(Call* call, long long t0, long long t1, long long r0, long l
         terms[5] = term(d_k, b_q_y + (t - 1 - 3)*s_q_y + r0*d_k, w_q_A3)
         product(rows - r0, d_n, terms, 6, 3 if few else 0, b_t21 + (t - 1)*s_t21 + r0*d_n)
         for r in range(r0, rows):
-            row_6_0(b_t21 + (t - 1)*s_t21 + r*d_n, b_q_b, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_6_0(b_t21 + (t - 1)*s_t21 + r*d_n, b_q_b, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
         terms[0] = term(d_n, b_q_h + (t - 1)*s_q_h + r0*d_n, w_q_V)
         product(rows - r0, d_k, terms, 1, 0, b_t25 + (t - 1)*s_t25 + r0*d_k)
         for r in range(r0, rows):
-            row_6_1(b_t25 + (t - 1)*s_t25 + r*d_k, b_q_c, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_6_1(b_t25 + (t - 1)*s_t25 + r*d_k, b_q_c, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_13_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -789,12 +795,12 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_13(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_y = <array> call.p[15]
@@ -811,7 +817,7 @@ cdef void segment_13(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_13_0(b_q_y + (t - 1)*s_q_y + r*d_k, b_q_d + (t - 1)*s_q_d + r*d_k, b_t26 + (t - 1)*s_t26 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_13_0(b_q_y + (t - 1)*s_q_y + r*d_k, b_q_d + (t - 1)*s_q_d + r*d_k, b_t26 + (t - 1)*s_t26 + r, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -820,18 +826,18 @@ cdef void segment_13(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_13_1(b_t26 + (t - 1)*s_t26 + r0, b_q_e + (t - 1)*s_q_e + r0, d_k, d_m, d_n, 0, (rows - r0)*1, lengths[r])
+            row_13_1(b_t26 + (t - 1)*s_t26 + r0, b_q_e + (t - 1)*s_q_e + r0, d_k, d_m, d_n, 0, (rows - r0)*1, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1, r0, r1 = begin, end, top, bottom
     rows = r1
     if not call.more:
         for r in range(r0, rows):
-            row_13_2(b_t27 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_13_2(b_t27 + r, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_13_3(b_q_e + (t - 1)*s_q_e + r, b_t27 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_13_3(b_q_e + (t - 1)*s_q_e + r, b_t27 + r, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -854,19 +860,19 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_16(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_E = <array> call.p[17]
     cdef array b_t27 = <array> call.p[24]
     t = t0
     rows = r1
     if id == 0:
         rows = r1
-        row_16_0(b_q_E, d_k, d_m, d_n, 0, 0, lengths[r])
+        row_16_0(b_q_E, d_k, d_m, d_n, 0, 0, lengths[r] + before)
         for r in range(r0, rows):
-            row_16_1(b_t27 + r, b_q_E, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_16_1(b_t27 + r, b_q_E, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_17_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -919,10 +925,10 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_17(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_g_y_back = <array> call.p[25]
     cdef long long s_g_y_back = call.s[25]
     cdef array b_g_y_back2 = <array> call.p[26]
@@ -933,22 +939,34 @@ cdef void segment_17(Call* call, long long t0, long long t1, long long r0, long 
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_17_0(b_g_y_back + (t - 1)*s_g_y_back + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_17_0(b_g_y_back + (t - 1)*s_g_y_back + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_17_1(b_g_y_back2 + (t - 1)*s_g_y_back2 + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_17_1(b_g_y_back2 + (t - 1)*s_g_y_back2 + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
         t = lengths[r] + 2
-        row_17_2(b_g_y_back2 + (t - 1)*s_g_y_back2 + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_17_2(b_g_y_back2 + (t - 1)*s_g_y_back2 + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_17_3(b_g_y_back3 + (t - 1)*s_g_y_back3 + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_17_3(b_g_y_back3 + (t - 1)*s_g_y_back3 + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
         t = lengths[r] + 2
-        row_17_4(b_g_y_back3 + (t - 1)*s_g_y_back3 + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_17_4(b_g_y_back3 + (t - 1)*s_g_y_back3 + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
         t = lengths[r] + 3
-        row_17_5(b_g_y_back3 + (t - 1)*s_g_y_back3 + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_17_5(b_g_y_back3 + (t - 1)*s_g_y_back3 + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_23_0(
 array p0, array p1, array p2, array p3, array p4, array p5, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -984,10 +1002,10 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_23(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_A1 = <array> call.p[4]
@@ -1021,12 +1039,12 @@ cdef void segment_23(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_23_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_y_back + (t - 1 + 1)*s_g_y_back + r0*d_k, b_g_y_back2 + (t - 1 + 2)*s_g_y_back2 + r0*d_k, b_g_y_back3 + (t - 1 + 3)*s_g_y_back3 + r0*d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_23_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_y_back + (t - 1 + 1)*s_g_y_back + r0*d_k, b_g_y_back2 + (t - 1 + 2)*s_g_y_back2 + r0*d_k, b_g_y_back3 + (t - 1 + 3)*s_g_y_back3 + r0*d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
         terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V)
         product(rows - r0, d_n, terms, 1, 0, b_g_h_bar + (t - 1)*s_g_h_bar + r0*d_n)
         if rows > r0:
             r = r0
-            row_23_1(b_q_h + (t - 1)*s_q_h + r0*d_n, b_g_h_bar + (t - 1)*s_g_h_bar + r0*d_n, b_g_s + (t - 1)*s_g_s + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
+            row_23_1(b_q_h + (t - 1)*s_q_h + r0*d_n, b_g_h_bar + (t - 1)*s_g_h_bar + r0*d_n, b_g_s + (t - 1)*s_g_s + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r] + before)
         terms[0] = term(d_n, b_g_s + (t - 1)*s_g_s + r0*d_n, wt_q_A1)
         product(rows - r0, d_k, terms, 1, 0, b_g_y_back + (t - 1)*s_g_y_back + r0*d_k)
         terms[0] = term(d_n, b_g_s + (t - 1)*s_g_s + r0*d_n, wt_q_A2)
@@ -1037,12 +1055,12 @@ cdef void segment_23(Call* call, long long t0, long long t1, long long r0, long 
 cdef void segment_29(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_h = <array> call.p[14]
@@ -1146,10 +1164,10 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_38(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_g_y_back = <array> call.p[25]
     cdef long long s_g_y_back = call.s[25]
     cdef array b_g_y_back2 = <array> call.p[26]
@@ -1167,39 +1185,57 @@ cdef void segment_38(Call* call, long long t0, long long t1, long long r0, long 
     t = t0
     rows = r1
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_k):
-            b_t50[r*d_k + c] = b_g_y_back[(1 - 1)*s_g_y_back + r*d_k + c]
+            b_t50[r*d_k + c] = b_g_y_back[(t - 1)*s_g_y_back + r*d_k + c]
     for r in range(r0, r1):
+        t = 2 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_k):
-            b_t51[r*d_k + c] = b_g_y_back2[(2 - 1)*s_g_y_back2 + r*d_k + c]
+            b_t51[r*d_k + c] = b_g_y_back2[(t - 1)*s_g_y_back2 + r*d_k + c]
     for r in range(r0, r1):
+        t = 3 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_k):
-            b_t52[r*d_k + c] = b_g_y_back3[(3 - 1)*s_g_y_back3 + r*d_k + c]
+            b_t52[r*d_k + c] = b_g_y_back3[(t - 1)*s_g_y_back3 + r*d_k + c]
     if rows > r0:
         r = r0
-        row_38_0(b_t50 + r0*d_k, b_t51 + r0*d_k, b_t52 + r0*d_k, b_g_y_init_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+        row_38_0(b_t50 + r0*d_k, b_t51 + r0*d_k, b_t52 + r0*d_k, b_g_y_init_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_k):
-            b_t53[r*d_k + c] = b_g_y_back2[(1 - 1)*s_g_y_back2 + r*d_k + c]
+            b_t53[r*d_k + c] = b_g_y_back2[(t - 1)*s_g_y_back2 + r*d_k + c]
     for r in range(r0, r1):
+        t = 2 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_k):
-            b_t54[r*d_k + c] = b_g_y_back3[(2 - 1)*s_g_y_back3 + r*d_k + c]
+            b_t54[r*d_k + c] = b_g_y_back3[(t - 1)*s_g_y_back3 + r*d_k + c]
     if rows > r0:
         r = r0
-        row_38_1(b_t53 + r0*d_k, b_t54 + r0*d_k, b_g_y_init2_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+        row_38_1(b_t53 + r0*d_k, b_t54 + r0*d_k, b_g_y_init2_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_k):
-            b_g_y_init3_bar[r*d_k + c] = b_g_y_back3[(1 - 1)*s_g_y_back3 + r*d_k + c]
+            b_g_y_init3_bar[r*d_k + c] = b_g_y_back3[(t - 1)*s_g_y_back3 + r*d_k + c]
 
 cdef void segment_46(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_B1 = <array> call.p[8]
     cdef array b_g_s = <array> call.p[30]
     cdef long long s_g_s = call.s[30]
@@ -1235,27 +1271,29 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_47(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_g_x_back = <array> call.p[43]
     cdef long long s_g_x_back = call.s[43]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_47_0(b_g_x_back + (t - 1)*s_g_x_back + r*d_m, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_47_0(b_g_x_back + (t - 1)*s_g_x_back + r*d_m, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void segment_48(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_B2 = <array> call.p[9]
     cdef array b_g_s = <array> call.p[30]
     cdef long long s_g_s = call.s[30]
@@ -1299,20 +1337,24 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_49(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_g_x_back2 = <array> call.p[44]
     cdef long long s_g_x_back2 = call.s[44]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_49_0(b_g_x_back2 + (t - 1)*s_g_x_back2 + r*d_m, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_49_0(b_g_x_back2 + (t - 1)*s_g_x_back2 + r*d_m, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
         t = lengths[r] + 2
-        row_49_1(b_g_x_back2 + (t - 1)*s_g_x_back2 + r*d_m, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_49_1(b_g_x_back2 + (t - 1)*s_g_x_back2 + r*d_m, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_51_0(
 array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1344,12 +1386,12 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_51(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_B0 = <array> call.p[7]
@@ -1391,12 +1433,12 @@ cdef void segment_51(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_51_0(b_t55 + (t - 1)*s_t55 + r0*d_m, b_g_x_back + (t - 1 + 1)*s_g_x_back + r0*d_m, b_g_x_back2 + (t - 1 + 2)*s_g_x_back2 + r0*d_m, b_g_x_bar + (t - 1)*s_g_x_bar + r0*d_m, d_k, d_m, d_n, 0, (rows - r0)*d_m, lengths[r])
+            row_51_0(b_t55 + (t - 1)*s_t55 + r0*d_m, b_g_x_back + (t - 1 + 1)*s_g_x_back + r0*d_m, b_g_x_back2 + (t - 1 + 2)*s_g_x_back2 + r0*d_m, b_g_x_bar + (t - 1)*s_g_x_bar + r0*d_m, d_k, d_m, d_n, 0, (rows - r0)*d_m, lengths[r] + before)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_51_1(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_d_bar + (t - 1)*s_g_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_51_1(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_d_bar + (t - 1)*s_g_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -1451,10 +1493,10 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_54(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_p_y_back = <array> call.p[55]
     cdef long long s_p_y_back = call.s[55]
     cdef array b_p_y_back2 = <array> call.p[56]
@@ -1465,22 +1507,34 @@ cdef void segment_54(Call* call, long long t0, long long t1, long long r0, long 
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_54_0(b_p_y_back + (t - 1)*s_p_y_back + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_54_0(b_p_y_back + (t - 1)*s_p_y_back + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_54_1(b_p_y_back2 + (t - 1)*s_p_y_back2 + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_54_1(b_p_y_back2 + (t - 1)*s_p_y_back2 + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
         t = lengths[r] + 2
-        row_54_2(b_p_y_back2 + (t - 1)*s_p_y_back2 + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_54_2(b_p_y_back2 + (t - 1)*s_p_y_back2 + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_54_3(b_p_y_back3 + (t - 1)*s_p_y_back3 + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_54_3(b_p_y_back3 + (t - 1)*s_p_y_back3 + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
         t = lengths[r] + 2
-        row_54_4(b_p_y_back3 + (t - 1)*s_p_y_back3 + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_54_4(b_p_y_back3 + (t - 1)*s_p_y_back3 + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
         t = lengths[r] + 3
-        row_54_5(b_p_y_back3 + (t - 1)*s_p_y_back3 + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_54_5(b_p_y_back3 + (t - 1)*s_p_y_back3 + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_60_0(
 array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1516,10 +1570,10 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_60(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_A1 = <array> call.p[4]
     cdef array b_q_A2 = <array> call.p[5]
     cdef array b_q_A3 = <array> call.p[6]
@@ -1555,12 +1609,12 @@ cdef void segment_60(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_60_0(b_p_y_seed + (t - 1)*s_p_y_seed + r0*d_k, b_p_y_back + (t - 1 + 1)*s_p_y_back + r0*d_k, b_p_y_back2 + (t - 1 + 2)*s_p_y_back2 + r0*d_k, b_p_y_back3 + (t - 1 + 3)*s_p_y_back3 + r0*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_60_0(b_p_y_seed + (t - 1)*s_p_y_seed + r0*d_k, b_p_y_back + (t - 1 + 1)*s_p_y_back + r0*d_k, b_p_y_back2 + (t - 1 + 2)*s_p_y_back2 + r0*d_k, b_p_y_back3 + (t - 1 + 3)*s_p_y_back3 + r0*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
         terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V)
         product(rows - r0, d_n, terms, 1, 0, b_t80 + (t - 1)*s_t80 + r0*d_n)
         if rows > r0:
             r = r0
-            row_60_1(b_p_h_seed + (t - 1)*s_p_h_seed + r0*d_n, b_t80 + (t - 1)*s_t80 + r0*d_n, b_q_h + (t - 1)*s_q_h + r0*d_n, b_p_s + (t - 1)*s_p_s + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
+            row_60_1(b_p_h_seed + (t - 1)*s_p_h_seed + r0*d_n, b_t80 + (t - 1)*s_t80 + r0*d_n, b_q_h + (t - 1)*s_q_h + r0*d_n, b_p_s + (t - 1)*s_p_s + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r] + before)
         terms[0] = term(d_n, b_p_s + (t - 1)*s_p_s + r0*d_n, wt_q_A1)
         product(rows - r0, d_k, terms, 1, 0, b_p_y_back + (t - 1)*s_p_y_back + r0*d_k)
         terms[0] = term(d_n, b_p_s + (t - 1)*s_p_s + r0*d_n, wt_q_A2)
@@ -1571,12 +1625,12 @@ cdef void segment_60(Call* call, long long t0, long long t1, long long r0, long 
 cdef void segment_67(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_h = <array> call.p[14]
@@ -1680,10 +1734,10 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_76(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_p_y_back = <array> call.p[55]
     cdef long long s_p_y_back = call.s[55]
     cdef array b_p_y_back2 = <array> call.p[56]
@@ -1701,39 +1755,57 @@ cdef void segment_76(Call* call, long long t0, long long t1, long long r0, long 
     t = t0
     rows = r1
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_k):
-            b_t81[r*d_k + c] = b_p_y_back[(1 - 1)*s_p_y_back + r*d_k + c]
+            b_t81[r*d_k + c] = b_p_y_back[(t - 1)*s_p_y_back + r*d_k + c]
     for r in range(r0, r1):
+        t = 2 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_k):
-            b_t82[r*d_k + c] = b_p_y_back2[(2 - 1)*s_p_y_back2 + r*d_k + c]
+            b_t82[r*d_k + c] = b_p_y_back2[(t - 1)*s_p_y_back2 + r*d_k + c]
     for r in range(r0, r1):
+        t = 3 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_k):
-            b_t83[r*d_k + c] = b_p_y_back3[(3 - 1)*s_p_y_back3 + r*d_k + c]
+            b_t83[r*d_k + c] = b_p_y_back3[(t - 1)*s_p_y_back3 + r*d_k + c]
     if rows > r0:
         r = r0
-        row_76_0(b_t81 + r0*d_k, b_t82 + r0*d_k, b_t83 + r0*d_k, b_p_y_init_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+        row_76_0(b_t81 + r0*d_k, b_t82 + r0*d_k, b_t83 + r0*d_k, b_p_y_init_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_k):
-            b_t84[r*d_k + c] = b_p_y_back2[(1 - 1)*s_p_y_back2 + r*d_k + c]
+            b_t84[r*d_k + c] = b_p_y_back2[(t - 1)*s_p_y_back2 + r*d_k + c]
     for r in range(r0, r1):
+        t = 2 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_k):
-            b_t85[r*d_k + c] = b_p_y_back3[(2 - 1)*s_p_y_back3 + r*d_k + c]
+            b_t85[r*d_k + c] = b_p_y_back3[(t - 1)*s_p_y_back3 + r*d_k + c]
     if rows > r0:
         r = r0
-        row_76_1(b_t84 + r0*d_k, b_t85 + r0*d_k, b_p_y_init2_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+        row_76_1(b_t84 + r0*d_k, b_t85 + r0*d_k, b_p_y_init2_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_k):
-            b_p_y_init3_bar[r*d_k + c] = b_p_y_back3[(1 - 1)*s_p_y_back3 + r*d_k + c]
+            b_p_y_init3_bar[r*d_k + c] = b_p_y_back3[(t - 1)*s_p_y_back3 + r*d_k + c]
 
 cdef void segment_84(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_B1 = <array> call.p[8]
     cdef array b_p_s = <array> call.p[60]
     cdef long long s_p_s = call.s[60]
@@ -1769,27 +1841,29 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_85(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_p_x_back = <array> call.p[73]
     cdef long long s_p_x_back = call.s[73]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_85_0(b_p_x_back + (t - 1)*s_p_x_back + r*d_m, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_85_0(b_p_x_back + (t - 1)*s_p_x_back + r*d_m, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void segment_86(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_B2 = <array> call.p[9]
     cdef array b_p_s = <array> call.p[60]
     cdef long long s_p_s = call.s[60]
@@ -1833,20 +1907,24 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_87(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_p_x_back2 = <array> call.p[74]
     cdef long long s_p_x_back2 = call.s[74]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_87_0(b_p_x_back2 + (t - 1)*s_p_x_back2 + r*d_m, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_87_0(b_p_x_back2 + (t - 1)*s_p_x_back2 + r*d_m, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
         t = lengths[r] + 2
-        row_87_1(b_p_x_back2 + (t - 1)*s_p_x_back2 + r*d_m, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_87_1(b_p_x_back2 + (t - 1)*s_p_x_back2 + r*d_m, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_89_0(
 array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1873,12 +1951,12 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_89(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_B0 = <array> call.p[7]
     cdef array b_p_s = <array> call.p[60]
     cdef long long s_p_s = call.s[60]
@@ -1916,19 +1994,19 @@ cdef void segment_89(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_89_0(b_t86 + (t - 1)*s_t86 + r0*d_m, b_p_x_back + (t - 1 + 1)*s_p_x_back + r0*d_m, b_p_x_back2 + (t - 1 + 2)*s_p_x_back2 + r0*d_m, b_p_x_bar + (t - 1)*s_p_x_bar + r0*d_m, d_k, d_m, d_n, 0, (rows - r0)*d_m, lengths[r])
+            row_89_0(b_t86 + (t - 1)*s_t86 + r0*d_m, b_p_x_back + (t - 1 + 1)*s_p_x_back + r0*d_m, b_p_x_back2 + (t - 1 + 2)*s_p_x_back2 + r0*d_m, b_p_x_bar + (t - 1)*s_p_x_bar + r0*d_m, d_k, d_m, d_n, 0, (rows - r0)*d_m, lengths[r] + before)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_89_1(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_89_1(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
 
 cdef void rooms_unit_0(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     call.packed[0] = room(call, d_n, d_m)
     call.packed[1] = room(call, d_n, d_m)
     call.packed[2] = room(call, d_n, d_m)
@@ -1940,9 +2018,9 @@ cdef void rooms_unit_0(Call* call) noexcept nogil:
 
 cdef void unit_0(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     pack_share(call, id, d_n, d_m, <array> call.p[7], 1, d_m, call.packed[0])
     pack_share(call, id, d_n, d_m, <array> call.p[8], 1, d_m, call.packed[1])
     pack_share(call, id, d_n, d_m, <array> call.p[9], 1, d_m, call.packed[2])
@@ -1962,9 +2040,9 @@ cdef void unit_0(Call* call, long long id) noexcept nogil:
         segment_16(call, t0, t1, 0, batch, id)
 
 cdef void rooms_unit_17(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     call.packed[7] = room(call, d_n, d_k)
     call.packed[8] = room(call, d_k, d_n)
     call.packed[9] = room(call, d_k, d_n)
@@ -1976,9 +2054,9 @@ cdef void rooms_unit_17(Call* call) noexcept nogil:
 
 cdef void unit_17(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     pack_share(call, id, d_n, d_k, <array> call.p[11], d_n, 1, call.packed[7])
     pack_share(call, id, d_k, d_n, <array> call.p[4], d_k, 1, call.packed[8])
     pack_share(call, id, d_k, d_n, <array> call.p[5], d_k, 1, call.packed[9])
@@ -2010,9 +2088,9 @@ cdef void unit_17(Call* call, long long id) noexcept nogil:
         segment_51(call, t0, t1, call.split[id], call.split[id + 1], id)
 
 cdef void rooms_unit_54(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     call.packed[7] = room(call, d_n, d_k)
     call.packed[8] = room(call, d_k, d_n)
     call.packed[9] = room(call, d_k, d_n)
@@ -2024,9 +2102,9 @@ cdef void rooms_unit_54(Call* call) noexcept nogil:
 
 cdef void unit_54(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     pack_share(call, id, d_n, d_k, <array> call.p[11], d_n, 1, call.packed[7])
     pack_share(call, id, d_k, d_n, <array> call.p[4], d_k, 1, call.packed[8])
     pack_share(call, id, d_k, d_n, <array> call.p[5], d_k, 1, call.packed[9])

@@ -876,9 +876,9 @@ cdef extern from *:
 cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_u = <array> call.p[2]
     cdef array b_q_U = <array> call.p[7]
     cdef array b_t9 = <array> call.p[11]
@@ -907,9 +907,9 @@ array p0, array p1, array p2, array p3, array p4, long long d_m, long long d_n, 
 cdef void segment_1(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_z = <array> call.p[4]
     cdef array b_q_x = <array> call.p[5]
     cdef array b_q_W = <array> call.p[6]
@@ -924,7 +924,7 @@ cdef void segment_1(Call* call, long long t0, long long t1, long long r0, long l
     terms[0] = term(d_n, b_q_x + r0*d_n, w_q_W)
     product(rows - r0, d_n, terms, 1, 0, b_t8 + r0*d_n)
     for r in range(r0, rows):
-        row_1_0(b_t8 + r*d_n, b_q_b, b_t9 + r*d_n, b_q_z + r*d_n, b_next_q_x + r*d_n, d_m, d_n, 0, 0, lengths[r])
+        row_1_0(b_t8 + r*d_n, b_q_b, b_t9 + r*d_n, b_q_z + r*d_n, b_next_q_x + r*d_n, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_2_0(
 array p0, array p1, array p2, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -964,9 +964,9 @@ array p0, array p1, long long d_m, long long d_n, long long first, long long las
 cdef void segment_2(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_d = <array> call.p[3]
     cdef array b_q_x = <array> call.p[5]
     cdef array b_t10 = <array> call.p[12]
@@ -974,10 +974,10 @@ cdef void segment_2(Call* call, long long t0, long long t1, long long r0, long l
     t = t0
     rows = r1
     for r in range(r0, rows):
-        row_2_0(b_q_x + r*d_n, b_q_d + r*d_n, b_t11 + r, d_m, d_n, 0, 0, lengths[r])
+        row_2_0(b_q_x + r*d_n, b_q_d + r*d_n, b_t11 + r, d_m, d_n, 0, 0, lengths[r] + before)
     if rows > r0:
         r = r0
-        row_2_1(b_t11 + r0, b_t10 + r0, d_m, d_n, 0, (rows - r0)*1, lengths[r])
+        row_2_1(b_t11 + r0, b_t10 + r0, d_m, d_n, 0, (rows - r0)*1, lengths[r] + before)
 
 cdef void row_4_0(
 array p0, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -998,18 +998,18 @@ array p0, array p1, long long d_m, long long d_n, long long first, long long las
 cdef void segment_4(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_E = <array> call.p[9]
     cdef array b_t10 = <array> call.p[12]
     t = t0
     rows = r1
     if id == 0:
         rows = r1
-        row_4_0(b_q_E, d_m, d_n, 0, 0, lengths[r])
+        row_4_0(b_q_E, d_m, d_n, 0, 0, lengths[r] + before)
         for r in range(r0, rows):
-            row_4_1(b_t10 + r, b_q_E, d_m, d_n, 0, 0, lengths[r])
+            row_4_1(b_t10 + r, b_q_E, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_5_0(
 array p0, array p1, array p2, array p3, array p4, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1033,9 +1033,9 @@ array p0, array p1, array p2, array p3, array p4, long long d_m, long long d_n, 
 cdef void segment_5(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_d = <array> call.p[3]
     cdef array b_q_x = <array> call.p[5]
     cdef array b_q_W = <array> call.p[6]
@@ -1051,14 +1051,14 @@ cdef void segment_5(Call* call, long long t0, long long t1, long long r0, long l
     product(rows - r0, d_n, terms, 1, 0, b_t19 + r0*d_n)
     if rows > r0:
         r = r0
-        row_5_0(b_q_x + r0*d_n, b_q_d + r0*d_n, b_t19 + r0*d_n, b_g_x_bar + r0*d_n, b_next_g_s + r0*d_n, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
+        row_5_0(b_q_x + r0*d_n, b_q_d + r0*d_n, b_t19 + r0*d_n, b_g_x_bar + r0*d_n, b_next_g_s + r0*d_n, d_m, d_n, 0, (rows - r0)*d_n, lengths[r] + before)
 
 cdef void segment_6(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_u = <array> call.p[2]
     cdef array b_q_x = <array> call.p[5]
     cdef array b_g_s = <array> call.p[15]
@@ -1105,9 +1105,9 @@ array p0, array p1, array p2, long long d_m, long long d_n, long long first, lon
 cdef void segment_9(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_d = <array> call.p[3]
     cdef array b_q_x = <array> call.p[5]
     cdef array b_q_U = <array> call.p[7]
@@ -1122,7 +1122,7 @@ cdef void segment_9(Call* call, long long t0, long long t1, long long r0, long l
     product(rows - r0, d_m, terms, 1, 0, b_g_u_bar + r0*d_m)
     if rows > r0:
         r = r0
-        row_9_0(b_q_x + r0*d_n, b_q_d + r0*d_n, b_g_d_bar + r0*d_n, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
+        row_9_0(b_q_x + r0*d_n, b_q_d + r0*d_n, b_g_d_bar + r0*d_n, d_m, d_n, 0, (rows - r0)*d_n, lengths[r] + before)
 
 cdef void row_11_0(
 array p0, array p1, array p2, array p3, array p4, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1145,9 +1145,9 @@ array p0, array p1, array p2, array p3, array p4, long long d_m, long long d_n, 
 cdef void segment_11(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_x = <array> call.p[5]
     cdef array b_q_W = <array> call.p[6]
     cdef array b_p_x_seed = <array> call.p[22]
@@ -1163,14 +1163,14 @@ cdef void segment_11(Call* call, long long t0, long long t1, long long r0, long 
     product(rows - r0, d_n, terms, 1, 0, b_t28 + r0*d_n)
     if rows > r0:
         r = r0
-        row_11_0(b_p_x_seed + r0*d_n, b_t28 + r0*d_n, b_p_x_bar + r0*d_n, b_q_x + r0*d_n, b_next_p_s + r0*d_n, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
+        row_11_0(b_p_x_seed + r0*d_n, b_t28 + r0*d_n, b_p_x_bar + r0*d_n, b_q_x + r0*d_n, b_next_p_s + r0*d_n, d_m, d_n, 0, (rows - r0)*d_n, lengths[r] + before)
 
 cdef void segment_12(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_u = <array> call.p[2]
     cdef array b_q_x = <array> call.p[5]
     cdef array b_p_s = <array> call.p[24]
@@ -1212,9 +1212,9 @@ array p0, long long d_m, long long d_n, long long first, long long last, long lo
 cdef void segment_15(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef array b_q_U = <array> call.p[7]
     cdef array b_p_s = <array> call.p[24]
     cdef array b_p_u_bar = <array> call.p[28]
@@ -1227,12 +1227,12 @@ cdef void segment_15(Call* call, long long t0, long long t1, long long r0, long 
     product(rows - r0, d_m, terms, 1, 0, b_p_u_bar + r0*d_m)
     if rows > r0:
         r = r0
-        row_15_0(b_p_d_bar + r0*d_n, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
+        row_15_0(b_p_d_bar + r0*d_n, d_m, d_n, 0, (rows - r0)*d_n, lengths[r] + before)
 
 cdef void solve_1(Call* call, double* report, long long t, long long id) noexcept nogil:
     cdef long long r0 = call.split[id], r1 = call.split[id + 1]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef Unknown unknowns[1]
     unknowns[0].state = <array> call.p[5]
     unknowns[0].image = <array> call.p[31]
@@ -1241,8 +1241,8 @@ cdef void solve_1(Call* call, double* report, long long t, long long id) noexcep
 
 cdef void solve_5(Call* call, double* report, long long t, long long id) noexcept nogil:
     cdef long long r0 = call.split[id], r1 = call.split[id + 1]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef Unknown unknowns[1]
     unknowns[0].state = <array> call.p[15]
     unknowns[0].image = <array> call.p[32]
@@ -1251,8 +1251,8 @@ cdef void solve_5(Call* call, double* report, long long t, long long id) noexcep
 
 cdef void solve_11(Call* call, double* report, long long t, long long id) noexcept nogil:
     cdef long long r0 = call.split[id], r1 = call.split[id + 1]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     cdef Unknown unknowns[1]
     unknowns[0].state = <array> call.p[24]
     unknowns[0].image = <array> call.p[33]
@@ -1260,16 +1260,16 @@ cdef void solve_11(Call* call, double* report, long long t, long long id) noexce
     settle(call, segment_11, unknowns, 1, 1, report, t, r0, r1, id)
 
 cdef void rooms_unit_0(Call* call) noexcept nogil:
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     call.packed[0] = room(call, d_n, d_m)
     call.packed[1] = room(call, d_n, d_n)
     pass
 
 cdef void unit_0(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     pack_share(call, id, d_n, d_m, <array> call.p[7], 1, d_m, call.packed[0])
     pack_share(call, id, d_n, d_n, <array> call.p[6], 1, d_n, call.packed[1])
     wait(call)
@@ -1284,15 +1284,15 @@ cdef void unit_0(Call* call, long long id) noexcept nogil:
         segment_4(call, t0, t1, 0, batch, id)
 
 cdef void rooms_piece_1(Call* call) noexcept nogil:
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     call.packed[1] = room(call, d_n, d_n)
     pass
 
 cdef void piece_1(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     pack_share(call, id, d_n, d_n, <array> call.p[6], 1, d_n, call.packed[1])
     wait(call)
     if call.wanted[0]:
@@ -1302,16 +1302,16 @@ cdef void piece_1(Call* call, long long id) noexcept nogil:
             segment_1(call, t0, t1, call.split[id], call.split[id + 1], id)
 
 cdef void rooms_unit_5(Call* call) noexcept nogil:
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     call.packed[2] = room(call, d_n, d_n)
     call.packed[3] = room(call, d_m, d_n)
     pass
 
 cdef void unit_5(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     pack_share(call, id, d_n, d_n, <array> call.p[6], d_n, 1, call.packed[2])
     wait(call)
     if call.wanted[0]:
@@ -1326,15 +1326,15 @@ cdef void unit_5(Call* call, long long id) noexcept nogil:
         segment_9(call, t0, t1, call.split[id], call.split[id + 1], id)
 
 cdef void rooms_piece_5(Call* call) noexcept nogil:
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     call.packed[2] = room(call, d_n, d_n)
     pass
 
 cdef void piece_5(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     pack_share(call, id, d_n, d_n, <array> call.p[6], d_n, 1, call.packed[2])
     wait(call)
     if call.wanted[0]:
@@ -1344,16 +1344,16 @@ cdef void piece_5(Call* call, long long id) noexcept nogil:
             segment_5(call, t0, t1, call.split[id], call.split[id + 1], id)
 
 cdef void rooms_unit_11(Call* call) noexcept nogil:
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     call.packed[2] = room(call, d_n, d_n)
     call.packed[3] = room(call, d_m, d_n)
     pass
 
 cdef void unit_11(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     pack_share(call, id, d_n, d_n, <array> call.p[6], d_n, 1, call.packed[2])
     wait(call)
     if call.wanted[0]:
@@ -1368,15 +1368,15 @@ cdef void unit_11(Call* call, long long id) noexcept nogil:
         segment_15(call, t0, t1, call.split[id], call.split[id + 1], id)
 
 cdef void rooms_piece_11(Call* call) noexcept nogil:
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     call.packed[2] = room(call, d_n, d_n)
     pass
 
 cdef void piece_11(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_m = call.d[4]
-    cdef long long d_n = call.d[5]
+    cdef long long d_m = call.d[5]
+    cdef long long d_n = call.d[6]
     pack_share(call, id, d_n, d_n, <array> call.p[6], d_n, 1, call.packed[2])
     wait(call)
     if call.wanted[0]:

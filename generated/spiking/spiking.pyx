@@ -629,10 +629,10 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_i = <array> call.p[8]
     cdef long long s_q_i = call.s[8]
     cdef array b_q_v = <array> call.p[9]
@@ -648,17 +648,25 @@ cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long l
     t = t0
     rows = r1
     for r in range(r0, rows):
-        t = 0
-        row_0_0(b_a16 + r*d_n, b_q_i + (t - 1)*s_q_i + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        t = 0 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_0_0(b_a16 + r*d_n, b_q_i + (t - 1)*s_q_i + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
-        t = 0
-        row_0_1(b_a17 + r*d_n, b_q_v + (t - 1)*s_q_v + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        t = 0 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_0_1(b_a17 + r*d_n, b_q_v + (t - 1)*s_q_v + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
-        t = 0
-        row_0_2(b_a18 + r*d_n, b_q_s + (t - 1)*s_q_s + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        t = 0 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_0_2(b_a18 + r*d_n, b_q_s + (t - 1)*s_q_s + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
-        t = 0
-        row_0_3(b_a19 + r*d_k, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+        t = 0 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_0_3(b_a19 + r*d_k, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_5_0(
 array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, array p8, array p9, array p10, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -691,10 +699,10 @@ array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, 
 cdef void segment_5(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_alpha = <array> call.p[4]
@@ -735,7 +743,7 @@ cdef void segment_5(Call* call, long long t0, long long t1, long long r0, long l
         terms[1] = term(d_n, b_q_s + (t - 1 - 1)*s_q_s + r0*d_n, w_q_W)
         product(rows - r0, d_n, terms, 2, 1 if few else 0, b_t20 + (t - 1)*s_t20 + r0*d_n)
         for r in range(r0, rows):
-            row_5_0(b_q_alpha, b_q_i + (t - 1 - 1)*s_q_i + r*d_n, b_t20 + (t - 1)*s_t20 + r*d_n, b_q_i + (t - 1)*s_q_i + r*d_n, b_q_beta, b_q_v + (t - 1 - 1)*s_q_v + r*d_n, b_q_theta, b_q_s + (t - 1 - 1)*s_q_s + r*d_n, b_q_v + (t - 1)*s_q_v + r*d_n, b_q_z + (t - 1)*s_q_z + r*d_n, b_q_s + (t - 1)*s_q_s + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_5_0(b_q_alpha, b_q_i + (t - 1 - 1)*s_q_i + r*d_n, b_t20 + (t - 1)*s_t20 + r*d_n, b_q_i + (t - 1)*s_q_i + r*d_n, b_q_beta, b_q_v + (t - 1 - 1)*s_q_v + r*d_n, b_q_theta, b_q_s + (t - 1 - 1)*s_q_s + r*d_n, b_q_v + (t - 1)*s_q_v + r*d_n, b_q_z + (t - 1)*s_q_z + r*d_n, b_q_s + (t - 1)*s_q_s + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_11_0(
 array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -754,10 +762,10 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_11(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_kappa = <array> call.p[6]
     cdef array b_q_s = <array> call.p[11]
     cdef long long s_q_s = call.s[11]
@@ -787,7 +795,7 @@ cdef void segment_11(Call* call, long long t0, long long t1, long long r0, long 
         terms[0] = term(d_n, b_q_s + (t - 1)*s_q_s + r0*d_n, w_q_V)
         product(rows - r0, d_k, terms, 1, 1 if few else 0, b_t22 + (t - 1)*s_t22 + r0*d_k)
         for r in range(r0, rows):
-            row_11_0(b_q_kappa, b_q_y + (t - 1 - 1)*s_q_y + r*d_k, b_t22 + (t - 1)*s_t22 + r*d_k, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_11_0(b_q_kappa, b_q_y + (t - 1 - 1)*s_q_y + r*d_k, b_t22 + (t - 1)*s_t22 + r*d_k, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_12_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -843,12 +851,12 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_12(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_y = <array> call.p[12]
@@ -865,7 +873,7 @@ cdef void segment_12(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_12_0(b_q_y + (t - 1)*s_q_y + r*d_k, b_q_d + (t - 1)*s_q_d + r*d_k, b_t23 + (t - 1)*s_t23 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_12_0(b_q_y + (t - 1)*s_q_y + r*d_k, b_q_d + (t - 1)*s_q_d + r*d_k, b_t23 + (t - 1)*s_t23 + r, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -874,18 +882,18 @@ cdef void segment_12(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_12_1(b_t23 + (t - 1)*s_t23 + r0, b_q_e + (t - 1)*s_q_e + r0, d_k, d_m, d_n, 0, (rows - r0)*1, lengths[r])
+            row_12_1(b_t23 + (t - 1)*s_t23 + r0, b_q_e + (t - 1)*s_q_e + r0, d_k, d_m, d_n, 0, (rows - r0)*1, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1, r0, r1 = begin, end, top, bottom
     rows = r1
     if not call.more:
         for r in range(r0, rows):
-            row_12_2(b_t24 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_12_2(b_t24 + r, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_12_3(b_q_e + (t - 1)*s_q_e + r, b_t24 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_12_3(b_q_e + (t - 1)*s_q_e + r, b_t24 + r, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -908,19 +916,19 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_15(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_E = <array> call.p[17]
     cdef array b_t24 = <array> call.p[25]
     t = t0
     rows = r1
     if id == 0:
         rows = r1
-        row_15_0(b_q_E, d_k, d_m, d_n, 0, 0, lengths[r])
+        row_15_0(b_q_E, d_k, d_m, d_n, 0, 0, lengths[r] + before)
         for r in range(r0, rows):
-            row_15_1(b_t24 + r, b_q_E, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_15_1(b_t24 + r, b_q_E, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_16_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -933,17 +941,19 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_16(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_g_y_back = <array> call.p[26]
     cdef long long s_g_y_back = call.s[26]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_16_0(b_g_y_back + (t - 1)*s_g_y_back + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_16_0(b_g_y_back + (t - 1)*s_g_y_back + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_17_0(
 array p0, array p1, array p2, array p3, array p4, array p5, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -965,10 +975,10 @@ array p0, array p1, array p2, array p3, array p4, array p5, long long d_k, long 
 cdef void segment_17(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_kappa = <array> call.p[6]
@@ -983,7 +993,7 @@ cdef void segment_17(Call* call, long long t0, long long t1, long long r0, long 
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_17_0(b_q_y + (t - 1)*s_q_y + r*d_k, b_q_d + (t - 1)*s_q_d + r*d_k, b_g_y_back + (t - 1 + 1)*s_g_y_back + r*d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r*d_k, b_q_kappa, b_g_y_back + (t - 1)*s_g_y_back + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_17_0(b_q_y + (t - 1)*s_q_y + r*d_k, b_q_d + (t - 1)*s_q_d + r*d_k, b_g_y_back + (t - 1 + 1)*s_g_y_back + r*d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r*d_k, b_q_kappa, b_g_y_back + (t - 1)*s_g_y_back + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_20_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1012,10 +1022,10 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_20(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_g_s_back = <array> call.p[28]
     cdef long long s_g_s_back = call.s[28]
     cdef array b_g_v_back = <array> call.p[31]
@@ -1026,13 +1036,19 @@ cdef void segment_20(Call* call, long long t0, long long t1, long long r0, long 
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_20_0(b_g_s_back + (t - 1)*s_g_s_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_20_0(b_g_s_back + (t - 1)*s_g_s_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_20_1(b_g_v_back + (t - 1)*s_g_v_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_20_1(b_g_v_back + (t - 1)*s_g_v_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_20_2(b_g_i_back + (t - 1)*s_g_i_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_20_2(b_g_i_back + (t - 1)*s_g_i_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_23_0(
 array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, array p8, array p9, array p10, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1082,10 +1098,10 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_23(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_alpha = <array> call.p[4]
     cdef array b_q_beta = <array> call.p[5]
     cdef array b_q_theta = <array> call.p[7]
@@ -1135,21 +1151,21 @@ cdef void segment_23(Call* call, long long t0, long long t1, long long r0, long 
         terms[0] = term(d_k, b_g_y_bar + (t - 1)*s_g_y_bar + r0*d_k, wt_q_V)
         product(rows - r0, d_n, terms, 1, 1 if few else 0, b_t44 + (t - 1)*s_t44 + r0*d_n)
         for r in range(r0, rows):
-            row_23_0(b_t44 + (t - 1)*s_t44 + r*d_n, b_g_s_back + (t - 1 + 1)*s_g_s_back + r*d_n, b_q_z + (t - 1)*s_q_z + r*d_n, b_g_v_back + (t - 1 + 1)*s_g_v_back + r*d_n, b_g_v_bar + (t - 1)*s_g_v_bar + r*d_n, b_g_i_back + (t - 1 + 1)*s_g_i_back + r*d_n, b_g_i_bar + (t - 1)*s_g_i_bar + r*d_n, b_q_beta, b_g_v_back + (t - 1)*s_g_v_back + r*d_n, b_q_alpha, b_g_i_back + (t - 1)*s_g_i_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_23_0(b_t44 + (t - 1)*s_t44 + r*d_n, b_g_s_back + (t - 1 + 1)*s_g_s_back + r*d_n, b_q_z + (t - 1)*s_q_z + r*d_n, b_g_v_back + (t - 1 + 1)*s_g_v_back + r*d_n, b_g_v_bar + (t - 1)*s_g_v_bar + r*d_n, b_g_i_back + (t - 1 + 1)*s_g_i_back + r*d_n, b_g_i_bar + (t - 1)*s_g_i_bar + r*d_n, b_q_beta, b_g_v_back + (t - 1)*s_g_v_back + r*d_n, b_q_alpha, b_g_i_back + (t - 1)*s_g_i_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
         terms[0] = term(d_n, b_g_i_bar + (t - 1)*s_g_i_bar + r0*d_n, wt_q_W)
         product(rows - r0, d_n, terms, 1, 0, b_t43 + (t - 1)*s_t43 + r0*d_n)
         for r in range(r0, rows):
-            row_23_1(b_t43 + (t - 1)*s_t43 + r*d_n, b_q_theta, b_g_v_bar + (t - 1)*s_g_v_bar + r*d_n, b_g_s_back + (t - 1)*s_g_s_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_23_1(b_t43 + (t - 1)*s_t43 + r*d_n, b_q_theta, b_g_v_bar + (t - 1)*s_g_v_bar + r*d_n, b_g_s_back + (t - 1)*s_g_s_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void segment_31(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_s = <array> call.p[11]
@@ -1196,10 +1212,10 @@ cdef void segment_31(Call* call, long long t0, long long t1, long long r0, long 
 cdef void segment_34(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_g_y_back = <array> call.p[26]
     cdef long long s_g_y_back = call.s[26]
     cdef array b_g_s_back = <array> call.p[28]
@@ -1215,17 +1231,29 @@ cdef void segment_34(Call* call, long long t0, long long t1, long long r0, long 
     t = t0
     rows = r1
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_g_i_init_bar[r*d_n + c] = b_g_i_back[(1 - 1)*s_g_i_back + r*d_n + c]
+            b_g_i_init_bar[r*d_n + c] = b_g_i_back[(t - 1)*s_g_i_back + r*d_n + c]
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_g_v_init_bar[r*d_n + c] = b_g_v_back[(1 - 1)*s_g_v_back + r*d_n + c]
+            b_g_v_init_bar[r*d_n + c] = b_g_v_back[(t - 1)*s_g_v_back + r*d_n + c]
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_g_s_init_bar[r*d_n + c] = b_g_s_back[(1 - 1)*s_g_s_back + r*d_n + c]
+            b_g_s_init_bar[r*d_n + c] = b_g_s_back[(t - 1)*s_g_s_back + r*d_n + c]
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_k):
-            b_g_y_init_bar[r*d_k + c] = b_g_y_back[(1 - 1)*s_g_y_back + r*d_k + c]
+            b_g_y_init_bar[r*d_k + c] = b_g_y_back[(t - 1)*s_g_y_back + r*d_k + c]
 
 cdef void row_38_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1244,12 +1272,12 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_38(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_y = <array> call.p[12]
@@ -1281,7 +1309,7 @@ cdef void segment_38(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_38_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_d_bar + (t - 1)*s_g_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_38_0(b_q_y + (t - 1)*s_q_y + r0*d_k, b_q_d + (t - 1)*s_q_d + r0*d_k, b_g_d_bar + (t - 1)*s_g_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -1296,17 +1324,19 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_40(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_p_y_back = <array> call.p[50]
     cdef long long s_p_y_back = call.s[50]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_40_0(b_p_y_back + (t - 1)*s_p_y_back + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_40_0(b_p_y_back + (t - 1)*s_p_y_back + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_41_0(
 array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1326,10 +1356,10 @@ array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, 
 cdef void segment_41(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_kappa = <array> call.p[6]
     cdef array b_p_y_seed = <array> call.p[49]
     cdef long long s_p_y_seed = call.s[49]
@@ -1342,7 +1372,7 @@ cdef void segment_41(Call* call, long long t0, long long t1, long long r0, long 
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_41_0(b_p_y_seed + (t - 1)*s_p_y_seed + r*d_k, b_p_y_back + (t - 1 + 1)*s_p_y_back + r*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r*d_k, b_q_kappa, b_p_y_back + (t - 1)*s_p_y_back + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_41_0(b_p_y_seed + (t - 1)*s_p_y_seed + r*d_k, b_p_y_back + (t - 1 + 1)*s_p_y_back + r*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r*d_k, b_q_kappa, b_p_y_back + (t - 1)*s_p_y_back + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_44_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1371,10 +1401,10 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_44(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_p_s_back = <array> call.p[52]
     cdef long long s_p_s_back = call.s[52]
     cdef array b_p_v_back = <array> call.p[55]
@@ -1385,13 +1415,19 @@ cdef void segment_44(Call* call, long long t0, long long t1, long long r0, long 
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_44_0(b_p_s_back + (t - 1)*s_p_s_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_44_0(b_p_s_back + (t - 1)*s_p_s_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_44_1(b_p_v_back + (t - 1)*s_p_v_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_44_1(b_p_v_back + (t - 1)*s_p_v_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_44_2(b_p_i_back + (t - 1)*s_p_i_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_44_2(b_p_i_back + (t - 1)*s_p_i_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_47_0(
 array p0, array p1, array p2, array p3, array p4, array p5, array p6, array p7, array p8, array p9, array p10, array p11, array p12, array p13, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1444,10 +1480,10 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_47(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_alpha = <array> call.p[4]
     cdef array b_q_beta = <array> call.p[5]
     cdef array b_q_theta = <array> call.p[7]
@@ -1503,21 +1539,21 @@ cdef void segment_47(Call* call, long long t0, long long t1, long long r0, long 
         terms[0] = term(d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, wt_q_V)
         product(rows - r0, d_n, terms, 1, 1 if few else 0, b_t68 + (t - 1)*s_t68 + r0*d_n)
         for r in range(r0, rows):
-            row_47_0(b_t68 + (t - 1)*s_t68 + r*d_n, b_p_s_seed + (t - 1)*s_p_s_seed + r*d_n, b_p_s_back + (t - 1 + 1)*s_p_s_back + r*d_n, b_q_z + (t - 1)*s_q_z + r*d_n, b_p_v_seed + (t - 1)*s_p_v_seed + r*d_n, b_p_v_back + (t - 1 + 1)*s_p_v_back + r*d_n, b_p_v_bar + (t - 1)*s_p_v_bar + r*d_n, b_p_i_seed + (t - 1)*s_p_i_seed + r*d_n, b_p_i_back + (t - 1 + 1)*s_p_i_back + r*d_n, b_p_i_bar + (t - 1)*s_p_i_bar + r*d_n, b_q_beta, b_p_v_back + (t - 1)*s_p_v_back + r*d_n, b_q_alpha, b_p_i_back + (t - 1)*s_p_i_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_47_0(b_t68 + (t - 1)*s_t68 + r*d_n, b_p_s_seed + (t - 1)*s_p_s_seed + r*d_n, b_p_s_back + (t - 1 + 1)*s_p_s_back + r*d_n, b_q_z + (t - 1)*s_q_z + r*d_n, b_p_v_seed + (t - 1)*s_p_v_seed + r*d_n, b_p_v_back + (t - 1 + 1)*s_p_v_back + r*d_n, b_p_v_bar + (t - 1)*s_p_v_bar + r*d_n, b_p_i_seed + (t - 1)*s_p_i_seed + r*d_n, b_p_i_back + (t - 1 + 1)*s_p_i_back + r*d_n, b_p_i_bar + (t - 1)*s_p_i_bar + r*d_n, b_q_beta, b_p_v_back + (t - 1)*s_p_v_back + r*d_n, b_q_alpha, b_p_i_back + (t - 1)*s_p_i_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
         terms[0] = term(d_n, b_p_i_bar + (t - 1)*s_p_i_bar + r0*d_n, wt_q_W)
         product(rows - r0, d_n, terms, 1, 0, b_t67 + (t - 1)*s_t67 + r0*d_n)
         for r in range(r0, rows):
-            row_47_1(b_t67 + (t - 1)*s_t67 + r*d_n, b_q_theta, b_p_v_bar + (t - 1)*s_p_v_bar + r*d_n, b_p_s_back + (t - 1)*s_p_s_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_47_1(b_t67 + (t - 1)*s_t67 + r*d_n, b_q_theta, b_p_v_bar + (t - 1)*s_p_v_bar + r*d_n, b_p_s_back + (t - 1)*s_p_s_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void segment_55(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_s = <array> call.p[11]
@@ -1564,10 +1600,10 @@ cdef void segment_55(Call* call, long long t0, long long t1, long long r0, long 
 cdef void segment_58(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_p_y_back = <array> call.p[50]
     cdef long long s_p_y_back = call.s[50]
     cdef array b_p_s_back = <array> call.p[52]
@@ -1583,17 +1619,29 @@ cdef void segment_58(Call* call, long long t0, long long t1, long long r0, long 
     t = t0
     rows = r1
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_p_i_init_bar[r*d_n + c] = b_p_i_back[(1 - 1)*s_p_i_back + r*d_n + c]
+            b_p_i_init_bar[r*d_n + c] = b_p_i_back[(t - 1)*s_p_i_back + r*d_n + c]
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_p_v_init_bar[r*d_n + c] = b_p_v_back[(1 - 1)*s_p_v_back + r*d_n + c]
+            b_p_v_init_bar[r*d_n + c] = b_p_v_back[(t - 1)*s_p_v_back + r*d_n + c]
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_p_s_init_bar[r*d_n + c] = b_p_s_back[(1 - 1)*s_p_s_back + r*d_n + c]
+            b_p_s_init_bar[r*d_n + c] = b_p_s_back[(t - 1)*s_p_s_back + r*d_n + c]
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_k):
-            b_p_y_init_bar[r*d_k + c] = b_p_y_back[(1 - 1)*s_p_y_back + r*d_k + c]
+            b_p_y_init_bar[r*d_k + c] = b_p_y_back[(t - 1)*s_p_y_back + r*d_k + c]
 
 cdef void row_62_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1607,12 +1655,12 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_62(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_U = <array> call.p[14]
     cdef array b_p_i_bar = <array> call.p[58]
     cdef long long s_p_i_bar = call.s[58]
@@ -1640,14 +1688,14 @@ cdef void segment_62(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_62_0(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_62_0(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
 
 cdef void rooms_unit_0(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     call.packed[0] = room(call, d_n, d_m)
     call.packed[1] = room(call, d_n, d_n)
     call.packed[2] = room(call, d_k, d_n)
@@ -1655,9 +1703,9 @@ cdef void rooms_unit_0(Call* call) noexcept nogil:
 
 cdef void unit_0(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     pack_share(call, id, d_n, d_m, <array> call.p[14], 1, d_m, call.packed[0])
     pack_share(call, id, d_n, d_n, <array> call.p[13], 1, d_n, call.packed[1])
     pack_share(call, id, d_k, d_n, <array> call.p[15], 1, d_n, call.packed[2])
@@ -1675,9 +1723,9 @@ cdef void unit_0(Call* call, long long id) noexcept nogil:
         segment_15(call, t0, t1, 0, batch, id)
 
 cdef void rooms_unit_16(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     call.packed[3] = room(call, d_n, d_k)
     call.packed[4] = room(call, d_n, d_n)
     call.packed[5] = room(call, d_m, d_n)
@@ -1685,9 +1733,9 @@ cdef void rooms_unit_16(Call* call) noexcept nogil:
 
 cdef void unit_16(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     pack_share(call, id, d_n, d_k, <array> call.p[15], d_n, 1, call.packed[3])
     pack_share(call, id, d_n, d_n, <array> call.p[13], d_n, 1, call.packed[4])
     wait(call)
@@ -1711,9 +1759,9 @@ cdef void unit_16(Call* call, long long id) noexcept nogil:
         segment_38(call, t0, t1, call.split[id], call.split[id + 1], id)
 
 cdef void rooms_unit_40(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     call.packed[3] = room(call, d_n, d_k)
     call.packed[4] = room(call, d_n, d_n)
     call.packed[5] = room(call, d_m, d_n)
@@ -1721,9 +1769,9 @@ cdef void rooms_unit_40(Call* call) noexcept nogil:
 
 cdef void unit_40(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     pack_share(call, id, d_n, d_k, <array> call.p[15], d_n, 1, call.packed[3])
     pack_share(call, id, d_n, d_n, <array> call.p[13], d_n, 1, call.packed[4])
     wait(call)

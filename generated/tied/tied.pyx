@@ -609,10 +609,10 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_h = <array> call.p[7]
     cdef long long s_q_h = call.s[7]
     cdef array b_q_g = <array> call.p[9]
@@ -622,11 +622,15 @@ cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long l
     t = t0
     rows = r1
     for r in range(r0, rows):
-        t = 0
-        row_0_0(b_a18 + r*d_n, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        t = 0 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_0_0(b_a18 + r*d_n, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for r in range(r0, rows):
-        t = 0
-        row_0_1(b_a19 + r*d_n, b_q_g + (t - 1)*s_q_g + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        t = 0 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_0_1(b_a19 + r*d_n, b_q_g + (t - 1)*s_q_g + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_3_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -644,10 +648,10 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_3(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_W1 = <array> call.p[4]
@@ -682,7 +686,7 @@ cdef void segment_3(Call* call, long long t0, long long t1, long long r0, long l
         terms[1] = term(d_n, b_q_h + (t - 1 - 1)*s_q_h + r0*d_n, w_q_W1)
         product(rows - r0, d_n, terms, 2, 1 if few else 0, b_t20 + (t - 1)*s_t20 + r0*d_n)
         for r in range(r0, rows):
-            row_3_0(b_t20 + (t - 1)*s_t20 + r*d_n, b_q_b1, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_3_0(b_t20 + (t - 1)*s_t20 + r*d_n, b_q_b1, b_q_h + (t - 1)*s_q_h + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_7_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -700,10 +704,10 @@ array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long 
 cdef void segment_7(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_W2 = <array> call.p[5]
     cdef array b_q_h = <array> call.p[7]
     cdef long long s_q_h = call.s[7]
@@ -738,7 +742,7 @@ cdef void segment_7(Call* call, long long t0, long long t1, long long r0, long l
         terms[1] = term(d_n, b_q_g + (t - 1 - 1)*s_q_g + r0*d_n, w_q_W2)
         product(rows - r0, d_n, terms, 2, 1 if few else 0, b_t22 + (t - 1)*s_t22 + r0*d_n)
         for r in range(r0, rows):
-            row_7_0(b_t22 + (t - 1)*s_t22 + r*d_n, b_q_b2, b_q_g + (t - 1)*s_q_g + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_7_0(b_t22 + (t - 1)*s_t22 + r*d_n, b_q_b2, b_q_g + (t - 1)*s_q_g + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_10_0(
 array p0, array p1, array p2, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -861,12 +865,12 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_10(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_g = <array> call.p[9]
@@ -909,7 +913,7 @@ cdef void segment_10(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_10_0(b_t24 + (t - 1)*s_t24 + r*d_k, b_q_c, b_q_z_y + (t - 1)*s_q_z_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_10_0(b_t24 + (t - 1)*s_t24 + r*d_k, b_q_c, b_q_z_y + (t - 1)*s_q_z_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -917,7 +921,7 @@ cdef void segment_10(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_10_1(b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t25 + (t - 1)*s_t25 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_10_1(b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t25 + (t - 1)*s_t25 + r, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -925,7 +929,7 @@ cdef void segment_10(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_10_2(b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t25 + (t - 1)*s_t25 + r, b_t26 + (t - 1)*s_t26 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_10_2(b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t25 + (t - 1)*s_t25 + r, b_t26 + (t - 1)*s_t26 + r, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -933,22 +937,22 @@ cdef void segment_10(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_10_3(b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t25 + (t - 1)*s_t25 + r, b_t26 + (t - 1)*s_t26 + r, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_10_3(b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t25 + (t - 1)*s_t25 + r, b_t26 + (t - 1)*s_t26 + r, b_q_y + (t - 1)*s_q_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_10_4(b_q_d + (t - 1)*s_q_d + r*d_k, b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t25 + (t - 1)*s_t25 + r, b_t26 + (t - 1)*s_t26 + r, b_q_e + (t - 1)*s_q_e + r, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_10_4(b_q_d + (t - 1)*s_q_d + r*d_k, b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t25 + (t - 1)*s_t25 + r, b_t26 + (t - 1)*s_t26 + r, b_q_e + (t - 1)*s_q_e + r, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1, r0, r1 = begin, end, top, bottom
     rows = r1
     if not call.more:
         for r in range(r0, rows):
-            row_10_5(b_t27 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_10_5(b_t27 + r, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_10_6(b_q_e + (t - 1)*s_q_e + r, b_t27 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_10_6(b_q_e + (t - 1)*s_q_e + r, b_t27 + r, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -971,19 +975,19 @@ array p0, array p1, long long d_k, long long d_m, long long d_n, long long first
 cdef void segment_17(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_E = <array> call.p[19]
     cdef array b_t27 = <array> call.p[27]
     t = t0
     rows = r1
     if id == 0:
         rows = r1
-        row_17_0(b_q_E, d_k, d_m, d_n, 0, 0, lengths[r])
+        row_17_0(b_q_E, d_k, d_m, d_n, 0, 0, lengths[r] + before)
         for r in range(r0, rows):
-            row_17_1(b_t27 + r, b_q_E, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_17_1(b_t27 + r, b_q_E, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_18_0(
 array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1023,12 +1027,12 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_18(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_d = <array> call.p[3]
     cdef long long s_q_d = call.s[3]
     cdef array b_q_y = <array> call.p[11]
@@ -1044,7 +1048,7 @@ cdef void segment_18(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_18_0(b_q_d + (t - 1)*s_q_d + r*d_k, b_t49 + (t - 1)*s_t49 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_18_0(b_q_d + (t - 1)*s_q_d + r*d_k, b_t49 + (t - 1)*s_t49 + r, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -1052,7 +1056,7 @@ cdef void segment_18(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_18_1(b_q_y + (t - 1)*s_q_y + r*d_k, b_t49 + (t - 1)*s_t49 + r, b_q_d + (t - 1)*s_q_d + r*d_k, b_g_s_y + (t - 1)*s_g_s_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_18_1(b_q_y + (t - 1)*s_q_y + r*d_k, b_t49 + (t - 1)*s_t49 + r, b_q_d + (t - 1)*s_q_d + r*d_k, b_g_s_y + (t - 1)*s_g_s_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -1067,17 +1071,19 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_21(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_g_g_back = <array> call.p[29]
     cdef long long s_g_g_back = call.s[29]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_21_0(b_g_g_back + (t - 1)*s_g_g_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_21_0(b_g_g_back + (t - 1)*s_g_g_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_22_0(
 array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1099,10 +1105,10 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_22(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_W2 = <array> call.p[5]
     cdef array b_q_g = <array> call.p[9]
     cdef long long s_q_g = call.s[9]
@@ -1140,7 +1146,7 @@ cdef void segment_22(Call* call, long long t0, long long t1, long long r0, long 
         product(rows - r0, d_n, terms, 1, 1 if few else 0, b_t50 + (t - 1)*s_t50 + r0*d_n)
         if rows > r0:
             r = r0
-            row_22_0(b_t50 + (t - 1)*s_t50 + r0*d_n, b_g_g_back + (t - 1 + 1)*s_g_g_back + r0*d_n, b_q_g + (t - 1)*s_q_g + r0*d_n, b_g_s_g + (t - 1)*s_g_s_g + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
+            row_22_0(b_t50 + (t - 1)*s_t50 + r0*d_n, b_g_g_back + (t - 1 + 1)*s_g_g_back + r0*d_n, b_q_g + (t - 1)*s_q_g + r0*d_n, b_g_s_g + (t - 1)*s_g_s_g + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r] + before)
         terms[0] = term(d_n, b_g_s_g + (t - 1)*s_g_s_g + r0*d_n, wt_q_W2)
         product(rows - r0, d_n, terms, 1, 0, b_g_g_back + (t - 1)*s_g_g_back + r0*d_n)
 
@@ -1155,17 +1161,19 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_26(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_g_h_back = <array> call.p[32]
     cdef long long s_g_h_back = call.s[32]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_26_0(b_g_h_back + (t - 1)*s_g_h_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_26_0(b_g_h_back + (t - 1)*s_g_h_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_27_0(
 array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1187,10 +1195,10 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_27(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_W1 = <array> call.p[4]
     cdef array b_q_h = <array> call.p[7]
     cdef long long s_q_h = call.s[7]
@@ -1228,19 +1236,19 @@ cdef void segment_27(Call* call, long long t0, long long t1, long long r0, long 
         product(rows - r0, d_n, terms, 1, 1 if few else 0, b_t51 + (t - 1)*s_t51 + r0*d_n)
         if rows > r0:
             r = r0
-            row_27_0(b_t51 + (t - 1)*s_t51 + r0*d_n, b_g_h_back + (t - 1 + 1)*s_g_h_back + r0*d_n, b_q_h + (t - 1)*s_q_h + r0*d_n, b_g_s_h + (t - 1)*s_g_s_h + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
+            row_27_0(b_t51 + (t - 1)*s_t51 + r0*d_n, b_g_h_back + (t - 1 + 1)*s_g_h_back + r0*d_n, b_q_h + (t - 1)*s_q_h + r0*d_n, b_g_s_h + (t - 1)*s_g_s_h + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r] + before)
         terms[0] = term(d_n, b_g_s_h + (t - 1)*s_g_s_h + r0*d_n, wt_q_W1)
         product(rows - r0, d_n, terms, 1, 0, b_g_h_back + (t - 1)*s_g_h_back + r0*d_n)
 
 cdef void segment_30(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_h = <array> call.p[7]
@@ -1311,10 +1319,10 @@ cdef void segment_30(Call* call, long long t0, long long t1, long long r0, long 
 cdef void segment_38(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_g_g_back = <array> call.p[29]
     cdef long long s_g_g_back = call.s[29]
     cdef array b_g_h_back = <array> call.p[32]
@@ -1324,11 +1332,17 @@ cdef void segment_38(Call* call, long long t0, long long t1, long long r0, long 
     t = t0
     rows = r1
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_g_h_init_bar[r*d_n + c] = b_g_h_back[(1 - 1)*s_g_h_back + r*d_n + c]
+            b_g_h_init_bar[r*d_n + c] = b_g_h_back[(t - 1)*s_g_h_back + r*d_n + c]
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_g_g_init_bar[r*d_n + c] = b_g_g_back[(1 - 1)*s_g_g_back + r*d_n + c]
+            b_g_g_init_bar[r*d_n + c] = b_g_g_back[(t - 1)*s_g_g_back + r*d_n + c]
 
 cdef void row_40_0(
 array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1351,12 +1365,12 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_40(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_z_y = <array> call.p[10]
     cdef long long s_q_z_y = call.s[10]
     cdef array b_q_U = <array> call.p[12]
@@ -1389,7 +1403,7 @@ cdef void segment_40(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_40_0(b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t25 + (t - 1)*s_t25 + r, b_t26 + (t - 1)*s_t26 + r, b_g_d_bar + (t - 1)*s_g_d_bar + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_40_0(b_q_z_y + (t - 1)*s_q_z_y + r*d_k, b_t25 + (t - 1)*s_t25 + r, b_t26 + (t - 1)*s_t26 + r, b_g_d_bar + (t - 1)*s_g_d_bar + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -1411,10 +1425,10 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_42(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_g_W1_free_bar = <array> call.p[35]
     cdef array b_g_W2_free_bar = <array> call.p[36]
     cdef array b_g_W1_bar = <array> call.p[47]
@@ -1422,7 +1436,7 @@ cdef void segment_42(Call* call, long long t0, long long t1, long long r0, long 
     t = t0
     rows = r1
     if id == 0:
-        row_42_0(b_g_W1_free_bar, b_g_W2_free_bar, b_g_W1_bar, b_g_W2_bar, d_k, d_m, d_n, 0, 0, lengths[r])
+        row_42_0(b_g_W1_free_bar, b_g_W2_free_bar, b_g_W1_bar, b_g_W2_bar, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_44_0(
 array p0, array p1, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1474,12 +1488,12 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_44(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_y = <array> call.p[11]
     cdef long long s_q_y = call.s[11]
     cdef array b_p_y_seed = <array> call.p[54]
@@ -1498,7 +1512,7 @@ cdef void segment_44(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_44_0(b_p_y_seed + (t - 1)*s_p_y_seed + r0*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_44_0(b_p_y_seed + (t - 1)*s_p_y_seed + r0*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -1506,7 +1520,7 @@ cdef void segment_44(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_44_1(b_q_y + (t - 1)*s_q_y + r*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r*d_k, b_t77 + (t - 1)*s_t77 + r, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_44_1(b_q_y + (t - 1)*s_q_y + r*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r*d_k, b_t77 + (t - 1)*s_t77 + r, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -1514,7 +1528,7 @@ cdef void segment_44(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_44_2(b_q_y + (t - 1)*s_q_y + r*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r*d_k, b_t77 + (t - 1)*s_t77 + r, b_p_s_y + (t - 1)*s_p_s_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r])
+            row_44_2(b_q_y + (t - 1)*s_q_y + r*d_k, b_p_y_bar + (t - 1)*s_p_y_bar + r*d_k, b_t77 + (t - 1)*s_t77 + r, b_p_s_y + (t - 1)*s_p_s_y + r*d_k, d_k, d_m, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -1529,17 +1543,19 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_48(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_p_g_back = <array> call.p[57]
     cdef long long s_p_g_back = call.s[57]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_48_0(b_p_g_back + (t - 1)*s_p_g_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_48_0(b_p_g_back + (t - 1)*s_p_g_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_49_0(
 array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1562,10 +1578,10 @@ array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, 
 cdef void segment_49(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_W2 = <array> call.p[5]
     cdef array b_q_g = <array> call.p[9]
     cdef long long s_q_g = call.s[9]
@@ -1605,7 +1621,7 @@ cdef void segment_49(Call* call, long long t0, long long t1, long long r0, long 
         product(rows - r0, d_n, terms, 1, 1 if few else 0, b_t78 + (t - 1)*s_t78 + r0*d_n)
         if rows > r0:
             r = r0
-            row_49_0(b_t78 + (t - 1)*s_t78 + r0*d_n, b_p_g_seed + (t - 1)*s_p_g_seed + r0*d_n, b_p_g_back + (t - 1 + 1)*s_p_g_back + r0*d_n, b_q_g + (t - 1)*s_q_g + r0*d_n, b_p_s_g + (t - 1)*s_p_s_g + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
+            row_49_0(b_t78 + (t - 1)*s_t78 + r0*d_n, b_p_g_seed + (t - 1)*s_p_g_seed + r0*d_n, b_p_g_back + (t - 1 + 1)*s_p_g_back + r0*d_n, b_q_g + (t - 1)*s_q_g + r0*d_n, b_p_s_g + (t - 1)*s_p_s_g + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r] + before)
         terms[0] = term(d_n, b_p_s_g + (t - 1)*s_p_s_g + r0*d_n, wt_q_W2)
         product(rows - r0, d_n, terms, 1, 0, b_p_g_back + (t - 1)*s_p_g_back + r0*d_n)
 
@@ -1620,17 +1636,19 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_53(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_p_h_back = <array> call.p[60]
     cdef long long s_p_h_back = call.s[60]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_53_0(b_p_h_back + (t - 1)*s_p_h_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_53_0(b_p_h_back + (t - 1)*s_p_h_back + r*d_n, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_54_0(
 array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1653,10 +1671,10 @@ array p0, array p1, array p2, array p3, array p4, long long d_k, long long d_m, 
 cdef void segment_54(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_W1 = <array> call.p[4]
     cdef array b_q_h = <array> call.p[7]
     cdef long long s_q_h = call.s[7]
@@ -1696,19 +1714,19 @@ cdef void segment_54(Call* call, long long t0, long long t1, long long r0, long 
         product(rows - r0, d_n, terms, 1, 1 if few else 0, b_t79 + (t - 1)*s_t79 + r0*d_n)
         if rows > r0:
             r = r0
-            row_54_0(b_t79 + (t - 1)*s_t79 + r0*d_n, b_p_h_seed + (t - 1)*s_p_h_seed + r0*d_n, b_p_h_back + (t - 1 + 1)*s_p_h_back + r0*d_n, b_q_h + (t - 1)*s_q_h + r0*d_n, b_p_s_h + (t - 1)*s_p_s_h + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r])
+            row_54_0(b_t79 + (t - 1)*s_t79 + r0*d_n, b_p_h_seed + (t - 1)*s_p_h_seed + r0*d_n, b_p_h_back + (t - 1 + 1)*s_p_h_back + r0*d_n, b_q_h + (t - 1)*s_q_h + r0*d_n, b_p_s_h + (t - 1)*s_p_s_h + r0*d_n, d_k, d_m, d_n, 0, (rows - r0)*d_n, lengths[r] + before)
         terms[0] = term(d_n, b_p_s_h + (t - 1)*s_p_s_h + r0*d_n, wt_q_W1)
         product(rows - r0, d_n, terms, 1, 0, b_p_h_back + (t - 1)*s_p_h_back + r0*d_n)
 
 cdef void segment_57(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_x = <array> call.p[2]
     cdef long long s_q_x = call.s[2]
     cdef array b_q_h = <array> call.p[7]
@@ -1779,10 +1797,10 @@ cdef void segment_57(Call* call, long long t0, long long t1, long long r0, long 
 cdef void segment_65(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_p_g_back = <array> call.p[57]
     cdef long long s_p_g_back = call.s[57]
     cdef array b_p_h_back = <array> call.p[60]
@@ -1792,11 +1810,17 @@ cdef void segment_65(Call* call, long long t0, long long t1, long long r0, long 
     t = t0
     rows = r1
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_p_h_init_bar[r*d_n + c] = b_p_h_back[(1 - 1)*s_p_h_back + r*d_n + c]
+            b_p_h_init_bar[r*d_n + c] = b_p_h_back[(t - 1)*s_p_h_back + r*d_n + c]
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_p_g_init_bar[r*d_n + c] = b_p_g_back[(1 - 1)*s_p_g_back + r*d_n + c]
+            b_p_g_init_bar[r*d_n + c] = b_p_g_back[(t - 1)*s_p_g_back + r*d_n + c]
 
 cdef void row_67_0(
 array p0, long long d_k, long long d_m, long long d_n, long long first, long long last, long long steps
@@ -1810,12 +1834,12 @@ array p0, long long d_k, long long d_m, long long d_n, long long first, long lon
 cdef void segment_67(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_q_U = <array> call.p[12]
     cdef array b_p_s_h = <array> call.p[62]
     cdef long long s_p_s_h = call.s[62]
@@ -1843,7 +1867,7 @@ cdef void segment_67(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_67_0(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r])
+            row_67_0(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_k, d_k, d_m, d_n, 0, (rows - r0)*d_k, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -1865,10 +1889,10 @@ array p0, array p1, array p2, array p3, long long d_k, long long d_m, long long 
 cdef void segment_69(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     cdef array b_p_W1_free_bar = <array> call.p[63]
     cdef array b_p_W2_free_bar = <array> call.p[64]
     cdef array b_p_W1_bar = <array> call.p[75]
@@ -1876,12 +1900,12 @@ cdef void segment_69(Call* call, long long t0, long long t1, long long r0, long 
     t = t0
     rows = r1
     if id == 0:
-        row_69_0(b_p_W1_free_bar, b_p_W2_free_bar, b_p_W1_bar, b_p_W2_bar, d_k, d_m, d_n, 0, 0, lengths[r])
+        row_69_0(b_p_W1_free_bar, b_p_W2_free_bar, b_p_W1_bar, b_p_W2_bar, d_k, d_m, d_n, 0, 0, lengths[r] + before)
 
 cdef void rooms_unit_0(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     call.packed[0] = room(call, d_n, d_m)
     call.packed[1] = room(call, d_n, d_n)
     call.packed[2] = room(call, d_n, d_n)
@@ -1891,9 +1915,9 @@ cdef void rooms_unit_0(Call* call) noexcept nogil:
 
 cdef void unit_0(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     pack_share(call, id, d_n, d_m, <array> call.p[12], 1, d_m, call.packed[0])
     pack_share(call, id, d_n, d_n, <array> call.p[4], 1, d_n, call.packed[1])
     pack_share(call, id, d_n, d_n, <array> call.p[14], 1, d_n, call.packed[2])
@@ -1913,9 +1937,9 @@ cdef void unit_0(Call* call, long long id) noexcept nogil:
         segment_17(call, t0, t1, 0, batch, id)
 
 cdef void rooms_unit_18(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     call.packed[5] = room(call, d_n, d_k)
     call.packed[6] = room(call, d_n, d_n)
     call.packed[7] = room(call, d_n, d_n)
@@ -1925,9 +1949,9 @@ cdef void rooms_unit_18(Call* call) noexcept nogil:
 
 cdef void unit_18(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     pack_share(call, id, d_n, d_k, <array> call.p[16], d_n, 1, call.packed[5])
     pack_share(call, id, d_n, d_n, <array> call.p[5], d_n, 1, call.packed[6])
     pack_share(call, id, d_n, d_n, <array> call.p[14], d_n, 1, call.packed[7])
@@ -1958,9 +1982,9 @@ cdef void unit_18(Call* call, long long id) noexcept nogil:
         segment_42(call, t0, t1, 0, batch, id)
 
 cdef void rooms_unit_44(Call* call) noexcept nogil:
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     call.packed[5] = room(call, d_n, d_k)
     call.packed[6] = room(call, d_n, d_n)
     call.packed[7] = room(call, d_n, d_n)
@@ -1970,9 +1994,9 @@ cdef void rooms_unit_44(Call* call) noexcept nogil:
 
 cdef void unit_44(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_k = call.d[4]
-    cdef long long d_m = call.d[5]
-    cdef long long d_n = call.d[6]
+    cdef long long d_k = call.d[5]
+    cdef long long d_m = call.d[6]
+    cdef long long d_n = call.d[7]
     pack_share(call, id, d_n, d_k, <array> call.p[16], d_n, 1, call.packed[5])
     pack_share(call, id, d_n, d_n, <array> call.p[5], d_n, 1, call.packed[6])
     pack_share(call, id, d_n, d_n, <array> call.p[14], d_n, 1, call.packed[7])

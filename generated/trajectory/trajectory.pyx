@@ -599,16 +599,18 @@ array p0, array p1, long long d_n, long long first, long long last, long long st
 cdef void segment_0(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_n = call.d[4]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_n = call.d[5]
     cdef array b_q_x = <array> call.p[5]
     cdef long long s_q_x = call.s[5]
     cdef array b_a8 = <array> call.p[10]
     t = t0
     rows = r1
     for r in range(r0, rows):
-        t = 0
-        row_0_0(b_a8 + r*d_n, b_q_x + (t - 1)*s_q_x + r*d_n, d_n, 0, 0, lengths[r])
+        t = 0 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_0_0(b_a8 + r*d_n, b_q_x + (t - 1)*s_q_x + r*d_n, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_1_0(
 array p0, array p1, array p2, long long d_n, long long first, long long last, long long steps
@@ -626,8 +628,8 @@ array p0, array p1, array p2, long long d_n, long long first, long long last, lo
 cdef void segment_1(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_n = call.d[4]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_n = call.d[5]
     cdef array b_q_z = <array> call.p[4]
     cdef long long s_q_z = call.s[4]
     cdef array b_q_x = <array> call.p[5]
@@ -645,7 +647,7 @@ cdef void segment_1(Call* call, long long t0, long long t1, long long r0, long l
         terms[0] = term(d_n, b_q_x + (t - 1 - 1)*s_q_x + r0*d_n, w_q_W)
         product(rows - r0, d_n, terms, 1, 0, b_t9 + (t - 1)*s_t9 + r0*d_n)
         for r in range(r0, rows):
-            row_1_0(b_t9 + (t - 1)*s_t9 + r*d_n, b_q_b, b_q_x + (t - 1)*s_q_x + r*d_n, d_n, 0, 0, lengths[r])
+            row_1_0(b_t9 + (t - 1)*s_t9 + r*d_n, b_q_b, b_q_x + (t - 1)*s_q_x + r*d_n, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_4_0(
 array p0, array p1, array p2, long long d_n, long long first, long long last, long long steps
@@ -703,10 +705,10 @@ array p0, array p1, long long d_n, long long first, long long last, long long st
 cdef void segment_4(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_n = call.d[4]
+    cdef long long d_n = call.d[5]
     cdef array b_q_d = <array> call.p[2]
     cdef long long s_q_d = call.s[2]
     cdef array b_q_w = <array> call.p[3]
@@ -725,7 +727,7 @@ cdef void segment_4(Call* call, long long t0, long long t1, long long r0, long l
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_4_0(b_q_x + (t - 1)*s_q_x + r*d_n, b_q_d + (t - 1)*s_q_d + r*d_n, b_t10 + (t - 1)*s_t10 + r, d_n, 0, 0, lengths[r])
+            row_4_0(b_q_x + (t - 1)*s_q_x + r*d_n, b_q_d + (t - 1)*s_q_d + r*d_n, b_t10 + (t - 1)*s_t10 + r, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1 = begin + share(end - begin + 1, id, threads), begin + share(end - begin + 1, id + 1, threads) - 1
@@ -734,18 +736,18 @@ cdef void segment_4(Call* call, long long t0, long long t1, long long r0, long l
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_4_1(b_q_w + (t - 1)*s_q_w + r0, b_t10 + (t - 1)*s_t10 + r0, b_q_e + (t - 1)*s_q_e + r0, d_n, 0, (rows - r0)*1, lengths[r])
+            row_4_1(b_q_w + (t - 1)*s_q_w + r0, b_t10 + (t - 1)*s_t10 + r0, b_q_e + (t - 1)*s_q_e + r0, d_n, 0, (rows - r0)*1, lengths[r] + before)
     if spread:
         wait(call)
         t0, t1, r0, r1 = begin, end, top, bottom
     rows = r1
     if not call.more:
         for r in range(r0, rows):
-            row_4_2(b_t11 + r, d_n, 0, 0, lengths[r])
+            row_4_2(b_t11 + r, d_n, 0, 0, lengths[r] + before)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_4_3(b_q_e + (t - 1)*s_q_e + r, b_t11 + r, d_n, 0, 0, lengths[r])
+            row_4_3(b_q_e + (t - 1)*s_q_e + r, b_t11 + r, d_n, 0, 0, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -768,17 +770,17 @@ array p0, array p1, long long d_n, long long first, long long last, long long st
 cdef void segment_7(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_n = call.d[4]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_n = call.d[5]
     cdef array b_q_E = <array> call.p[9]
     cdef array b_t11 = <array> call.p[13]
     t = t0
     rows = r1
     if id == 0:
         rows = r1
-        row_7_0(b_q_E, d_n, 0, 0, lengths[r])
+        row_7_0(b_q_E, d_n, 0, 0, lengths[r] + before)
         for r in range(r0, rows):
-            row_7_1(b_t11 + r, b_q_E, d_n, 0, 0, lengths[r])
+            row_7_1(b_t11 + r, b_q_E, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_8_0(
 array p0, long long d_n, long long first, long long last, long long steps
@@ -791,15 +793,17 @@ array p0, long long d_n, long long first, long long last, long long steps
 cdef void segment_8(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_n = call.d[4]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_n = call.d[5]
     cdef array b_g_x_back = <array> call.p[14]
     cdef long long s_g_x_back = call.s[14]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_8_0(b_g_x_back + (t - 1)*s_g_x_back + r*d_n, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_8_0(b_g_x_back + (t - 1)*s_g_x_back + r*d_n, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_9_0(
 array p0, array p1, array p2, array p3, array p4, long long d_n, long long first, long long last, long long steps
@@ -825,8 +829,8 @@ array p0, array p1, array p2, array p3, array p4, long long d_n, long long first
 cdef void segment_9(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_n = call.d[4]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_n = call.d[5]
     cdef array b_q_d = <array> call.p[2]
     cdef long long s_q_d = call.s[2]
     cdef array b_q_w = <array> call.p[3]
@@ -847,17 +851,17 @@ cdef void segment_9(Call* call, long long t0, long long t1, long long r0, long l
             return
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_9_0(b_q_x + (t - 1)*s_q_x + r*d_n, b_q_d + (t - 1)*s_q_d + r*d_n, b_q_w + (t - 1)*s_q_w + r, b_g_x_back + (t - 1 + 1)*s_g_x_back + r*d_n, b_g_s + (t - 1)*s_g_s + r*d_n, d_n, 0, 0, lengths[r])
+            row_9_0(b_q_x + (t - 1)*s_q_x + r*d_n, b_q_d + (t - 1)*s_q_d + r*d_n, b_q_w + (t - 1)*s_q_w + r, b_g_x_back + (t - 1 + 1)*s_g_x_back + r*d_n, b_g_s + (t - 1)*s_g_s + r*d_n, d_n, 0, 0, lengths[r] + before)
         terms[0] = term(d_n, b_g_s + (t - 1)*s_g_s + r0*d_n, wt_q_W)
         product(rows - r0, d_n, terms, 1, 0, b_g_x_back + (t - 1)*s_g_x_back + r0*d_n)
 
 cdef void segment_12(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_n = call.d[4]
+    cdef long long d_n = call.d[5]
     cdef array b_q_x = <array> call.p[5]
     cdef long long s_q_x = call.s[5]
     cdef array b_g_s = <array> call.p[16]
@@ -884,16 +888,19 @@ cdef void segment_12(Call* call, long long t0, long long t1, long long r0, long 
 cdef void segment_14(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_n = call.d[4]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_n = call.d[5]
     cdef array b_g_x_back = <array> call.p[14]
     cdef long long s_g_x_back = call.s[14]
     cdef array b_g_x_init_bar = <array> call.p[19]
     t = t0
     rows = r1
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_g_x_init_bar[r*d_n + c] = b_g_x_back[(1 - 1)*s_g_x_back + r*d_n + c]
+            b_g_x_init_bar[r*d_n + c] = b_g_x_back[(t - 1)*s_g_x_back + r*d_n + c]
 
 cdef void row_15_0(
 array p0, array p1, array p2, array p3, long long d_n, long long first, long long last, long long steps
@@ -925,10 +932,10 @@ array p0, array p1, long long d_n, long long first, long long last, long long st
 cdef void segment_15(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_n = call.d[4]
+    cdef long long d_n = call.d[5]
     cdef array b_q_d = <array> call.p[2]
     cdef long long s_q_d = call.s[2]
     cdef array b_q_w = <array> call.p[3]
@@ -948,12 +955,12 @@ cdef void segment_15(Call* call, long long t0, long long t1, long long r0, long 
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         for r in range(r0, rows):
-            row_15_0(b_q_x + (t - 1)*s_q_x + r*d_n, b_q_d + (t - 1)*s_q_d + r*d_n, b_q_w + (t - 1)*s_q_w + r, b_g_d_bar + (t - 1)*s_g_d_bar + r*d_n, d_n, 0, 0, lengths[r])
+            row_15_0(b_q_x + (t - 1)*s_q_x + r*d_n, b_q_d + (t - 1)*s_q_d + r*d_n, b_q_w + (t - 1)*s_q_w + r, b_g_d_bar + (t - 1)*s_g_d_bar + r*d_n, d_n, 0, 0, lengths[r] + before)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_15_1(b_t10 + (t - 1)*s_t10 + r0, b_g_w_bar + (t - 1)*s_g_w_bar + r0, d_n, 0, (rows - r0)*1, lengths[r])
+            row_15_1(b_t10 + (t - 1)*s_t10 + r0, b_g_w_bar + (t - 1)*s_g_w_bar + r0, d_n, 0, (rows - r0)*1, lengths[r] + before)
     if spread:
         wait(call)
 
@@ -968,15 +975,17 @@ array p0, long long d_n, long long first, long long last, long long steps
 cdef void segment_17(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_n = call.d[4]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_n = call.d[5]
     cdef array b_p_x_back = <array> call.p[23]
     cdef long long s_p_x_back = call.s[23]
     t = t0
     rows = r1
     for r in range(r0, rows):
         t = lengths[r] + 1
-        row_17_0(b_p_x_back + (t - 1)*s_p_x_back + r*d_n, d_n, 0, 0, lengths[r])
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
+        row_17_0(b_p_x_back + (t - 1)*s_p_x_back + r*d_n, d_n, 0, 0, lengths[r] + before)
 
 cdef void row_18_0(
 array p0, array p1, array p2, array p3, long long d_n, long long first, long long last, long long steps
@@ -998,8 +1007,8 @@ array p0, array p1, array p2, array p3, long long d_n, long long first, long lon
 cdef void segment_18(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_n = call.d[4]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_n = call.d[5]
     cdef array b_q_x = <array> call.p[5]
     cdef long long s_q_x = call.s[5]
     cdef array b_q_W = <array> call.p[6]
@@ -1019,17 +1028,17 @@ cdef void segment_18(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_18_0(b_p_x_seed + (t - 1)*s_p_x_seed + r0*d_n, b_p_x_back + (t - 1 + 1)*s_p_x_back + r0*d_n, b_q_x + (t - 1)*s_q_x + r0*d_n, b_p_s + (t - 1)*s_p_s + r0*d_n, d_n, 0, (rows - r0)*d_n, lengths[r])
+            row_18_0(b_p_x_seed + (t - 1)*s_p_x_seed + r0*d_n, b_p_x_back + (t - 1 + 1)*s_p_x_back + r0*d_n, b_q_x + (t - 1)*s_q_x + r0*d_n, b_p_s + (t - 1)*s_p_s + r0*d_n, d_n, 0, (rows - r0)*d_n, lengths[r] + before)
         terms[0] = term(d_n, b_p_s + (t - 1)*s_p_s + r0*d_n, wt_q_W)
         product(rows - r0, d_n, terms, 1, 0, b_p_x_back + (t - 1)*s_p_x_back + r0*d_n)
 
 cdef void segment_21(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_n = call.d[4]
+    cdef long long d_n = call.d[5]
     cdef array b_q_x = <array> call.p[5]
     cdef long long s_q_x = call.s[5]
     cdef array b_p_s = <array> call.p[25]
@@ -1056,16 +1065,19 @@ cdef void segment_21(Call* call, long long t0, long long t1, long long r0, long 
 cdef void segment_23(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
-    cdef long long d_n = call.d[4]
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long d_n = call.d[5]
     cdef array b_p_x_back = <array> call.p[23]
     cdef long long s_p_x_back = call.s[23]
     cdef array b_p_x_init_bar = <array> call.p[28]
     t = t0
     rows = r1
     for r in range(r0, r1):
+        t = 1 - before
+        if not ((before == 0 or (t >= 1 and lengths[r] > 0)) and (lengths[r] <= steps or t <= steps)):
+            continue
         for c in range(d_n):
-            b_p_x_init_bar[r*d_n + c] = b_p_x_back[(1 - 1)*s_p_x_back + r*d_n + c]
+            b_p_x_init_bar[r*d_n + c] = b_p_x_back[(t - 1)*s_p_x_back + r*d_n + c]
 
 cdef void row_24_0(
 array p0, long long d_n, long long first, long long last, long long steps
@@ -1088,10 +1100,10 @@ array p0, long long d_n, long long first, long long last, long long steps
 cdef void segment_24(Call* call, long long t0, long long t1, long long r0, long long r1, long long id) noexcept nogil:
     cdef const long long* active = <const long long*> call.p[0]
     cdef const long long* lengths = <const long long*> call.p[1]
-    cdef long long batch = call.d[1], ragged = call.d[2], few = call.d[3], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
+    cdef long long steps = call.d[0], batch = call.d[1], ragged = call.d[2], few = call.d[3], before = call.d[4], threads = call.threads, rows = 0, first = 0, last = 0, t = 0, r = 0, c = 0
     cdef long long begin = t0, end = t1, top = r0, bottom = r1
     cdef bint spread = threads > batch
-    cdef long long d_n = call.d[4]
+    cdef long long d_n = call.d[5]
     cdef array b_p_d_bar = <array> call.p[29]
     cdef long long s_p_d_bar = call.s[29]
     cdef array b_p_w_bar = <array> call.p[30]
@@ -1104,23 +1116,23 @@ cdef void segment_24(Call* call, long long t0, long long t1, long long r0, long 
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_24_0(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_n, d_n, 0, (rows - r0)*d_n, lengths[r])
+            row_24_0(b_p_d_bar + (t - 1)*s_p_d_bar + r0*d_n, d_n, 0, (rows - r0)*d_n, lengths[r] + before)
     for t in range(t0, t1 + 1):
         rows = active[t - 1] if active[t - 1] < r1 else r1
         if rows > r0:
             r = r0
-            row_24_1(b_p_w_bar + (t - 1)*s_p_w_bar + r0, d_n, 0, (rows - r0)*1, lengths[r])
+            row_24_1(b_p_w_bar + (t - 1)*s_p_w_bar + r0, d_n, 0, (rows - r0)*1, lengths[r] + before)
     if spread:
         wait(call)
 
 cdef void rooms_unit_0(Call* call) noexcept nogil:
-    cdef long long d_n = call.d[4]
+    cdef long long d_n = call.d[5]
     call.packed[0] = room(call, d_n, d_n)
     pass
 
 cdef void unit_0(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_n = call.d[4]
+    cdef long long d_n = call.d[5]
     pack_share(call, id, d_n, d_n, <array> call.p[6], 1, d_n, call.packed[0])
     wait(call)
     if call.wanted[0]:
@@ -1134,13 +1146,13 @@ cdef void unit_0(Call* call, long long id) noexcept nogil:
         segment_7(call, t0, t1, 0, batch, id)
 
 cdef void rooms_unit_8(Call* call) noexcept nogil:
-    cdef long long d_n = call.d[4]
+    cdef long long d_n = call.d[5]
     call.packed[1] = room(call, d_n, d_n)
     pass
 
 cdef void unit_8(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_n = call.d[4]
+    cdef long long d_n = call.d[5]
     pack_share(call, id, d_n, d_n, <array> call.p[6], d_n, 1, call.packed[1])
     wait(call)
     if call.wanted[0]:
@@ -1157,13 +1169,13 @@ cdef void unit_8(Call* call, long long id) noexcept nogil:
         segment_15(call, t0, t1, call.split[id], call.split[id + 1], id)
 
 cdef void rooms_unit_17(Call* call) noexcept nogil:
-    cdef long long d_n = call.d[4]
+    cdef long long d_n = call.d[5]
     call.packed[1] = room(call, d_n, d_n)
     pass
 
 cdef void unit_17(Call* call, long long id) noexcept nogil:
     cdef long long t0 = call.t0, t1 = call.t1, t = call.t0, batch = call.d[1]
-    cdef long long d_n = call.d[4]
+    cdef long long d_n = call.d[5]
     pack_share(call, id, d_n, d_n, <array> call.p[6], d_n, 1, call.packed[1])
     wait(call)
     if call.wanted[0]:
