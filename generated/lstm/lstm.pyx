@@ -103,7 +103,7 @@ cdef extern from *:
 
     /* x times the normal distribution at x, whose tail is exp(-x*x/2) p(t)/(a + 5), the square in two parts */
     static inline double f_gelu(double x) {
-        double a = fabs(x) > 39.5 ? 39.5 : fabs(x), r = 1/(a + 5), t = 1 - 10*r;
+        double a = fabs(x) > 39.5 ? 39.5 : fabs(x), r = 1/(a + 5), t = (a - 5)*r;
         double high = as_real(as_bits(a) & (bits)0xfffffffff8000000), rest = a - high;
         double square = a*a, low = ((high*high - square) + 2*high*rest) + rest*rest;
         double p = 9.2686590370271182253e-9 + t*(1.3221029627816940829e-9 + t*(-7.8427963636359202933e-10 + t*-1.4191921893580602647e-10));
