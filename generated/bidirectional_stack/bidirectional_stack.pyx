@@ -305,10 +305,11 @@ cdef extern from *:
     typedef void (*Tile)(size, const scalar *, size, size, const scalar *, scalar *, size, int);
     #define EACH(R) _Pragma("GCC unroll 8") for (int r = 0; r < R; r++)
     #define STRIDE(pointer, by) (pointer += by, ({ __asm__("" : "+r"(pointer)); }))  /* one register, not an address for every row */
+    #define COMING(pointer) __builtin_prefetch(pointer, 0, 2) /* the next panel, where several rows give it time to arrive */
     #define TILE(R) static void tile_##R(size K, const scalar *a, size ar, size ak, const scalar *b, scalar *y, size ldy, int how) { \
         lanes left[R], right[R]; \
         scalar *row = y; \
-        const size next = R*ldy; \
+        const size next = R*ldy, ahead = K*PANEL; \
         EACH(R) { left[r] = right[r] = (lanes){0}; } \
         if (how == ONWARD) EACH(R) { \
             left[r] = *(lanes *)row; \
@@ -319,6 +320,7 @@ cdef extern from *:
         } \
         for (size k = 0; k < K; k++, a += ak, b += PANEL) { \
             lanes first = *(const lanes *)b, second = *(const lanes *)(b + LANES); \
+            if (R > ROWS/2) { COMING(b + ahead); COMING(b + ahead + LANES); } \
             EACH(R) { left[r] += first*a[r*ar]; right[r] += second*a[r*ar]; } \
         } \
         row = y; \
