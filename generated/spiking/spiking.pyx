@@ -301,15 +301,17 @@ cdef extern from *:
     /* How a sum enters y: it replaces y, goes on from it, or is formed on its own and then added, which waits for nothing. */
     enum { FRESH, ONWARD, ADDED };
 
-    /* y[r, :] = sum over k of a[r*ar + k*ak] panel[k, :] for R rows and one panel of two vectors, k in order */
-    typedef void (*Tile)(size, const scalar *, size, size, const scalar *, scalar *, size, int);
+    /* y[r, :] = sum over k of a[r*ar + k*ak] panel[k, :] for R rows and one panel of two vectors, k in order; one vector for each k of another
+       panel is fetched meanwhile, if there is one and several rows give it time to arrive */
+    typedef void (*Tile)(size, const scalar *, size, size, const scalar *, scalar *, size, int, const scalar *);
     #define EACH(R) _Pragma("GCC unroll 8") for (int r = 0; r < R; r++)
     #define STRIDE(pointer, by) (pointer += by, ({ __asm__("" : "+r"(pointer)); }))  /* one register, not an address for every row */
-    #define COMING(pointer) __builtin_prefetch(pointer, 0, 2) /* the next panel, where several rows give it time to arrive */
-    #define TILE(R) static void tile_##R(size K, const scalar *a, size ar, size ak, const scalar *b, scalar *y, size ldy, int how) { \
+    #define TILE(R) static void tile_##R( \
+        size K, const scalar *a, size ar, size ak, const scalar *b, scalar *y, size ldy, int how, const scalar *coming \
+    ) { \
         lanes left[R], right[R]; \
         scalar *row = y; \
-        const size next = R*ldy, ahead = K*PANEL; \
+        const size next = R*ldy; \
         EACH(R) { left[r] = right[r] = (lanes){0}; } \
         if (how == ONWARD) EACH(R) { \
             left[r] = *(lanes *)row; \
@@ -320,7 +322,7 @@ cdef extern from *:
         } \
         for (size k = 0; k < K; k++, a += ak, b += PANEL) { \
             lanes first = *(const lanes *)b, second = *(const lanes *)(b + LANES); \
-            if (R > ROWS/2) { COMING(b + ahead); COMING(b + ahead + LANES); } \
+            if (R > ROWS/2 && coming) { __builtin_prefetch(coming, 0, 2); coming += PANEL; } \
             EACH(R) { left[r] += first*a[r*ar]; right[r] += second*a[r*ar]; } \
         } \
         row = y; \
@@ -362,16 +364,17 @@ cdef extern from *:
     static void edge(size rows, size K, const scalar *a, size ar, size ak, const scalar *b, scalar *y, size ldy, size columns, int how) {
         scalar room[ROWS*PANEL] = {0};
         if (how) for (size r = 0; r < rows; r++) memcpy(room + r*PANEL, y + r*ldy, (size_t)columns*sizeof(scalar));
-        tiles[rows](K, a, ar, ak, b, room, PANEL, how);
+        tiles[rows](K, a, ar, ak, b, room, PANEL, how, NULL);
         for (size r = 0; r < rows; r++) memcpy(y + r*ldy, room + r*PANEL, (size_t)columns*sizeof(scalar));
     }
 
     /* y (P, J) = the sum of so many products, of which y holds those before `done`: every row in the same way, whichever rows stand beside it */
     SHARED void product(size P, size J, const Term *terms, int count, int done, scalar *y) {
         for (const Term *s = terms + done; s < terms + count; s++) for (size j = 0; j < J; j += PANEL) for (size p = 0, rows; p < P; p += rows) {
-            const scalar *x = s->x + p*s->K, *b = s->packed + j*s->K;
+            const scalar *x = s->x + p*s->K, *b = s->packed + j*s->K, *next = b + s->K*PANEL;
+            const scalar *coming = p == 0 ? next : p <= ROWS ? next + LANES : NULL;
             rows = P - p > ROWS && P - p < 2*ROWS ? (P - p + 1)/2 : P - p < ROWS ? P - p : ROWS;
-            if (J - j >= PANEL) tiles[rows](s->K, x, s->K, 1, b, y + p*J + j, J, s > terms ? ADDED : FRESH);
+            if (J - j >= PANEL) tiles[rows](s->K, x, s->K, 1, b, y + p*J + j, J, s > terms ? ADDED : FRESH, coming);
             else edge(rows, s->K, x, s->K, 1, b, y + p*J + j, J, J - j, s > terms ? ADDED : FRESH);
         }
     }
@@ -401,7 +404,7 @@ cdef extern from *:
         for (size p = 0, rows; p < all; p += rows) {
             const scalar *a = left->out + p*depth;
             rows = all - p < ROWS ? all - p : ROWS;
-            if (columns == PANEL) tiles[rows](depth, a, 1, ROWS, b, y + p*J, J, ONWARD);
+            if (columns == PANEL) tiles[rows](depth, a, 1, ROWS, b, y + p*J, J, ONWARD, NULL);
             else edge(rows, depth, a, 1, ROWS, b, y + p*J, J, columns, ONWARD);
         }
     }
