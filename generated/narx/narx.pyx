@@ -306,6 +306,11 @@ cdef extern from *:
     typedef void (*Tile)(size, const scalar *, size, size, const scalar *, scalar *, size, int, const scalar *);
     #define EACH(R) _Pragma("GCC unroll 8") for (int r = 0; r < R; r++)
     #define STRIDE(pointer, by) (pointer += by, ({ __asm__("" : "+r"(pointer)); }))  /* one register, not an address for every row */
+    #define EVERY_K(R, before) for (size k = 0; k < K; k++, a += ak, b += PANEL) { \
+        lanes first = *(const lanes *)b, second = *(const lanes *)(b + LANES); \
+        before \
+        EACH(R) { left[r] += first*a[r*ar]; right[r] += second*a[r*ar]; } \
+    }
     #define TILE(R) static void tile_##R( \
         size K, const scalar *a, size ar, size ak, const scalar *b, scalar *y, size ldy, int how, const scalar *coming \
     ) { \
@@ -320,11 +325,7 @@ cdef extern from *:
             __builtin_prefetch(row + next + LANES); \
             STRIDE(row, ldy); \
         } \
-        for (size k = 0; k < K; k++, a += ak, b += PANEL) { \
-            lanes first = *(const lanes *)b, second = *(const lanes *)(b + LANES); \
-            if (R > ROWS/2 && coming) { __builtin_prefetch(coming, 0, 2); coming += PANEL; } \
-            EACH(R) { left[r] += first*a[r*ar]; right[r] += second*a[r*ar]; } \
-        } \
+        if (R > ROWS/2 && coming) EVERY_K(R, __builtin_prefetch(coming + k*PANEL, 0, 2);) else EVERY_K(R, ) \
         row = y; \
         if (how == ADDED) EACH(R) { left[r] = *(lanes *)row + left[r]; right[r] = *(lanes *)(row + LANES) + right[r]; STRIDE(row, ldy); } \
         EACH(R) { *(lanes *)y = left[r]; *(lanes *)(y + LANES) = right[r]; STRIDE(y, ldy); } \
