@@ -17,7 +17,9 @@ def needed_actions(phase: Phase, buffers: Iterable[str]) -> tuple[int, ...]:
         action = phase.actions[place]
         statements = _statements(action)
         unknowns = {name for solve in solves(action) for pair in solve.cut for name in pair}
-        taken = statements if unknowns & wanted else _reached(statements, wanted)
+        taken = _reached(statements, wanted)
+        if unknowns & (wanted | {read.buffer for statement in taken for read in reads(statement)}):
+            taken = statements  # what is read at a steady state depends on all its equations
         wanted |= {read.buffer for statement in taken for read in reads(statement)}
         if taken:
             found.append(place)
@@ -59,7 +61,10 @@ def _share(program: Program, phase: Phase, late: set[str]) -> Share:
     timed = {s.out for part in statements for s in part if program.buffers[s.out].kind == "timed"}
     needed = needed_actions(phase, timed | sums)
     picks = [place for place, part in enumerate(statements) if any(isinstance(s, PickStep) for s in part)]
-    after = [p for p, part in enumerate(statements) if is_once(phase.actions[p]) and (p not in needed or any(s.out in late for s in part))]
+    once = [place for place, action in enumerate(phase.actions) if is_once(action)]
+    later = late | {s.out for place in once if place not in needed for s in statements[place]}
+    later |= _followed(program, phase, lambda s: s.out in later)
+    after = [place for place in once if any(s.out in later for s in statements[place])]
     lasting = {s.out for place in {*picks, *after} for s in statements[place]}
     lasting |= {name for place in after for solve in solves(phase.actions[place]) for pair in solve.cut for name in pair}
     lasting = {name for name in lasting - sums if program.buffers[name].kind != "timed"}
@@ -99,8 +104,9 @@ def has_shares(program: Program) -> bool:
 
 
 def _followed(program: Program, phase: Phase, begins: Callable[[Statement], bool]) -> set[str]:
-    """The buffers without time that follow from some statements of a phase."""
-    statements, found = [s for s in phase.statements() if program.buffers[s.out].kind != "timed"], set[str]()
-    while more := {s.out for s in statements if s.out not in found and (begins(s) or any(r.buffer in found for r in reads(s)))}:
-        found |= more
+    """The buffers without time that follow from some statements of a phase, unknowns of its steady states among them."""
+    found, left = set[str](), [s for s in phase.statements() if program.buffers[s.out].kind != "timed"]
+    unknowns = {new: state for action in phase.actions for solve in solves(action) for state, new in solve.cut}
+    while more := {s.out for s in left if s.out not in found and (begins(s) or any(r.buffer in found for r in reads(s)))}:
+        found |= more | {unknowns[name] for name in more & unknowns.keys()}
     return found
