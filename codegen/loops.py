@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from codegen.components import INDENT, Components
 from codegen.element import Load, Piece
 from codegen.printer import dim_values, fixed_step, product_text, size_text
-from codegen.program import Buffer, Program, Segment
+from codegen.program import Buffer, Program, Segment, solves
 from codegen.stages import Matrix, is_shared
 from codegen.statements import Accumulate, Fill, Map, OuterSum, PickStep, Product, Read, Reduce, Statement
 from codegen.traversal import elements, is_plain, plain, reads
@@ -31,7 +31,8 @@ def packed_name(matrix: str, transposed: bool) -> str:
 
 
 class SegmentLines:
-    """One segment's function: declarations and body. back: sums go from the last step to the first; matrices: all that are laid out."""
+    """One segment's function: declarations and body. back: sums go from the last step to the first; matrices: all that are laid out.
+    Threads search for steady states each on its own, so the equations of one (`steady`) never wait for the others."""  # noqa: D205, D209
 
     def __init__(
         self, program: Program, order: Sequence[str], segment: Segment, fixed: Mapping[str, int], back: bool, matrices: Sequence[Matrix]
@@ -39,6 +40,7 @@ class SegmentLines:
         self.fixed, self.back, self.matrices = fixed, back, matrices
         self.program, self.order, self.segment = program, order, segment
         self.shared = is_shared(segment, program.buffers)
+        self.steady = any(s.segment.number == segment.number for p in program.phases.values() for a in p.actions for s in solves(a))
         self.buffers: Mapping[str, Buffer] = program.buffers
         self.components = Components(program, segment)
         self.factors = dict.fromkeys(FACTORS, 0)
@@ -76,6 +78,8 @@ class SegmentLines:
         if order in ("once", "step"):
             head = ["t = t0", "rows = r1" if order == "once" else ROWS_NOW]
             return head + [line for group in groups for line in self.components.zero(group[0]) + self._group(group)]
+        if order == "sweep" and self.steady:
+            return [line for group in groups for line in self.components.zero(group[0]) + self._sweep(group)]
         if order == "sweep":
             return self._spread(groups)
         lines = self._hoisted()

@@ -151,6 +151,35 @@ def test_first_calls_of_a_process_may_come_at_once(compiled, session_cache):
         assert done.returncode == 0, done.stderr
 
 
+STEADY = """
+import sys
+import numpy as np
+import codegen
+from codegen.cache import Cache
+from pathlib import Path
+text = sys.argv[2]
+kernel, rng = codegen.compile(text, cache=Cache(Path(sys.argv[1]))), np.random.default_rng(0)
+shapes = {"W": (4, 4), "U": (4, 2), "V": (3, 4), "x": (20, 1, 2)}
+values = {name: 0.4*rng.standard_normal(shape) for name, shape in shapes.items()}
+found = [kernel.using(threads).value_and_grad(values) for threads in (1, 2, 5)]
+for value, grads in found:
+    assert value == found[0][0] and all(np.array_equal(grads[label], found[0][1][label]) for label in grads)
+"""
+AT_ALL_STEPS = """
+x[t]: m
+s[t]: n = tanh(W @ s[t]/2 + U @ x[t])
+y[t]: k = V @ s[t]
+E = minimize(sum(norm2(y[t]) for t in steps))
+"""
+
+
+def test_steady_states_of_all_steps_with_more_threads_than_sequences(session_cache):
+    # Threads search alone: if the equations of one waited for the others, this would never end.
+    command = [sys.executable, "-c", STEADY, str(session_cache), AT_ALL_STEPS]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="threads are counted in Linux's /proc")
 def test_threads_go_when_there_is_nothing_to_do_and_come_back(compiled):
     def running():
