@@ -215,7 +215,8 @@ class _Sweep:
             place = buffers[name].before + work.steps
             work.arrays[name][place : place + len(slots), :going_on] = slots[:, :going_on]
         self._execute(self.gradient.loops, work)
-        self._execute(self.gradient.picks if start else self.gradient.after, work)
+        if not start:
+            self._execute(self.gradient.after, work)
         rooms = {name: (buffers[name].before, buffers[name].after) for name in self.parts.ahead}
         self.later = {name: work.arrays[name][before : before + after].copy() for name, (before, after) in rooms.items()}
         return frame, work
