@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from codegen.program import Action, Phase, Program, is_once, segments_of, solves
 from codegen.statements import Accumulate, PickStep, Statement
@@ -57,13 +57,13 @@ def shares(program: Program) -> tuple[Share, Share] | None:
 
 def _share(program: Program, phase: Phase, late: set[str]) -> Share:
     statements = [_statements(action) for action in phase.actions]
-    sums = {s.out for part in statements for s in part if _sums_steps(program, s)}
+    sums = _sums(program, phase)
     timed = {s.out for part in statements for s in part if program.buffers[s.out].kind == "timed"}
     needed = needed_actions(phase, timed | sums)
     picks = [place for place, part in enumerate(statements) if any(isinstance(s, PickStep) for s in part)]
     once = [place for place, action in enumerate(phase.actions) if is_once(action)]
     later = late | {s.out for place in once if place not in needed for s in statements[place]}
-    later |= _followed(program, phase, lambda s: s.out in later)
+    later |= _followed(program, phase, later)
     after = [place for place in once if any(s.out in later for s in statements[place])]
     lasting = {s.out for place in {*picks, *after} for s in statements[place]}
     lasting |= {name for place in after for solve in solves(phase.actions[place]) for pair in solve.cut for name in pair}
@@ -79,34 +79,34 @@ def _sums_steps(program: Program, statement: Statement) -> bool:
     return timed and program.buffers[statement.out].kind != "timed" and not isinstance(statement, PickStep)
 
 
+def _sums(program: Program, phase: Phase) -> set[str]:
+    return {s.out for s in phase.statements() if _sums_steps(program, s)}
+
+
 def _after_steps(program: Program, phase: Phase) -> set[str]:
     """The buffers without time of a phase that depend on its steps: sums, fixed steps, and what follows from them."""
-
-    def begins(statement: Statement) -> bool:
-        if isinstance(statement, PickStep):
-            return phase.name == "gradient" or statement.from_end or statement.offset > 0
-        return _sums_steps(program, statement)
-
-    return _followed(program, phase, begins)
+    picks = {
+        s.out for s in phase.statements()
+        if isinstance(s, PickStep) and (phase.name == "gradient" or s.from_end or s.offset > 0)
+    }  # fmt: skip
+    return _followed(program, phase, picks | _sums(program, phase))
 
 
 def has_shares(program: Program) -> bool:
     """Whether what the gradient adds up is a window's own: it does not depend on sums over steps of the forward phase, nor on fixed
     steps, but on the last, which is in one window alone."""  # noqa: D205, D209
-
-    def begins(statement: Statement) -> bool:
-        if isinstance(statement, PickStep):
-            return (statement.from_end, statement.offset) != (True, 0) and (statement.from_end or statement.offset > 0)
-        return _sums_steps(program, statement)
-
-    found = _followed(program, program.phases["forward"], begins)
+    forward = program.phases["forward"]
+    picks = {s.out for s in forward.statements() if isinstance(s, PickStep) and (s.offset if s.from_end else s.offset > 0)}
+    found = _followed(program, forward, picks | _sums(program, forward))
     return not any(read.buffer in found for statement in program.phases["gradient"].statements() for read in reads(statement))
 
 
-def _followed(program: Program, phase: Phase, begins: Callable[[Statement], bool]) -> set[str]:
-    """The buffers without time that follow from some statements of a phase, unknowns of its steady states among them."""
-    found, left = set[str](), [s for s in phase.statements() if program.buffers[s.out].kind != "timed"]
+def _followed(program: Program, phase: Phase, begin: set[str]) -> set[str]:
+    """Buffers without time and what follows from them among those of a phase, unknowns of its steady states too."""
+    statements = [s for s in phase.statements() if program.buffers[s.out].kind != "timed"]
     unknowns = {new: state for action in phase.actions for solve in solves(action) for state, new in solve.cut}
-    while more := {s.out for s in left if s.out not in found and (begins(s) or any(r.buffer in found for r in reads(s)))}:
+    found, more = set[str](), {name for name in begin if program.buffers[name].kind != "timed"}
+    while more:
         found |= more | {unknowns[name] for name in more & unknowns.keys()}
+        more = {s.out for s in statements if any(read.buffer in found for read in reads(s))} - found
     return found
